@@ -1,0 +1,63 @@
+/**
+ * The plan of the house, as a test: in packages/core an import may point to the same layer or to one that is lower,
+ * the pure layers know nothing of Effect's runtime, and packages reach each other only in one direction.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import { dirname, join, relative } from "node:path"
+import { describe, expect, it } from "vitest"
+
+const packages = join(import.meta.dirname, "../packages")
+const core = join(packages, "core/src")
+
+/** Lowest first. */
+const layers = ["codec", "protocol", "connection", "messaging", "cluster", "interop"]
+
+/** All that a pure layer may import from Effect. */
+const pure: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
+  ["codec", ["effect/Data", "effect/Result"]],
+  ["protocol", ["effect/Data", "effect/Result"]]
+])
+
+/** What Effect's own tags call unstable may break in a minor release: core stands on the rest. */
+const unstable = /^effect\/(socket|http|http-api|rpc|cluster|cli|encoding|persistence|workflow|ai)(\/|$)/
+
+const sourcesOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /(?<!\.d)\.ts$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+
+const importsOf = (file: string): ReadonlyArray<string> =>
+  [...readFileSync(file, "utf8").matchAll(/^(?:import|export)\s[^"]*?from "([^"]+)"|^import "([^"]+)"/gms)].map(
+    (match) => match[1] ?? match[2] ?? ""
+  )
+
+const layerOf = (file: string) => relative(core, file).split("/")[0] ?? ""
+
+const names = (folder: string) => sourcesOf(folder).map((file) => relative(folder, file))
+
+describe("packages/core", () => {
+  it.each(names(core))("%s is in a layer and imports only what that layer may", (name) => {
+    const file = join(core, name)
+    const layer = layerOf(file)
+    expect(layers).toContain(layer)
+    const allowed = pure.get(layer)
+    const wrong = importsOf(file).filter((specifier) => {
+      if (specifier.startsWith(".")) {
+        return layers.indexOf(layerOf(join(dirname(file), specifier))) > layers.indexOf(layer)
+      }
+      if (allowed !== undefined) return !allowed.includes(specifier)
+      if (specifier === "effect/Schema") return layers.indexOf(layer) < layers.indexOf("messaging")
+      return !specifier.startsWith("effect/") || unstable.test(specifier)
+    })
+    expect(wrong).toEqual([])
+  })
+})
+
+describe("packages/node", () => {
+  it.each(names(join(packages, "node/src")))("%s runs on no other WebSocket library and takes no barrel", (name) => {
+    const wrong = importsOf(join(packages, "node/src", name)).filter(
+      (specifier) => !/^(\.|node:|effect\/|@effect\/platform-node\/|@millrace\/(core|browser)\/)/.test(specifier)
+    )
+    expect(wrong).toEqual([])
+  })
+})

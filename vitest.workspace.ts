@@ -1,0 +1,33 @@
+/**
+ * Vitest 5 reads this file only when told to: `vitest run --config vitest.workspace.ts`.
+ * The packages are tested from their sources, so nothing is built first.
+ */
+import { fileURLToPath } from "node:url"
+import { defineConfig } from "vitest/config"
+
+const resolve = {
+  alias: [
+    {
+      find: /^@millrace\/(core|node)\/(.*)$/,
+      replacement: fileURLToPath(new URL("./packages/$1/src/$2.ts", import.meta.url))
+    }
+  ]
+}
+
+const project = (name: string, include: ReadonlyArray<string>, testTimeout: number) => ({
+  resolve,
+  test: { name, include: [...include], environment: "node", testTimeout }
+})
+
+export default defineConfig({
+  test: {
+    projects: [
+      // No sockets and no clocks.
+      project("pure", ["test/architecture.test.ts", "test/core/**/*.test.ts", "test/conformance/**/*.test.ts"], 20_000),
+      // Loopback sockets, child processes, real peers, headless Chromium.
+      project("node", ["test/node/**/*.test.ts"], 30_000),
+      project("peers", ["test/peers/**/*.test.ts"], 60_000),
+      project("docs", ["test/docs/**/*.test.ts"], 60_000)
+    ]
+  }
+})
