@@ -1,0 +1,52 @@
+/**
+ * A payload that arrives in pieces, joined once when it is whole.
+ *
+ * Costs linear time and at most about twice the bytes it holds, however small the pieces: a piece that is only a
+ * sliver of the buffer it lies in is copied, so that a peer that sends a message byte by byte cannot make us hold a
+ * buffer for each.
+ */
+export class Chunks {
+  /** Bytes so far. */
+  length = 0
+  private readonly pieces: Array<Uint8Array> = []
+  /** Where slivers are copied to; its first `used` bytes are taken, those from `from` on are not in `pieces` yet. */
+  private block: Uint8Array | undefined
+  private from = 0
+  private used = 0
+
+  push(piece: Uint8Array): void {
+    if (piece.length === 0) return
+    this.length += piece.length
+    if (piece.length * 2 >= piece.buffer.byteLength) {
+      this.seal()
+      this.pieces.push(piece)
+      return
+    }
+    if (this.block === undefined || this.block.length - this.used < piece.length) {
+      this.seal()
+      this.block = new Uint8Array(Math.max(piece.length, Math.min(this.length * 2, 65_536), 64))
+      this.from = this.used = 0
+    }
+    this.block.set(piece, this.used)
+    this.used += piece.length
+  }
+
+  private seal(): void {
+    if (this.block === undefined || this.used === this.from) return
+    this.pieces.push(this.block.subarray(this.from, this.used))
+    this.from = this.used
+  }
+
+  /** All bytes, in order. The pieces stay what they are, so it may be asked again after more has come. */
+  join(): Uint8Array {
+    this.seal()
+    if (this.pieces.length === 1) return this.pieces[0]!
+    const joined = new Uint8Array(this.length)
+    let offset = 0
+    for (const piece of this.pieces) {
+      joined.set(piece, offset)
+      offset += piece.length
+    }
+    return joined
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * What a connection may take and how long it may wait: one value, with defaults.
+ */
+import * as Duration from "effect/Duration"
+
+export interface Limits {
+  /** Longest message received, in bytes over all its fragments. Beyond it: 1009. Default 1 MiB. */
+  readonly maxMessageBytes: number
+  /** Most fragments in one received message, empty ones too. Beyond it: 1008. Default 16,384. */
+  readonly maxFragments: number
+  /**
+   * Bytes of received messages that wait for the application. Above it the transport is paused, so that the peer has
+   * to wait, with at most one read more. Default 64 KiB.
+   */
+  readonly inboxBytes: number
+  /** Bytes that wait for the network. Above it `send` suspends, and a broadcast applies its policy. Default 1 MiB. */
+  readonly outboxBytes: number
+  /** How long the closing handshake may take, and the peer to end the transport, before it is cut. Default 5 s. */
+  readonly closeTimeout: Duration.Input
+  /** How often a Ping is sent. `Duration.infinity` sends none. Default 25 s. */
+  readonly pingInterval: Duration.Input
+  /** How long after a Ping the peer may be silent; any byte is a sign of life. Default 20 s. */
+  readonly pingTimeout: Duration.Input
+}
+
+export const defaults: Limits = {
+  maxMessageBytes: 1_048_576,
+  maxFragments: 16_384,
+  inboxBytes: 65_536,
+  outboxBytes: 1_048_576,
+  closeTimeout: Duration.seconds(5),
+  pingInterval: Duration.seconds(25),
+  pingTimeout: Duration.seconds(20)
+}

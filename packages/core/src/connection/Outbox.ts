@@ -1,0 +1,135 @@
+/**
+ * What a connection has to write: frames are encoded one behind the other and leave in one write, at the end of the
+ * turn of the event loop in which they were sent.
+ *
+ * An idle connection holds no buffer. Small frames of all connections are encoded into one shared block, whose bytes
+ * are written once and never again; a long payload is not copied, except to mask it.
+ */
+import * as Frame from "../codec/Frame.ts"
+import * as Mask from "../codec/Mask.ts"
+import type { Transport } from "./Transport.ts"
+
+const blockLength = 65_536
+
+/** A payload up to this long is copied behind its header; beyond, one more chunk in the write is cheaper. */
+const maxCopied = 4_096
+
+const encoder = new TextEncoder()
+
+let block = new Uint8Array(0)
+let used = 0
+
+/** Makes room in the shared block. */
+const reserve = (length: number): void => {
+  if (block.length - used >= length) return
+  block = new Uint8Array(blockLength)
+  used = 0
+}
+
+let waiting: Array<Outbox> = []
+
+/** One microtask flushes all that was sent in this turn, whatever the number of connections. */
+const flushWaiting = (): void => {
+  const outboxes = waiting
+  waiting = []
+  for (const outbox of outboxes) outbox.flush()
+}
+
+export class Outbox {
+  private readonly transport: Transport
+  private readonly maskingKey: (() => number) | undefined
+  private chunks: Array<Uint8Array> = []
+  /** The run of the shared block that ends in our last frame, and is not in `chunks` yet. */
+  private run: Uint8Array | undefined
+  private start = 0
+  private end = 0
+  /** Bytes that wait for the end of the turn. */
+  private pending = 0
+
+  constructor(transport: Transport, maskingKey: (() => number) | undefined) {
+    this.transport = transport
+    this.maskingKey = maskingKey
+  }
+
+  /** Bytes that are not on the network yet. */
+  get length(): number {
+    return this.pending + this.transport.writableLength
+  }
+
+  /** Takes a frame. A string is encoded where it goes, without bytes of its own. */
+  append(frame: Frame.Frame<Uint8Array | string>): void {
+    const { payload } = frame
+    if (payload.length > maxCopied) {
+      this.appendLong({ ...frame, payload: typeof payload === "string" ? encoder.encode(payload) : payload })
+    } else {
+      this.appendShort(frame)
+    }
+  }
+
+  /** Takes bytes that are encoded already, such as a frame that goes to many. */
+  appendEncoded(bytes: Uint8Array): void {
+    this.schedule()
+    this.seal()
+    this.chunks.push(bytes)
+    this.pending += bytes.length
+  }
+
+  private appendLong(frame: Frame.Frame): void {
+    const key = this.maskingKey?.()
+    if (key !== undefined) return this.appendEncoded(Frame.encode(frame, key))
+    const header = new Uint8Array(Frame.headerLength(frame.payload.length, false))
+    Frame.encodeHeaderInto(header, 0, frame, frame.payload.length)
+    this.appendEncoded(header)
+    this.appendEncoded(frame.payload)
+  }
+
+  private appendShort(frame: Frame.Frame<Uint8Array | string>): void {
+    const { payload } = frame
+    const key = this.maskingKey?.()
+    const masked = key !== undefined
+    this.schedule()
+    reserve(Frame.maxHeaderLength + (typeof payload === "string" ? payload.length * 3 : payload.length))
+    if (this.run !== block || this.end !== used) {
+      this.seal()
+      this.run = block
+      this.start = this.end = used
+    }
+    let length = payload.length
+    let at = used + Frame.headerLength(length, masked)
+    if (typeof payload === "string") {
+      // Most text is ASCII, so the header is expected to be what the number of characters asks for.
+      length = encoder.encodeInto(payload, block.subarray(at)).written
+      const expected = at
+      at = used + Frame.headerLength(length, masked)
+      if (at !== expected) block.copyWithin(at, expected, expected + length)
+    } else {
+      block.set(payload, at)
+    }
+    Frame.encodeHeaderInto(block, used, frame, length, key)
+    if (key !== undefined) Mask.applyInPlace(block.subarray(at, at + length), key)
+    this.pending += at + length - used
+    used = this.end = at + length
+  }
+
+  private schedule(): void {
+    if (this.pending > 0) return
+    if (waiting.length === 0) queueMicrotask(flushWaiting)
+    waiting.push(this)
+  }
+
+  private seal(): void {
+    if (this.run !== undefined) this.chunks.push(this.run.subarray(this.start, this.end))
+    this.run = undefined
+  }
+
+  /** Hands to the transport what waits for the end of the turn. */
+  flush(): void {
+    if (this.pending === 0) return
+    this.seal()
+    const { chunks } = this
+    this.chunks = []
+    this.pending = 0
+    if (chunks.length === 1) this.transport.write(chunks[0]!)
+    else this.transport.writeAll(chunks)
+  }
+}

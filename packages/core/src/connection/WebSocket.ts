@@ -1,0 +1,439 @@
+/**
+ * A WebSocket connection over a transport, after the opening handshake: messages in as arrays or as a `Stream`,
+ * messages out as effects, and a closing handshake when its scope closes.
+ *
+ * Between the transport and the application stand no queue and no second fiber. The transport's callback decodes what
+ * it read into the inbox, and hands the inbox to the fiber that waits in `pull`, in the same turn. Not in here: the
+ * opening handshake (`codec/Handshake`), sockets (the platform packages), reconnecting.
+ */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Chunks } from "../codec/Chunks.ts"
+import * as CloseCode from "../codec/CloseCode.ts"
+import * as Frame from "../codec/Frame.ts"
+import * as Message from "../protocol/Message.ts"
+import * as Protocol from "../protocol/WebSocketProtocol.ts"
+import * as Limits from "./Limits.ts"
+import { Outbox } from "./Outbox.ts"
+import type { Prepared } from "./Prepared.ts"
+import * as TimerWheel from "./TimerWheel.ts"
+import type { Receiver, Transport } from "./Transport.ts"
+import { ConnectionLost, type TransportError, Unresponsive, WebSocketError } from "./WebSocketError.ts"
+
+/** What `tryWriteUnsafe` did: `Full` and `NotOpen` wrote nothing. */
+export type Written = "Written" | "Full" | "NotOpen"
+
+/**
+ * A connection. `Handshake` is what the opening handshake found out, such as who the user is.
+ *
+ * All its functions may be passed around without it: `Stream.runForEach(connection.messages, connection.send)`.
+ */
+export interface WebSocket<out Handshake = unknown> {
+  /**
+   * The messages that have come, at least one, in order; waits for them. Ends with `Done` on an ordinary close and
+   * fails on any other end, both after what was received before it. For one fiber at a time.
+   */
+  readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError>
+  /** The same as a stream. Nothing is lost by starting it late, or by ending it and starting another. */
+  readonly messages: Stream.Stream<Message.Message, WebSocketError>
+  /**
+   * Sends a message: a string as text, bytes as binary. Suspends while the outbox is over `outboxBytes`; until then it
+   * can be interrupted and nothing is sent. Succeeds when the message is in the outbox, which leaves in one write at
+   * the end of the turn. Bytes must not be changed afterwards. Safe to call from many fibers; they go in order.
+   *
+   * Fails with `NotOpen` when the connection is closing or closed.
+   */
+  readonly send: (message: Message.Sendable) => Effect.Effect<void, WebSocketError>
+  /** Sends several messages, one behind the other, in one write. */
+  readonly sendAll: (messages: Iterable<Message.Sendable>) => Effect.Effect<void, WebSocketError>
+  /** For broadcasts: writes now or not at all, and tells which. Never suspends, never fails. */
+  readonly tryWriteUnsafe: (message: Prepared) => Written
+  /**
+   * Performs the closing handshake: sends a Close frame (1000 unless told otherwise; 1005 for an empty one), waits for
+   * the peer's and for the end of the transport, at most `closeTimeout`, then cuts. What arrives after it was called
+   * is dropped, as in browsers. A connection that is closing already is only waited for.
+   *
+   * Fails with `InvalidCloseCode` for a code that may not be sent. A reason longer than 123 bytes is cut.
+   */
+  readonly close: (code?: number, reason?: string) => Effect.Effect<void, WebSocketError>
+  /** How the connection ended: who closed it, what each side said. Waits for it. */
+  readonly closed: Effect.Effect<Protocol.Closed>
+  /** The subprotocol both ends agreed on. RFC 6455 section 1.9. */
+  readonly subprotocol: string | undefined
+  readonly handshake: Handshake
+}
+
+/** The limits of an endpoint with what its connections share, made once for all of them. */
+export interface Settings extends Protocol.Config {
+  readonly expected: Frame.Expected
+  readonly inboxBytes: number
+  readonly outboxBytes: number
+  /** These three in milliseconds. */
+  readonly closeTimeout: number
+  readonly pingInterval: number
+  readonly pingTimeout: number
+  /** Gives an unpredictable 32-bit key for each frame: clients only. RFC 6455 section 5.3. */
+  readonly maskingKey: (() => number) | undefined
+}
+
+export const settings = (role: Protocol.Role, limits?: Partial<Limits.Limits>, maskingKey?: () => number): Settings => {
+  const all = { ...Limits.defaults, ...limits }
+  return {
+    role,
+    maxMessageBytes: all.maxMessageBytes,
+    maxFragments: all.maxFragments,
+    expected: { masked: role === "server", rsv: 0, maxPayloadLength: all.maxMessageBytes },
+    inboxBytes: all.inboxBytes,
+    outboxBytes: all.outboxBytes,
+    closeTimeout: Duration.toMillis(all.closeTimeout),
+    pingInterval: Duration.toMillis(all.pingInterval),
+    pingTimeout: Duration.toMillis(all.pingTimeout),
+    maskingKey: role === "client" ? maskingKey : undefined
+  }
+}
+
+/** A wheel for connections with these settings. */
+export const makeWheel = (self: Settings): Effect.Effect<TimerWheel.TimerWheel, never, Scope.Scope> =>
+  TimerWheel.make(Math.min(self.closeTimeout, self.pingInterval, self.pingTimeout))
+
+type Resume = (effect: Effect.Effect<void, WebSocketError>) => void
+
+type PullResume = (
+  effect: Effect.Effect<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done>
+) => void
+
+/** Messages cost memory besides their bytes: without this, empty ones would be free to whoever sends them. */
+const messageOverhead = 64
+
+const noBytes = new Uint8Array(0)
+
+const failWith = (reason: WebSocketError["reason"]): Exit.Exit<never, WebSocketError> =>
+  Exit.fail(new WebSocketError({ reason }))
+
+const fragmentOf = (message: Message.Sendable): Protocol.Fragment<Uint8Array | string> =>
+  typeof message === "string"
+    ? { kind: "text", payload: message, fin: true }
+    : message instanceof Uint8Array
+      ? { kind: "binary", payload: message, fin: true }
+      : { kind: message._tag === "Text" ? "text" : "binary", payload: message.bytes, fin: true }
+
+class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWheel.Timed {
+  readonly subprotocol: string | undefined
+  readonly handshake: Handshake
+  slot: Set<TimerWheel.Timed> | undefined
+  private readonly transport: Transport
+  private readonly settings: Settings
+  private readonly wheel: TimerWheel.TimerWheel
+  private readonly decoder: Frame.Decoder
+  private readonly outbox: Outbox
+  private readonly ending = Deferred.makeUnsafe<Protocol.Closed>()
+  private state: Protocol.State = Protocol.initial
+  /** The message that is arriving in pieces. */
+  private assembling: Chunks | undefined
+  private inbox: Array<Message.Message> = []
+  private inboxLength = 0
+  private paused = false
+  private puller: PullResume | undefined
+  /** How the messages end; set when no more can come. */
+  private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
+  /** Messages in `send` that wait for the outbox, in order. */
+  private senders: Array<() => void> | undefined
+  /** A Pong that waits for the outbox; a newer one takes its place. RFC 6455 section 5.5.3. */
+  private pong: Frame.Frame | undefined
+  private heartbeat: "Idle" | "Awaiting" | "Heard" = "Idle"
+  private failure: TransportError | Unresponsive | undefined
+
+  constructor(options: Options<Handshake>) {
+    this.transport = options.transport
+    this.settings = options.settings
+    this.wheel = options.wheel
+    this.subprotocol = options.subprotocol
+    this.handshake = options.handshake
+    this.decoder = new Frame.Decoder(options.settings.expected)
+    this.outbox = new Outbox(options.transport, options.settings.maskingKey)
+  }
+
+  open(): void {
+    if (this.settings.pingInterval !== Infinity) this.wheel.schedule(this, this.settings.pingInterval)
+    this.transport.open(this)
+  }
+
+  // Receiving: from the transport to whoever pulls.
+
+  data(chunk: Uint8Array): void {
+    if (this.heartbeat === "Awaiting") this.heartbeat = "Heard"
+    try {
+      const { parts, violation } = this.decoder.push(chunk)
+      this.commit(Protocol.receive(this.settings, this.state, parts))
+      if (violation !== undefined) this.commit(Protocol.fail(this.settings, this.state, violation))
+    } catch (defect) {
+      // A mistake of ours must reach whoever waits, and no other connection.
+      this.end ??= Exit.die(defect)
+      this.transport.destroy()
+    }
+    this.handOver()
+  }
+
+  /** State and bytes move in one synchronous step: nothing can come between deciding to send and sending. */
+  private commit([next, actions]: Protocol.Transition<Uint8Array | string>): void {
+    const before = this.state
+    this.state = next
+    for (const action of actions) {
+      switch (action._tag) {
+        case "Deliver":
+          this.deliver(action.fragment, before)
+          break
+        case "Write":
+          this.write(action.frame)
+          break
+        case "EndTransport":
+          this.outbox.flush()
+          this.transport.end()
+      }
+    }
+    if (before._tag === "Open" && next._tag !== "Open") this.leftOpen()
+    if (next._tag === "Closing" && next.discarding) this.endMessages(next)
+  }
+
+  private deliver({ kind, payload, fin }: Protocol.Fragment, before: Protocol.State): void {
+    if (before._tag !== "Open") return
+    let bytes = payload
+    if (!fin || this.assembling !== undefined) {
+      this.assembling ??= new Chunks()
+      this.assembling.push(payload)
+      if (!fin) return
+      bytes = this.assembling.join()
+      this.assembling = undefined
+    }
+    this.inbox.push(kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes))
+    this.inboxLength += bytes.length + messageOverhead
+  }
+
+  private write(frame: Frame.Frame<Uint8Array | string>): void {
+    const isPong = frame.opcode === Frame.Opcode.pong
+    if (isPong && this.isFull()) this.pong = frame as Frame.Frame
+    else this.outbox.append(frame)
+  }
+
+  private handOver(): void {
+    const { puller } = this
+    if (puller !== undefined && (this.inbox.length > 0 || this.end !== undefined)) {
+      this.puller = undefined
+      puller(this.take())
+    }
+    if (!this.paused && this.state._tag === "Open" && this.inboxLength > this.settings.inboxBytes) {
+      this.paused = true
+      this.transport.pause()
+    }
+  }
+
+  private take(): Exit.Exit<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done> {
+    if (this.inbox.length === 0) return this.end!
+    const messages = this.inbox as unknown as Arr.NonEmptyReadonlyArray<Message.Message>
+    this.inbox = []
+    this.inboxLength = 0
+    this.unpause()
+    return Exit.succeed(messages)
+  }
+
+  private unpause(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.transport.resume()
+  }
+
+  readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError> = Effect.callback((resume) => {
+    if (this.inbox.length > 0 || this.end !== undefined) return resume(this.take())
+    if (this.puller !== undefined) {
+      return resume(Effect.die(new Error("the messages of a WebSocket are for one fiber at a time")))
+    }
+    this.puller = resume
+    return Effect.sync(() => {
+      this.puller = undefined
+    })
+  })
+
+  get messages(): Stream.Stream<Message.Message, WebSocketError> {
+    return Stream.fromPull(Effect.succeed(this.pull))
+  }
+
+  // Sending: from the application to the outbox.
+
+  readonly send = (message: Message.Sendable): Effect.Effect<void, WebSocketError> =>
+    Effect.suspend(() => this.sendFragments([fragmentOf(message)]))
+
+  readonly sendAll = (messages: Iterable<Message.Sendable>): Effect.Effect<void, WebSocketError> =>
+    Effect.suspend(() => this.sendFragments(Array.from(messages, fragmentOf)))
+
+  private isFull(): boolean {
+    return this.outbox.length >= this.settings.outboxBytes
+  }
+
+  private sendFragments(
+    fragments: ReadonlyArray<Protocol.Fragment<Uint8Array | string>>
+  ): Effect.Effect<void, WebSocketError> {
+    if (this.state._tag !== "Open" || (this.senders === undefined && !this.isFull())) return this.sendNow(fragments)
+    return Effect.callback((resume: Resume) => {
+      const sender = () => resume(this.sendNow(fragments))
+      const senders = (this.senders ??= [])
+      senders.push(sender)
+      return Effect.sync(() => {
+        const at = senders.indexOf(sender)
+        if (at >= 0) senders.splice(at, 1)
+      })
+    })
+  }
+
+  private sendNow(fragments: ReadonlyArray<Protocol.Fragment<Uint8Array | string>>): Exit.Exit<void, WebSocketError> {
+    const sending = Protocol.send(this.state, fragments)
+    if (Result.isFailure(sending)) return failWith(sending.failure)
+    this.commit(sending.success)
+    return Exit.void
+  }
+
+  drained(): void {
+    const { pong } = this
+    this.pong = undefined
+    if (pong !== undefined && this.state._tag !== "Closed") this.outbox.append(pong)
+    this.wakeSenders()
+  }
+
+  /** Each sends as it is woken, so nobody who comes later can get in before. */
+  private wakeSenders(): void {
+    const { senders } = this
+    if (senders === undefined) return
+    while (senders.length > 0 && (this.state._tag !== "Open" || !this.isFull())) senders.shift()!()
+    if (senders.length === 0 && this.senders === senders) this.senders = undefined
+  }
+
+  readonly tryWriteUnsafe = (message: Prepared): Written => {
+    if (this.state._tag !== "Open") return "NotOpen"
+    if (this.senders !== undefined || this.isFull()) return "Full"
+    if (this.settings.role === "server") this.outbox.appendEncoded(message.serverFrame)
+    else this.sendNow([fragmentOf(message.message)])
+    return "Written"
+  }
+
+  // Ending: the closing handshake, and the transport's end.
+
+  readonly close = (code: number = CloseCode.CloseCode.normal, reason = ""): Effect.Effect<void, WebSocketError> =>
+    Effect.suspend(() => {
+      const closing = Protocol.close(this.state, { code, reason })
+      if (Result.isSuccess(closing)) this.commit(closing.success)
+      else if (closing.failure._tag === "InvalidCloseCode") return failWith(closing.failure)
+      return this.awaitEnd
+    })
+
+  /** Waits for the end of the transport, no longer than a closing handshake may take, and makes it then. */
+  private get awaitEnd(): Effect.Effect<void> {
+    return Deferred.await(this.ending).pipe(
+      Effect.timeoutOption(this.settings.closeTimeout),
+      Effect.andThen(Effect.sync(() => this.transport.destroy()))
+    )
+  }
+
+  get closed(): Effect.Effect<Protocol.Closed> {
+    return Deferred.await(this.ending)
+  }
+
+  /** The finalizer: 1000 on success, 1001 when interrupted, 1011 on failure. What is unread is dropped. */
+  shutdown(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.state._tag === "Closed") return Effect.void
+      const code = Exit.isSuccess(exit)
+        ? CloseCode.CloseCode.normal
+        : Cause.hasInterruptsOnly(exit.cause)
+          ? CloseCode.CloseCode.goingAway
+          : CloseCode.CloseCode.internalError
+      const closing = Protocol.close(this.state, { code, reason: "" })
+      if (Result.isSuccess(closing)) this.commit(closing.success)
+      this.inbox = []
+      this.inboxLength = 0
+      this.unpause()
+      return this.awaitEnd
+    })
+  }
+
+  private leftOpen(): void {
+    this.assembling = undefined
+    // From here on what arrives is dropped, so an inbox that nobody empties must not keep the peer's Close from us.
+    this.unpause()
+    // The wheel cuts a peer that does not finish the closing handshake, though nobody may be waiting for it.
+    this.wheel.schedule(this, this.settings.closeTimeout)
+    this.wakeSenders()
+  }
+
+  private endMessages({ by, sent, received, violation }: Omit<Protocol.Closed, "_tag">): void {
+    if (this.end !== undefined) return
+    if (violation !== undefined) this.end = failWith(violation)
+    else if (Protocol.isOrdinary({ received, sent, violation })) this.end = Exit.fail(Cause.Done())
+    else this.end = failWith(this.failure ?? new ConnectionLost({ by, sent, received }))
+  }
+
+  ended(error: TransportError | undefined): void {
+    if (this.state._tag === "Closed") return
+    this.failure ??= error
+    const closed = Protocol.transportEnded(this.state)
+    const wasOpen = this.state._tag === "Open"
+    this.state = closed
+    this.wheel.cancel(this)
+    this.assembling = undefined
+    this.pong = undefined
+    this.endMessages(closed)
+    if (wasOpen) this.wakeSenders()
+    Deferred.doneUnsafe(this.ending, Exit.succeed(closed))
+    this.handOver()
+  }
+
+  // The heartbeat, and the end of a closing handshake that takes too long.
+
+  expired(): void {
+    const { pingInterval, pingTimeout } = this.settings
+    if (this.state._tag !== "Open") return this.transport.destroy()
+    // While we do not read, the peer's silence is ours.
+    if (this.heartbeat === "Awaiting" && !this.paused) {
+      this.failure = new Unresponsive({ silence: pingTimeout })
+      return this.transport.destroy()
+    }
+    if (this.heartbeat === "Idle" || pingInterval <= pingTimeout) {
+      this.heartbeat = "Awaiting"
+      this.commit(Result.getOrElse(Protocol.ping(this.state, noBytes), (): Protocol.Transition => [this.state, []]))
+      this.wheel.schedule(this, pingTimeout)
+    } else {
+      this.heartbeat = "Idle"
+      this.wheel.schedule(this, pingInterval - pingTimeout)
+    }
+  }
+}
+
+export interface Options<out Handshake> {
+  readonly transport: Transport
+  readonly settings: Settings
+  readonly wheel: TimerWheel.TimerWheel
+  readonly subprotocol: string | undefined
+  readonly handshake: Handshake
+}
+
+/**
+ * Runs the protocol over a transport whose opening handshake is done. It reads at once, as far as the inbox allows.
+ *
+ * The connection lives as long as the scope. Closing the scope starts the closing handshake with 1000 on success, 1001
+ * when interrupted and 1011 on failure, waits for it at most `closeTimeout`, and ends the transport in every case.
+ */
+export const make = <Handshake>(options: Options<Handshake>): Effect.Effect<WebSocket<Handshake>, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const connection = new Connection(options)
+      connection.open()
+      return connection
+    }),
+    (connection, exit) => connection.shutdown(exit)
+  )
