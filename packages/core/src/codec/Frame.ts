@@ -73,7 +73,10 @@ export interface Expected {
   readonly masked: boolean
   /** The reserved bits that a negotiated extension gave a meaning, as in `Frame.rsv`. */
   readonly rsv: number
-  /** The longest payload accepted, at most `Number.MAX_SAFE_INTEGER`. */
+  /**
+   * The longest payload of a data frame, at most `Number.MAX_SAFE_INTEGER`. Control frames have their own limit, so that
+   * a small one here does not keep a Ping from its Pong or a Close from its answer.
+   */
   readonly maxPayloadLength: number
 }
 
@@ -129,8 +132,13 @@ export const decodeHeader = (
   if ((lengthSize === 2 && payloadLength < 126) || (lengthSize === 8 && payloadLength < 2 ** 16)) {
     return violation("RFC 6455 5.2", "length not in the shortest form")
   }
-  if (payloadLength >= 2 ** 63) return violation("RFC 6455 5.2", "most significant bit of the length set")
-  if (payloadLength > expected.maxPayloadLength) return violation("RFC 6455 7.4.1", "message too big", 1009)
+  // The bit itself, not the number: 2^63 - 1 is not one that a double can hold.
+  if (lengthSize === 8 && bytes.getUint8(offset + 2) >= 0x80) {
+    return violation("RFC 6455 5.2", "most significant bit of the length set")
+  }
+  if (payloadLength > expected.maxPayloadLength && !isControl(opcode)) {
+    return violation("RFC 6455 7.4.1", "message too big", 1009)
+  }
 
   const headerLength = 2 + lengthSize + (masked ? 4 : 0)
   if (available < headerLength) return undefined
