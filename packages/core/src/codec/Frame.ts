@@ -193,7 +193,8 @@ export class Decoder {
         header === undefined ||
         (isControl(header.opcode) && chunk.length - offset < header.headerLength + header.payloadLength)
       if (incomplete) {
-        this.held = chunk.slice(offset)
+        // Copied also where the chunk is a `Buffer`, whose `slice` keeps all of it.
+        this.held = new Uint8Array(chunk.subarray(offset))
         break
       }
       offset = this.take(parts, view, offset + header.headerLength, header)
