@@ -278,9 +278,8 @@ const ended = (why, final) => {
   become({ _tag: "waiting", why, until: Date.now() + delay })
 }
 
-/** @param {unknown} text */
+/** @param {string} text */
 const receive = (text) => {
-  if (typeof text !== "string") return
   const message = /** @type {ServerMessage} */ (JSON.parse(text))
   switch (message.type) {
     case "welcome": {

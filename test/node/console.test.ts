@@ -1,0 +1,289 @@
+/**
+ * The page of the hub in a real browser, against a hub that does what the test says. It is served under the policy
+ * that the real one sends, so a style or a script in the wrong place fails every test here.
+ */
+import { once } from "node:events"
+import { createReadStream } from "node:fs"
+import { createServer } from "node:http"
+import type { AddressInfo } from "node:net"
+import { fileURLToPath } from "node:url"
+import type { Browser, BrowserContextOptions, Page } from "playwright-core"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
+import { type WebSocket, WebSocketServer } from "ws"
+import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import { launch } from "../support/chromium.ts"
+
+const files = new Map([
+  ["/", ["index.html", "text/html; charset=utf-8"]],
+  ["/console.css", ["console.css", "text/css; charset=utf-8"]],
+  ["/console.js", ["console.js", "text/javascript; charset=utf-8"]]
+])
+
+const policy =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+  "require-trusted-types-for 'script'"
+
+/** Answers subscriptions, hands every publish to everybody, and remembers what it was told. */
+const serve = async () => {
+  const heard: Array<{ readonly name: string | null; readonly text: string }> = []
+  const sockets = new Set<WebSocket>()
+  const http = createServer((request, response) => {
+    const [file, type] = files.get(new URL(request.url ?? "/", "http://hub").pathname) ?? []
+    if (file === undefined || type === undefined) return void response.writeHead(404).end()
+    response.writeHead(200, { "content-type": type, "content-security-policy": policy })
+    createReadStream(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${file}`))).pipe(response)
+  })
+  const hub = {
+    heard,
+    sockets,
+    url: "",
+    types: () => heard.map(({ text }) => JSON.parse(text).type as string),
+    say: (text: string) => {
+      for (const socket of sockets) socket.send(text)
+    },
+    message: (topic: string, data: unknown, from = "grace") =>
+      hub.say(HubMessage.encodeMessage({ topic, dataJson: HubMessage.toJson(data), from, time: Date.UTC(2027, 0, 1) })),
+    end: () => {
+      for (const socket of sockets) socket.terminate()
+      http.close()
+      http.closeAllConnections()
+    }
+  }
+  new WebSocketServer({ server: http, handleProtocols: () => HubMessage.subprotocol }).on(
+    "connection",
+    (socket, request) => {
+      const name = new URL(request.url ?? "", "http://hub").searchParams.get("name")
+      sockets.add(socket)
+      socket.on("close", () => sockets.delete(socket))
+      socket.on("message", (bytes) => {
+        const text = String(bytes)
+        heard.push({ name, text })
+        const { type, topic, data, id } = JSON.parse(text)
+        if (type === "subscribe") socket.send(HubMessage.encode({ type: "subscribed", topic, id }))
+        if (type !== "publish") return
+        hub.message(topic, data, name ?? "anonymous")
+        socket.send(HubMessage.encode({ type: "published", topic, id, receivers: sockets.size }))
+      })
+      socket.send(HubMessage.encode({ type: "welcome", client: name ?? "anonymous", protocol: 1 }))
+    }
+  )
+  http.listen(0, "127.0.0.1")
+  await once(http, "listening")
+  hub.url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
+  return hub
+}
+
+const joined = (page: Page) => page.locator("#topics li:not(.asking)").allInnerTexts()
+
+describe("the page", () => {
+  let browser: Browser
+  let hub: Awaited<ReturnType<typeof serve>>
+  let complaints: Array<string>
+
+  beforeAll(async () => {
+    browser = await launch()
+  }, 60_000)
+  afterAll(() => browser.close())
+  beforeEach(async () => {
+    complaints = []
+    hub = await serve()
+  })
+  afterEach(async () => {
+    for (const context of browser.contexts()) await context.close()
+    hub.end()
+    expect(complaints).toEqual([])
+  })
+
+  const visit = async (query: string, options: BrowserContextOptions = {}): Promise<Page> => {
+    const page = await (await browser.newContext({ locale: "en-GB", timezoneId: "UTC", ...options })).newPage()
+    page.setDefaultTimeout(10_000)
+    page.on("console", (message) => complaints.push(message.text()))
+    page.on("pageerror", (error) => complaints.push(String(error)))
+    await page.goto(`${hub.url}/${query}`)
+    await page.locator("#state[data-state=connected]").waitFor()
+    return page
+  }
+
+  it("takes name and topics from its address, and lets people talk", async () => {
+    const ada = await visit("?name=ada&topic=lobby&topic=caf%C3%A9%20%26%20bar")
+    await ada.locator("#topics li:not(.asking)").nth(1).waitFor()
+    expect(await joined(ada)).toEqual(["lobby\n×", "café & bar\n×"])
+    expect(await ada.locator("#state").innerText()).toBe("Connected as ada")
+
+    await ada.getByRole("textbox", { name: "Message" }).fill("hello")
+    await ada.keyboard.press("Enter")
+    await ada.locator(".message.own").waitFor()
+    hub.message("café & bar", "tea?")
+    await ada.locator(".message:not(.own)").waitFor()
+    expect(await ada.locator(".message .from").allInnerTexts()).toEqual(["ada", "grace"])
+    expect(await ada.locator(".message .topic").allInnerTexts()).toEqual(["lobby", "café & bar"])
+    expect(await ada.locator(".message .text").allInnerTexts()).toEqual(["hello", "tea?"])
+    expect(await ada.locator(".message time").last().innerText()).toBe("00:00:00")
+    expect(await ada.locator("#receipt").innerText()).toBe("Sent to 1 connection")
+    expect(await ada.locator("#body").inputValue()).toBe("")
+  })
+
+  it("invents a name when it has none, keeps it, and joins the lobby", async () => {
+    const page = await visit("")
+    const name = await page.locator("#name").inputValue()
+    expect(name).toMatch(/^[a-z]+-[a-z]+$/)
+    await page.locator("#topics li:not(.asking)").waitFor()
+    expect(await joined(page)).toEqual(["lobby\n×"])
+    await page.reload()
+    await page.locator("#state[data-state=connected]").waitFor()
+    expect(await page.locator("#name").inputValue()).toBe(name)
+  })
+
+  it("joins and leaves topics, and keeps its address in step", async () => {
+    const page = await visit("?topic=lobby")
+    for (const topic of ["__proto__", "constructor"]) {
+      await page.getByRole("textbox", { name: "Topic to join" }).fill(topic)
+      await page.keyboard.press("Enter")
+    }
+    await page.locator("#topics li:not(.asking)").nth(2).waitFor()
+    await page.getByRole("button", { name: "Leave lobby" }).click()
+    expect(await joined(page)).toEqual(["__proto__\n×", "constructor\n×"])
+    expect(new URL(page.url()).search).toBe("?topic=__proto__&topic=constructor")
+    await page.getByRole("combobox", { name: "To" }).selectOption("__proto__")
+    await page.locator("#body").fill("ordinary")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.locator(".message").waitFor()
+    expect(hub.types()).toEqual(["subscribe", "subscribe", "subscribe", "unsubscribe", "publish"])
+  })
+
+  it("sends JSON as it was typed, and keeps what is not JSON", async () => {
+    const page = await visit("?topic=lobby")
+    await page.getByText("JSON", { exact: true }).click()
+    await page.locator("#body").fill('{"a":')
+    await page.keyboard.press("Enter")
+    await page.locator("#receipt.wrong").waitFor()
+    expect(await page.locator("#body").inputValue()).toBe('{"a":')
+
+    await page.locator("#body").fill('{"n":12345678901234567890}')
+    await page.keyboard.press("Enter")
+    await page.locator(".json").waitFor()
+    expect(hub.heard.at(-1)?.text).toContain('"data":{"n":12345678901234567890},')
+  })
+
+  it("shows what peers send as text", async () => {
+    const page = await visit("?topic=lobby")
+    const markup = "<img src=x onerror=alert(1)><b>&amp;"
+    hub.message("lobby", markup, markup)
+    hub.message("lobby", { [markup]: markup }, "grace")
+    await page.locator(".message").nth(1).waitFor()
+    expect(await page.locator(".message .text").innerText()).toBe(markup)
+    expect(await page.locator(".message .from").first().innerText()).toBe(markup)
+    expect(await page.locator(".json").innerText()).toBe(JSON.stringify({ [markup]: markup }, undefined, 2))
+    expect(await page.locator("#messages img, #messages b").count()).toBe(0)
+  })
+
+  it("keeps the newest 500 messages, and of a long one its beginning", async () => {
+    const page = await visit("?topic=lobby")
+    for (let i = 0; i < 700; i++) hub.message("lobby", `message ${i}`)
+    hub.message("lobby", "x".repeat(5_000))
+    await page.getByText("and 3,000 characters more").waitFor()
+    expect(await page.locator("#messages > li").count()).toBe(500)
+    expect(await page.locator("#messages > li .text").first().innerText()).toBe("message 201")
+    expect(await page.locator("#messages > li").last().isVisible()).toBe(true)
+  })
+
+  it("does not move under a reader who has scrolled up", async () => {
+    const page = await visit("?topic=lobby")
+    for (let i = 0; i < 50; i++) hub.message("lobby", `message ${i}`)
+    await page.getByText("message 49").waitFor()
+    await page.locator("#scroller").evaluate((scroller) => (scroller.scrollTop = 0))
+    await page.waitForFunction(() => document.querySelector("#scroller")?.scrollTop === 0)
+    hub.message("lobby", "one more")
+    await page.getByRole("button", { name: "New messages" }).click()
+    await page.locator("#latest").waitFor({ state: "hidden" })
+    expect(await page.getByText("one more").isVisible()).toBe(true)
+  })
+
+  it("says why a connection closed, comes back by itself, and subscribes again", async () => {
+    const page = await visit("?topic=lobby&topic=weir")
+    await page.locator("#topics li:not(.asking)").nth(1).waitFor()
+    for (const socket of hub.sockets) socket.close(1013, "too slow")
+    await page.getByText("(1013, “too slow”)").first().waitFor()
+    await page.getByText("Connected again").waitFor()
+    await page.locator("#topics li:not(.asking)").nth(1).waitFor()
+    expect(await page.locator("#lost-text").isHidden()).toBe(true)
+    expect(hub.types()).toEqual(["subscribe", "subscribe", "subscribe", "subscribe"])
+  })
+
+  it("stays away when a close code says so, until it is told to come back", async () => {
+    const page = await visit("?topic=lobby")
+    for (const socket of hub.sockets) socket.close(1009)
+    await page.locator("#state[data-state=stopped]").waitFor()
+    expect(await page.locator("#reason").innerText()).toBe(
+      "The hub closed the connection: the message was too large (1009)."
+    )
+    await page.locator("#body").fill("kept")
+    await page.keyboard.press("Enter")
+    expect(await page.locator("#receipt").innerText()).toBe("Not connected. Your text is kept.")
+    await page.getByRole("button", { name: "Connect again" }).click()
+    await page.locator("#state[data-state=connected]").waitFor()
+    expect(await page.locator("#body").inputValue()).toBe("kept")
+  })
+
+  it("connects anew under another name, and refuses names and topics that the hub would refuse", async () => {
+    const page = await visit("?topic=lobby&name=ada")
+    await page.locator("#topics li:not(.asking)").waitFor()
+    const faultOf = (id: string) => page.locator(id).evaluate((input: HTMLInputElement) => input.validationMessage)
+    for (const name of ["@http", "🌊".repeat(65)]) {
+      await page.locator("#name").fill(name)
+      await page.keyboard.press("Enter")
+      expect([name, await faultOf("#name")]).toEqual([name, expect.stringMatching(/./)])
+    }
+    for (const topic of ["$hub", "é".repeat(129)]) {
+      await page.locator("#join").fill(topic)
+      await page.keyboard.press("Enter")
+      expect([topic, await faultOf("#join")]).toEqual([topic, expect.stringMatching(/./)])
+    }
+    expect(hub.types()).toEqual(["subscribe"])
+
+    await page.locator("#name").fill("Zoë 🌊")
+    await page.keyboard.press("Enter")
+    await page.getByText("Connected as Zoë 🌊").waitFor()
+    await page.waitForFunction(() => document.querySelectorAll("#topics li:not(.asking)").length === 1)
+    expect(new URL(page.url()).searchParams.get("name")).toBe("Zoë 🌊")
+    expect(hub.heard.at(-1)).toMatchObject({ name: "Zoë 🌊" })
+  })
+
+  it("gives up a topic that the hub refuses, and says so", async () => {
+    const page = await visit("?topic=lobby")
+    await page.locator("#topics li:not(.asking)").waitFor()
+    for (const socket of hub.sockets) {
+      socket.removeAllListeners("message")
+      socket.on("message", (bytes) => {
+        socket.send(HubMessage.encode(HubMessage.refuse("too-many-topics", JSON.parse(String(bytes)).id)))
+      })
+    }
+    await page.locator("#join").fill("one too many")
+    await page.keyboard.press("Enter")
+    await page.locator(".note.wrong").waitFor()
+    expect(await joined(page)).toEqual(["lobby\n×"])
+  })
+
+  it("ignores what later versions of the hub may say", async () => {
+    const page = await visit("?topic=lobby")
+    hub.say('{"type":"presence","topic":"lobby","members":3}')
+    hub.say('{"type":"message","topic":"lobby","data":"known","from":"grace","time":0,"epoch":"a","offset":7}')
+    await page.getByText("known").waitFor()
+  })
+
+  it.each([390, 320])("fits a phone %i px wide", async (width) => {
+    const page = await visit(`?topic=lobby&topic=${"long".repeat(20)}&topic=weir&name=${"n".repeat(64)}`, {
+      viewport: { width, height: 700 },
+      isMobile: true,
+      hasTouch: true
+    })
+    hub.message("lobby", "w".repeat(300), "n".repeat(64))
+    await page.locator(".message").waitFor()
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width)
+    for (const id of ["#name", "#join", "#body", "#send"]) {
+      const box = await page.locator(id).boundingBox()
+      expect(box === null ? Number.NaN : box.x + box.width).toBeLessThanOrEqual(width)
+    }
+  })
+})
