@@ -5,6 +5,7 @@ import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Receiver, Transport } from "@millrace/core/connection/Transport"
 import { TransportError } from "@millrace/core/connection/WebSocketError"
+import * as Effect from "effect/Effect"
 
 /** Where a socket keeps its transport, so that all sockets share the same five listeners. */
 const transport = Symbol("millrace/NodeTransport")
@@ -106,3 +107,12 @@ export const make = (socket: Duplex, head: Uint8Array, lingerTimeout: number): T
   if (head.length > 0) socket.unshift(head)
   return new NodeTransport(socket, lingerTimeout)
 }
+
+/** Succeeds when the socket has closed. */
+export const closed = (socket: Duplex): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (socket.destroyed) return resume(Effect.void)
+    const listener = () => resume(Effect.void)
+    socket.once("close", listener)
+    return Effect.sync(() => socket.off("close", listener))
+  })

@@ -50,9 +50,12 @@ const instructions = {
   ]
 }
 
+/** The magic number and version 1. */
+const preamble = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
+
 const moduleBytes = (): Uint8Array<ArrayBuffer> =>
   Uint8Array.of(
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00], // magic, version 1
+    ...preamble,
     ...section(1, 2, 0x60, 2, i32, i32, 0, 0x60, 1, i32, 1, i32), // types: (i32, i32) -> (), (i32) -> i32
     ...section(3, 2, 0, 1), // functions and their types
     ...section(5, 1, 0, 1), // one memory of one page: one block

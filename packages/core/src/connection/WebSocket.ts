@@ -132,6 +132,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
   private readonly transport: Transport
   private readonly settings: Settings
   private readonly wheel: TimerWheel.TimerWheel
+  private readonly onEnded: (() => void) | undefined
   private readonly decoder: Frame.Decoder
   private readonly outbox: Outbox
   private readonly ending = Deferred.makeUnsafe<Protocol.Closed>()
@@ -157,6 +158,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     this.wheel = options.wheel
     this.subprotocol = options.subprotocol
     this.handshake = options.handshake
+    this.onEnded = options.onEnded
     this.decoder = new Frame.Decoder(options.settings.expected)
     this.outbox = new Outbox(options.transport, options.settings.maskingKey)
   }
@@ -271,7 +273,11 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     Effect.suspend(() => this.sendFragments([fragmentOf(message)]))
 
   readonly sendAll = (messages: Iterable<Message.Sendable>): Effect.Effect<void, WebSocketError> =>
-    Effect.suspend(() => this.sendFragments(Array.from(messages, fragmentOf)))
+    Effect.suspend(() => {
+      const fragments: Array<Protocol.Fragment<Uint8Array | string>> = []
+      for (const message of messages) fragments.push(fragmentOf(message))
+      return this.sendFragments(fragments)
+    })
 
   private isFull(): boolean {
     return this.outbox.length >= this.settings.outboxBytes
@@ -391,6 +397,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     if (wasOpen) this.wakeSenders()
     Deferred.doneUnsafe(this.ending, Exit.succeed(closed))
     this.handOver()
+    this.onEnded?.()
   }
 
   // The heartbeat, and the end of a closing handshake that takes too long.
@@ -420,6 +427,8 @@ export interface Options<out Handshake> {
   readonly wheel: TimerWheel.TimerWheel
   readonly subprotocol: string | undefined
   readonly handshake: Handshake
+  /** Called once, when the transport has ended: for whoever has to look after those that do not wait for it. */
+  readonly onEnded?: (() => void) | undefined
 }
 
 /**

@@ -1,0 +1,123 @@
+/**
+ * The connections of one server while they live, and how they are all ended: gracefully, in batches, and then at all
+ * events.
+ */
+import type { Duplex } from "node:stream"
+import * as TimerWheel from "@millrace/core/connection/TimerWheel"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+import * as Endpoint from "./Endpoint.ts"
+import type { Upgrade } from "./Upgrade.ts"
+
+export interface DrainOptions {
+  /**
+   * Over how long the connections are closed, so that clients do not all come back to another server at once. Up to
+   * 100 connections are closed together. Default 1 s.
+   */
+  readonly window?: Duration.Input | undefined
+}
+
+const batchesInWindow = 10
+const smallestBatch = 100
+
+/** A handler that is still running when its connection has ended, until it is too late. */
+class Outliving implements TimerWheel.Timed {
+  slot: Set<TimerWheel.Timed> | undefined
+  private readonly fiber: Fiber.Fiber<void>
+
+  constructor(fiber: Fiber.Fiber<void>) {
+    this.fiber = fiber
+  }
+
+  expired(): void {
+    this.fiber.interruptUnsafe()
+  }
+}
+
+export class Connections {
+  private readonly wheel: TimerWheel.TimerWheel
+  private readonly running = new Map<Fiber.Fiber<void>, Duplex>()
+  private draining = false
+
+  constructor(wheel: TimerWheel.TimerWheel) {
+    this.wheel = wheel
+  }
+
+  get size(): number {
+    return this.running.size
+  }
+
+  get isDraining(): boolean {
+    return this.draining
+  }
+
+  /** Answers the upgrade and runs its handler in a fiber of its own, which is kept until it ends. */
+  serve<A, E, R>(endpoint: Endpoint.Endpoint<A, E, R>, upgrade: Upgrade, context: Context.Context<R>): void {
+    let outliving: Outliving | undefined
+    const onEnded = () => {
+      if (fiber === undefined || fiber.pollUnsafe() !== undefined) return
+      outliving = new Outliving(fiber)
+      this.wheel.schedule(outliving, endpoint.settings.closeTimeout)
+    }
+    let fiber: Fiber.Fiber<void> | undefined
+    fiber = Effect.runForkWith(context as Context.Context<never>)(
+      Endpoint.serve(endpoint, upgrade, { wheel: this.wheel, onEnded }) as Effect.Effect<void>
+    )
+    if (fiber.pollUnsafe() !== undefined) return
+    this.running.set(fiber, upgrade.socket)
+    fiber.addObserver(() => {
+      this.running.delete(fiber)
+      if (outliving !== undefined) this.wheel.cancel(outliving)
+    })
+  }
+
+  /**
+   * Interrupts the handlers, which closes their connections with 1001, in batches over the window; waits for all of
+   * them, at most `timeout` after the last batch; then cuts what is left.
+   */
+  drain(options: DrainOptions, timeout: Duration.Input): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.draining = true
+      const fibers = [...this.running.keys()]
+      const batch = Math.max(smallestBatch, Math.ceil(fibers.length / batchesInWindow))
+      const pause = Duration.millis(Duration.toMillis(options.window ?? "1 second") / batchesInWindow)
+      const interruptFrom = (from: number): Effect.Effect<void> =>
+        Effect.suspend(() => {
+          for (const fiber of fibers.slice(from, from + batch)) fiber.interruptUnsafe()
+          const next = from + batch
+          return next < fibers.length ? Effect.andThen(Effect.sleep(pause), interruptFrom(next)) : Effect.void
+        })
+      return interruptFrom(0).pipe(
+        Effect.andThen(
+          Effect.timeoutOption(
+            Effect.forEach(fibers, (fiber) => Fiber.await(fiber), { discard: true }),
+            timeout
+          )
+        ),
+        Effect.andThen(
+          Effect.sync(() => {
+            for (const socket of this.running.values()) socket.destroy()
+          })
+        )
+      )
+    })
+  }
+}
+
+/** The connections of a server that lives as long as the scope, whose closing drains them. */
+export const make = (
+  drain: DrainOptions,
+  settings: ReadonlyArray<Endpoint.Endpoint<never, never, never>["settings"]>
+): Effect.Effect<Connections, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const shortest = settings.flatMap((one) => [one.closeTimeout, one.pingInterval, one.pingTimeout])
+    const longestClose = Math.max(0, ...settings.map((one) => one.closeTimeout))
+    const wheel = yield* TimerWheel.make(Math.min(...shortest, 5_000))
+    return yield* Effect.acquireRelease(
+      Effect.sync(() => new Connections(wheel)),
+      (connections) => connections.drain(drain, longestClose + 1_000)
+    )
+  })

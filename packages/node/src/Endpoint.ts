@@ -1,0 +1,174 @@
+/**
+ * An endpoint: what a server does with a request to open a WebSocket, as a value. Who may connect, how that is found
+ * out, what the limits are, and the handler that is the life of a connection.
+ */
+import { Refusal } from "@millrace/core/codec/HandshakeError"
+import type { Headers } from "@millrace/core/codec/HttpHeaders"
+import * as Negotiation from "@millrace/core/codec/Negotiation"
+import * as Origin from "@millrace/core/codec/Origin"
+import type { Limits } from "@millrace/core/connection/Limits"
+import type * as TimerWheel from "@millrace/core/connection/TimerWheel"
+import type { Transport } from "@millrace/core/connection/Transport"
+import * as WebSocket from "@millrace/core/connection/WebSocket"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import * as NodeTransport from "./NodeTransport.ts"
+import * as Upgrade from "./Upgrade.ts"
+
+/** A handshake's "yes", with what the connection is to carry. */
+export interface Accepted<out A> {
+  readonly value: A
+  /** In place of the first of the endpoint's `subprotocols` that the client offers. It must have offered it. */
+  readonly subprotocol?: string | undefined
+  /** Fields for the response, such as `Set-Cookie`. */
+  readonly headers?: Headers | undefined
+}
+
+/** Accepts with a value. */
+export const accept = <A>(value: A, options?: Omit<Accepted<A>, "value">): Accepted<A> => ({ ...options, value })
+
+/** Refuses with a status from 300 to 599. The client is sent `body`, as plain text unless `headers` say otherwise. */
+export const refuse = (
+  status: number,
+  options: { readonly headers?: Headers; readonly body?: string } = {}
+): Effect.Effect<never, Refusal> =>
+  Effect.fail(
+    new Refusal({
+      status,
+      headers: options.headers ?? [],
+      clause: "RFC 6455 4.2.2",
+      detail: "refused",
+      body: options.body
+    })
+  )
+
+export interface Options<A, RH = never> {
+  /** Which pages may connect. Default: those of the same origin. A client that is no browser sends none, and may. */
+  readonly origin?: Origin.Policy | undefined
+  /** The subprotocols spoken here, the preferred one first. A client that offers none of them is served without. */
+  readonly subprotocols?: ReadonlyArray<string> | undefined
+  /** Looks at the request and accepts with a value that the connection carries, or refuses. Default: accepts. */
+  readonly handshake?: ((request: Upgrade.UpgradeRequest) => Effect.Effect<Accepted<A>, Refusal, RH>) | undefined
+  /** How long `handshake` may take before the client is refused with 503. Default 10 s. */
+  readonly handshakeTimeout?: Duration.Input | undefined
+  readonly limits?: Partial<Limits> | undefined
+}
+
+/**
+ * The life of a connection, in a scope of its own: when it returns, the connection is closed with 1000, with 1011 when
+ * it fails and with 1001 when it is interrupted. A handler that goes on after its connection has ended, without asking
+ * for messages, is interrupted `closeTimeout` later.
+ */
+export type Handler<A, E, R> = (connection: WebSocket.WebSocket<A>) => Effect.Effect<unknown, E, R>
+
+export interface Endpoint<A, E, R> {
+  readonly options: Options<A, R>
+  readonly handler: Handler<A, E, R>
+  readonly settings: WebSocket.Settings
+}
+
+export const make = <A = undefined, E = never, R = never, RH = never>(
+  options: Options<A, RH>,
+  handler: Handler<A, E, R>
+): Endpoint<A, E, R | RH> => ({
+  options: options as Options<A, R | RH>,
+  handler,
+  settings: WebSocket.settings("server", options.limits)
+})
+
+/** What an endpoint needs of the server that it runs on. */
+export interface Host {
+  readonly wheel: TimerWheel.TimerWheel
+  /** The connection whose handler this fiber runs has ended. */
+  readonly onEnded: (() => void) | undefined
+}
+
+/**
+ * Answers an upgrade and, when it was accepted, runs the handler to its end. Never fails: a refusal is an answer, a
+ * connection that was lost is logged at level Debug, and any other failure of the handler at level Error.
+ */
+export const serve = <A, E, R>(
+  endpoint: Endpoint<A, E, R>,
+  upgrade: Upgrade.Upgrade,
+  host: Host
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
+  Effect.matchCauseEffect(
+    Effect.suspend(() => open(endpoint, upgrade)),
+    {
+      onFailure: (cause) =>
+        Effect.suspend(() => {
+          const refusal = cause.reasons.find((reason) => reason._tag === "Fail")?.error
+          Upgrade.refuse(upgrade, refusal ?? Upgrade.internalError)
+          return refusal === undefined ? Effect.logError("the handshake of a WebSocket failed", cause) : Effect.void
+        }),
+      onSuccess: (opened) => run(endpoint, opened, host)
+    }
+  ) as Effect.Effect<void, never, Exclude<R, Scope.Scope>>
+
+interface Opened<A> {
+  readonly transport: Transport
+  readonly subprotocol: string | undefined
+  readonly handshake: A
+}
+
+const open = <A, R>(
+  { options, settings }: Endpoint<A, unknown, R>,
+  upgrade: Upgrade.Upgrade
+): Effect.Effect<Opened<A>, Refusal, R> => {
+  const read = Result.gen(function* () {
+    const request = yield* Upgrade.read(upgrade)
+    yield* Negotiation.checkOrigin(request.client, options.origin)
+    return request
+  })
+  if (Result.isFailure(read)) return Effect.fail(read.failure)
+  const request = read.success
+  // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
+  const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings.closeTimeout)
+  const accepted =
+    options.handshake === undefined
+      ? Effect.succeed({ value: undefined } as unknown as Accepted<A>)
+      : Effect.raceFirst(
+          Effect.timeoutOrElse(options.handshake(request), {
+            duration: options.handshakeTimeout ?? "10 seconds",
+            orElse: () => Effect.fail(tooSlow)
+          }),
+          NodeTransport.closed(upgrade.socket).pipe(Effect.andThen(Effect.fail(gone)))
+        )
+  return Effect.flatMap(accepted, ({ headers, subprotocol, value }) => {
+    const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
+    const sent = Upgrade.accept(upgrade, request.client, { subprotocol: chosen, headers })
+    // A header or a subprotocol that cannot be sent is a mistake of the handshake.
+    return Result.isFailure(sent)
+      ? Effect.die(sent.failure)
+      : Effect.succeed({ transport, subprotocol: chosen, handshake: value })
+  })
+}
+
+const tooSlow = new Refusal({
+  status: 503,
+  headers: [],
+  clause: "RFC 9110 15.6.4",
+  detail: "the handshake took too long"
+})
+
+const gone = new Refusal({ status: 400, headers: [], clause: "RFC 6455 4.2", detail: "the client has gone" })
+
+const run = <A, E, R>(
+  { handler, settings }: Endpoint<A, E, R>,
+  { handshake, subprotocol, transport }: Opened<A>,
+  { onEnded, wheel }: Host
+) =>
+  WebSocket.make({ transport, settings, wheel, subprotocol, handshake, onEnded }).pipe(
+    Effect.flatMap(handler),
+    Effect.scoped,
+    Effect.catchCause((cause) => {
+      const isOurs = cause.reasons.some((reason) => reason._tag !== "Interrupt" && !isWebSocketError(reason))
+      const log = isOurs ? Effect.logError : Effect.logDebug
+      return log("the handler of a WebSocket ended with a failure", cause)
+    })
+  )
+
+const isWebSocketError = (reason: object): boolean =>
+  "error" in reason && (reason.error as { readonly _tag?: unknown } | undefined)?._tag === "WebSocketError"

@@ -1,0 +1,263 @@
+/**
+ * WebSocket servers on `node:http` and `node:https`.
+ *
+ * `serve` runs a server of its own. `attach` adds endpoints to a server that is there already: its other routes stay
+ * as they are. Both last as long as their scope, and end by draining: no new connections, 1001 to those there are, in
+ * batches, then the end.
+ */
+import * as http from "node:http"
+import * as https from "node:https"
+import type { AddressInfo } from "node:net"
+import type { Duplex } from "node:stream"
+import { Refusal } from "@millrace/core/codec/HandshakeError"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Connections from "./Connections.ts"
+import * as Endpoint from "./Endpoint.ts"
+import * as Upgrade from "./Upgrade.ts"
+
+export { accept, refuse } from "./Endpoint.ts"
+
+/** An endpoint at a path: exactly that path, or with `"*"` at every path that no other endpoint claims. */
+export interface Route<R> {
+  readonly path: string
+  readonly endpoint: Endpoint.Endpoint<never, unknown, R>
+}
+
+/** An endpoint and where it is, for `attach`. */
+export const route = <A = undefined, E = never, R = never, RH = never>(
+  path: string,
+  handler: Endpoint.Handler<A, E, R>,
+  options: Endpoint.Options<A, RH> = {}
+): Route<R | RH> => ({
+  path,
+  endpoint: Endpoint.make(options, handler) as unknown as Endpoint.Endpoint<never, unknown, R | RH>
+})
+
+export interface Attached {
+  /** How many connections there are now. */
+  readonly connections: () => number
+}
+
+export interface AttachOptions {
+  readonly drain?: Connections.DrainOptions | undefined
+}
+
+/** Routes of all `attach` calls on a server, so that an upgrade is refused only when nobody claims it. */
+const claims = new WeakMap<http.Server, Set<(path: string) => ((upgrade: Upgrade.Upgrade) => void) | undefined>>()
+
+const notFound = new Refusal({ status: 404, headers: [], clause: "RFC 9110 15.5.5", detail: "no WebSocket here" })
+
+const restarting = new Refusal({
+  status: 503,
+  headers: [["Retry-After", "1"]],
+  clause: "RFC 9110 15.6.4",
+  detail: "the server is shutting down"
+})
+
+/**
+ * Adds endpoints to a server as long as the scope is open.
+ *
+ * An upgrade that no endpoint claims is answered with 404, unless another listener for upgrades is there to claim it. A
+ * request to upgrade to something else than a WebSocket is served as the plain request that it also is.
+ */
+export const attach = <R>(
+  server: http.Server,
+  routes: ReadonlyArray<Route<R>>,
+  options: AttachOptions = {}
+): Effect.Effect<Attached, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const context = yield* Effect.context<R>()
+    const connections = yield* Connections.make(
+      options.drain ?? {},
+      routes.map(({ endpoint }) => endpoint.settings)
+    )
+    const claim = (path: string) => {
+      const found = routes.find((one) => one.path === path) ?? routes.find((one) => one.path === "*")
+      if (found === undefined) return undefined
+      return (upgrade: Upgrade.Upgrade) => {
+        if (connections.isDraining) Upgrade.refuse(upgrade, restarting)
+        else connections.serve(found.endpoint, upgrade, context)
+      }
+    }
+    // After the drain nobody of ours is left; until then, whoever comes is told.
+    yield* Effect.addFinalizer(() => Effect.sync(() => release(server, claim)))
+    yield* Effect.sync(() => register(server, claim))
+    return { connections: () => connections.size }
+  }) as Effect.Effect<Attached, never, Exclude<R, Scope.Scope> | Scope.Scope>
+
+type Claim = (path: string) => ((upgrade: Upgrade.Upgrade) => void) | undefined
+
+const register = (server: http.Server, claim: Claim): void => {
+  const existing = claims.get(server)
+  if (existing !== undefined) {
+    existing.add(claim)
+    return
+  }
+  claims.set(server, new Set([claim]))
+  server.on("upgrade", onUpgrade)
+}
+
+const release = (server: http.Server, claim: Claim): void => {
+  const existing = claims.get(server)
+  existing?.delete(claim)
+  if (existing?.size === 0) {
+    claims.delete(server)
+    server.off("upgrade", onUpgrade)
+  }
+}
+
+function onUpgrade(this: http.Server, incoming: http.IncomingMessage, socket: Duplex, head: Buffer): void {
+  const upgrade = { incoming, socket, head }
+  const alone = this.listenerCount("upgrade") === 1
+  if (!Upgrade.isWebSocket(incoming)) {
+    if (alone) serveAsRequest(this, upgrade)
+    return
+  }
+  const path = Upgrade.pathOf(incoming)
+  for (const claim of claims.get(this) ?? []) {
+    const serve = path === undefined ? undefined : claim(path)
+    if (serve !== undefined) return serve(upgrade)
+  }
+  if (alone) Upgrade.refuse(upgrade, notFound)
+}
+
+/** A server may ignore `Upgrade`: RFC 9110 section 7.8. Node.js hands the socket over all the same. */
+const serveAsRequest = (server: http.Server, { head, incoming, socket }: Upgrade.Upgrade): void => {
+  const hasBody =
+    incoming.headers["content-length"] !== undefined || incoming.headers["transfer-encoding"] !== undefined
+  if (hasBody || head.length > 0) {
+    // The parser has let go of the body, so it cannot be read any more.
+    return Upgrade.refuse({ incoming, socket, head }, notUpgraded)
+  }
+  const response = new http.ServerResponse(incoming)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket as import("node:net").Socket)
+  response.on("finish", () => socket.end())
+  server.emit("request", incoming, response)
+}
+
+const notUpgraded = new Refusal({
+  status: 400,
+  headers: [],
+  clause: "RFC 9110 7.8",
+  detail: "send this request without Upgrade"
+})
+
+/** The server could not be started: who runs it has to choose another address, or the rights for this one. */
+export class ListenError extends Data.TaggedError("ListenError")<{
+  /** As Node.js has it: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENOTFOUND` ... */
+  readonly code: string | undefined
+  readonly address: string
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    switch (this.code) {
+      case "EADDRINUSE":
+        return `${this.address} is in use already`
+      case "EADDRNOTAVAIL":
+      case "ENOTFOUND":
+        return `${this.address} is no address of this machine`
+      case "EACCES":
+        return `${this.address} may not be used by this user`
+      default:
+        return `cannot listen on ${this.address}: ${this.cause instanceof Error ? this.cause.message : this.cause}`
+    }
+  }
+}
+
+export interface ListenOptions {
+  /** Default 127.0.0.1, which only this machine can reach. `::` or `0.0.0.0` for every interface. */
+  readonly host?: string | undefined
+  /** Default 0: one that is free. */
+  readonly port?: number | undefined
+  /** A unix socket, in place of host and port. */
+  readonly socketPath?: string | undefined
+}
+
+/** Where a server listens. */
+export interface Listening {
+  readonly host: string
+  readonly port: number
+  /** With `ws:` or `wss:`, and without a path. */
+  readonly url: string
+}
+
+/** Starts a server, and ends it with the scope: it stops listening first, and cuts what is open at the end. */
+export const listen = (
+  server: http.Server,
+  options: ListenOptions
+): Effect.Effect<Listening, ListenError, Scope.Scope> => {
+  const { host = "127.0.0.1", port = 0, socketPath } = options
+  const shown = socketPath ?? `${host.includes(":") ? `[${host}]` : host}:${port}`
+  return Effect.acquireRelease(
+    Effect.callback<Listening, ListenError>((resume) => {
+      const fail = (cause: Error & { readonly code?: string }) =>
+        resume(Effect.fail(new ListenError({ code: cause.code, address: shown, cause })))
+      server.once("error", fail)
+      server.listen(socketPath === undefined ? { host, port } : { path: socketPath }, () => {
+        server.off("error", fail)
+        const address = server.address() as AddressInfo | string
+        const bound = typeof address === "string" ? undefined : address
+        const scheme = server instanceof https.Server ? "wss" : "ws"
+        const name = bound?.family === "IPv6" ? `[${bound.address}]` : bound?.address
+        resume(
+          Effect.succeed({
+            host: bound?.address ?? "",
+            port: bound?.port ?? 0,
+            url: bound === undefined ? `${scheme}+unix:${socketPath}` : `${scheme}://${name}:${bound.port}`
+          })
+        )
+      })
+    }),
+    () =>
+      Effect.callback<void>((resume) => {
+        server.close(() => resume(Effect.void))
+        server.closeAllConnections()
+      })
+  )
+}
+
+export interface ServeOptions<A, RH> extends Endpoint.Options<A, RH>, ListenOptions, AttachOptions {
+  /** Default: every path. */
+  readonly path?: string | undefined
+  /** With a certificate and its key, and `ca` and `requestCert` for mutual TLS, the server speaks `wss:`. */
+  readonly tls?: https.ServerOptions | undefined
+}
+
+export interface Served extends Attached, Listening {}
+
+/**
+ * Serves WebSockets at one path, and 404 elsewhere, as long as the scope is open.
+ *
+ *     const server = yield* NodeWebSocketServer.serve({ port: 8080, path: "/echo" }, (connection) =>
+ *       Stream.runForEach(connection.messages, connection.send))
+ *
+ * A client has 10 s to send its request. Fails when the address cannot be listened on.
+ */
+export const serve = <A = undefined, E = never, R = never, RH = never>(
+  options: ServeOptions<A, RH>,
+  handler: Endpoint.Handler<A, E, R>
+): Effect.Effect<Served, ListenError, Exclude<R | RH, Scope.Scope> | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { path = "*" } = options
+    const onRequest: http.RequestListener = (request, response) => {
+      const found = path === "*" || Upgrade.pathOf(request) === path
+      response.writeHead(found ? 426 : 404, {
+        "Content-Type": "text/plain; charset=utf-8",
+        ...(found ? { Upgrade: "websocket", Connection: "Upgrade, close" } : {})
+      })
+      response.end(found ? "this is a WebSocket endpoint\n" : "not found\n")
+    }
+    const timeouts = { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }
+    const server =
+      options.tls === undefined
+        ? http.createServer(timeouts, onRequest)
+        : https.createServer({ ...timeouts, ...options.tls }, onRequest)
+    const listening = yield* listen(server, options)
+    const attached = yield* attach(server, [route(path, handler, options)], options)
+    // Finalizers run last to first: stop accepting, drain, cut.
+    yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+    return { ...listening, ...attached }
+  }) as Effect.Effect<Served, ListenError, Exclude<R | RH, Scope.Scope> | Scope.Scope>
