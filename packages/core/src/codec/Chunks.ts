@@ -1,9 +1,12 @@
+/** A view and its buffer take about 200 bytes besides what they hold. Measured. */
+const minKept = 512
+
 /**
  * A payload that arrives in pieces, joined once when it is whole.
  *
- * Costs linear time and at most about twice the bytes it holds, however small the pieces: a piece that is only a
- * sliver of the buffer it lies in is copied, so that a peer that sends a message byte by byte cannot make us hold a
- * buffer for each.
+ * Costs linear time and at most about twice the bytes it holds, however small the pieces: a piece that is short, or
+ * only a sliver of the buffer it lies in, is copied, so that a peer that sends a message byte by byte cannot make us
+ * hold a buffer for each.
  */
 export class Chunks {
   /** Bytes so far. */
@@ -17,7 +20,7 @@ export class Chunks {
   push(piece: Uint8Array): void {
     if (piece.length === 0) return
     this.length += piece.length
-    if (piece.length * 2 >= piece.buffer.byteLength) {
+    if (piece.length >= minKept && piece.length * 2 >= piece.buffer.byteLength) {
       this.seal()
       this.pieces.push(piece)
       return
