@@ -25,13 +25,16 @@ export interface Route<R> {
   readonly endpoint: Endpoint.Endpoint<never, unknown, R>
 }
 
+export interface RouteOptions<A, RH> extends Endpoint.Options<A, RH> {
+  readonly path: string
+}
+
 /** An endpoint and where it is, for `attach`. */
 export const route = <A = undefined, E = never, R = never, RH = never>(
-  path: string,
-  handler: Endpoint.Handler<A, E, R>,
-  options: Endpoint.Options<A, RH> = {}
+  options: RouteOptions<A, RH>,
+  handler: Endpoint.Handler<A, E, R>
 ): Route<R | RH> => ({
-  path,
+  path: options.path,
   endpoint: Endpoint.make(options, handler) as unknown as Endpoint.Endpoint<never, unknown, R | RH>
 })
 
@@ -256,7 +259,7 @@ export const serve = <A = undefined, E = never, R = never, RH = never>(
         ? http.createServer(timeouts, onRequest)
         : https.createServer({ ...timeouts, ...options.tls }, onRequest)
     const listening = yield* listen(server, options)
-    const attached = yield* attach(server, [route(path, handler, options)], options)
+    const attached = yield* attach(server, [route({ ...options, path }, handler)], options)
     // Finalizers run last to first: stop accepting, drain, cut.
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
     return { ...listening, ...attached }

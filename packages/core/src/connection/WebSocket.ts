@@ -58,8 +58,8 @@ export interface WebSocket<out Handshake = unknown> {
   readonly tryWriteUnsafe: (message: Prepared) => Written
   /**
    * Performs the closing handshake: sends a Close frame (1000 unless told otherwise; 1005 for an empty one), waits for
-   * the peer's and for the end of the transport, at most `closeTimeout`, then cuts. What arrives after it was called
-   * is dropped, as in browsers. A connection that is closing already is only waited for.
+   * the peer's and for the end of the transport, at most `closeTimeout`, then cuts. Messages that arrive in between
+   * can still be pulled, as many as the inbox has room for. A connection that is closing already is only waited for.
    *
    * Fails with `InvalidCloseCode` for a code that may not be sent. A reason longer than 123 bytes is cut.
    */
@@ -206,7 +206,6 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
   }
 
   private deliver({ kind, payload, fin }: Protocol.Fragment, before: Protocol.State): void {
-    if (before._tag !== "Open") return
     let bytes = payload
     if (!fin || this.assembling !== undefined) {
       this.assembling ??= new Chunks()
@@ -215,6 +214,8 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
       bytes = this.assembling.join()
       this.assembling = undefined
     }
+    // While we close there may be nobody who pulls, and reading must go on until the peer's Close.
+    if (before._tag !== "Open" && this.inboxLength > this.settings.inboxBytes) return
     this.inbox.push(kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes))
     this.inboxLength += bytes.length + messageOverhead
   }
@@ -369,8 +370,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
   }
 
   private leftOpen(): void {
-    this.assembling = undefined
-    // From here on what arrives is dropped, so an inbox that nobody empties must not keep the peer's Close from us.
+    // An inbox that nobody empties must not keep the peer's Close from us: from here on it takes what it has room for.
     this.unpause()
     // The wheel cuts a peer that does not finish the closing handshake, though nobody may be waiting for it.
     this.wheel.schedule(this, this.settings.closeTimeout)

@@ -1,0 +1,118 @@
+/**
+ * Topics and who listens to them, in one process: a message that is published once reaches every member.
+ *
+ * A publication is one loop over the members with the same bytes: no fiber, no queue entry and no copy for a member
+ * that keeps up. Delivery is at most once, in the order of publication for each topic. Not here: what clients say to
+ * join and publish (`HubSession`), other nodes, history, presence.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Prepared from "../connection/Prepared.ts"
+import type { WebSocket } from "../connection/WebSocket.ts"
+import type { Sendable } from "../protocol/Message.ts"
+
+/** What a member must be able to do: any connection can. */
+export type Member = Pick<WebSocket, "close" | "tryWriteUnsafe">
+
+/** What happens to a member whose outbox is full when a message comes. */
+export type SlowConsumer =
+  /** It does not get this message, and is not told. */
+  | { readonly _tag: "DropNewest" }
+  /** It is closed with this code, and can come back when it has the time. */
+  | { readonly _tag: "Disconnect"; readonly code: number }
+
+export interface Options {
+  /** Default: `Disconnect` with 1013, Try Again Later. */
+  readonly slowConsumer?: SlowConsumer | undefined
+}
+
+/** What slow members have cost since the hub was made. */
+export interface Counters {
+  readonly dropped: number
+  readonly disconnected: number
+}
+
+export class Hub extends Context.Service<
+  Hub,
+  {
+    /** Makes a member of a topic as long as the scope is open. Joining twice is being in it once. */
+    readonly join: (topic: string, member: Member) => Effect.Effect<void, never, Scope.Scope>
+    /** The same without a scope: whoever joins has to leave. `false` when nothing changed. */
+    readonly joinUnsafe: (topic: string, member: Member) => boolean
+    readonly leaveUnsafe: (topic: string, member: Member) => boolean
+    /** Sends to every member of a topic and succeeds with the number of those that it was written to. */
+    readonly publish: (topic: string, message: Sendable | Prepared.Prepared) => Effect.Effect<number>
+    /** How many topics have a member now. */
+    readonly topics: () => number
+    /** How many members a topic has now. */
+    readonly members: (topic: string) => number
+    readonly counters: () => Counters
+  }
+>()("@millrace/core/cluster/Hub") {
+  static readonly layer = (options?: Options): Layer.Layer<Hub> => Layer.effect(Hub, make(options))
+}
+
+export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.sync(() => {
+      const slowConsumer = options.slowConsumer ?? { _tag: "Disconnect", code: 1013 }
+      const topics = new Map<string, Set<Member>>()
+      const counters = { dropped: 0, disconnected: 0 }
+      const run = Effect.runForkWith(context)
+
+      const joinUnsafe = (topic: string, member: Member): boolean => {
+        const members = topics.get(topic)
+        if (members?.has(member) === true) return false
+        if (members === undefined) topics.set(topic, new Set([member]))
+        else members.add(member)
+        return true
+      }
+
+      const leaveUnsafe = (topic: string, member: Member): boolean => {
+        const members = topics.get(topic)
+        const left = members?.delete(member) === true
+        if (members?.size === 0) topics.delete(topic)
+        return left
+      }
+
+      const outrun = (topic: string, member: Member): void => {
+        if (slowConsumer._tag === "DropNewest") {
+          counters.dropped++
+          return
+        }
+        // It leaves at once, so that it is told once; closing takes as long as the connection allows.
+        leaveUnsafe(topic, member)
+        counters.disconnected++
+        run(Effect.ignore(member.close(slowConsumer.code, "too slow")))
+      }
+
+      const publishUnsafe = (topic: string, message: Sendable | Prepared.Prepared): number => {
+        const members = topics.get(topic)
+        if (members === undefined) return 0
+        const prepared = message instanceof Prepared.Prepared ? message : Prepared.make(message)
+        let written = 0
+        for (const member of members) {
+          const result = member.tryWriteUnsafe(prepared)
+          if (result === "Written") written++
+          else if (result === "Full") outrun(topic, member)
+        }
+        return written
+      }
+
+      return Hub.of({
+        join: (topic, member) =>
+          Effect.acquireRelease(
+            Effect.sync(() => joinUnsafe(topic, member)),
+            (joined) => Effect.sync(() => joined && leaveUnsafe(topic, member))
+          ),
+        joinUnsafe,
+        leaveUnsafe,
+        publish: (topic, message) => Effect.sync(() => publishUnsafe(topic, message)),
+        topics: () => topics.size,
+        members: (topic) => topics.get(topic)?.size ?? 0,
+        counters: () => ({ ...counters })
+      })
+    })
+  )
