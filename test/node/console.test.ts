@@ -1,6 +1,6 @@
 /**
  * The page of the hub in a real browser, against a hub that does what the test says. It is served under the policy
- * that the real one sends, so a style or a script in the wrong place fails every test here.
+ * that the real one sends and no sinks for markup besides, so a style or a script in the wrong place fails every test here.
  */
 import { once } from "node:events"
 import { createReadStream } from "node:fs"
@@ -21,7 +21,7 @@ const files = new Map([
 
 const policy =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-  "require-trusted-types-for 'script'"
+  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 /** Answers subscriptions, hands every publish to everybody, and remembers what it was told. */
 const serve = async () => {
@@ -164,6 +164,13 @@ describe("the page", () => {
     await page.keyboard.press("Enter")
     await page.locator(".json").waitFor()
     expect(hub.heard.at(-1)?.text).toContain('"data":{"n":12345678901234567890},')
+  })
+
+  it("shows numbers as they were written", async () => {
+    const page = await visit("?topic=lobby")
+    hub.say('{"type":"message","topic":"lobby","data":[12345678901234567890,1.50,1e400,7],"from":"a","time":0}')
+    await page.locator(".json").waitFor()
+    expect(await page.locator(".json").innerText()).toBe("[\n  12345678901234567890,\n  1.50,\n  1e400,\n  7\n]")
   })
 
   it("shows what peers send as text", async () => {

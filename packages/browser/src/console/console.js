@@ -278,9 +278,24 @@ const ended = (why, final) => {
   become({ _tag: "waiting", why, until: Date.now() + delay })
 }
 
+const { rawJSON } = /** @type {{ rawJSON?: unknown }} */ (JSON)
+
+/**
+ * Keeps a number as it was written, where the browser can: the hub carries 12345678901234567890 and 1.50 unchanged,
+ * and this page is to show what arrived.
+ *
+ * @param {string} _
+ * @param {unknown} value
+ * @param {{ readonly source?: string }} [context]
+ */
+const asWritten = (_, value, context) =>
+  typeof value === "number" && typeof rawJSON === "function" && context?.source !== String(value)
+    ? rawJSON(context?.source ?? String(value))
+    : value
+
 /** @param {string} text */
 const receive = (text) => {
-  const message = /** @type {ServerMessage} */ (JSON.parse(text))
+  const message = /** @type {ServerMessage} */ (JSON.parse(text, asWritten))
   switch (message.type) {
     case "welcome": {
       openedAt = Date.now()
