@@ -19,12 +19,16 @@ const serve = async () => {
     stdio: ["ignore", "pipe", "inherit"]
   })
   let said = ""
-  for await (const chunk of hub.stdout) {
-    said += chunk
-    const [url] = /https?:\/\/[^\s"]+/.exec(said) ?? []
-    if (url !== undefined) return { url, end: () => hub.kill() }
-  }
-  throw new Error(`millrace serve ended before it said where it listens:\n${said}`)
+  const url = await new Promise((resolve, reject) => {
+    hub.stdout.setEncoding("utf8").on("data", (chunk) => {
+      said += chunk
+      const [found] = /http:\/\/[^\s"]+/.exec(said) ?? []
+      if (found !== undefined) resolve(found)
+    })
+    hub.on("error", reject)
+    hub.on("exit", () => reject(new Error(`millrace serve ended before it said where it listens:\n${said}`)))
+  })
+  return { url, end: () => hub.kill() }
 }
 
 const [, , running] = process.argv
