@@ -440,6 +440,14 @@ describe("Handshake.response, RFC 6455 4.2.2", () => {
     }
   )
 
+  it("a handshake that somebody made by hand is not trusted either", () => {
+    const handmade = { ...chat, subprotocols: ["a\r\nb: c"] }
+    expect(failureOf(Handshake.response(handmade, { subprotocol: "a\r\nb: c" }))).toMatchObject({
+      _tag: "InvalidHead",
+      part: "field value"
+    })
+  })
+
   it("step 4: the server's order of preference decides between the subprotocols that were offered", () => {
     expect(Negotiation.chooseSubprotocol(sample, ["other", "superchat", "chat"])).toBe("superchat")
     expect(Negotiation.chooseSubprotocol(sample, ["other"])).toBeUndefined()

@@ -139,7 +139,7 @@ const readKey = (headers: Headers): Result.Result<string, Refusal> => {
   const [key, ...more] = HttpHeaders.values(headers, "Sec-WebSocket-Key")
   if (key === undefined) return refusal("Sec-WebSocket-Key is missing")
   if (more.length > 0) return refusal("more than one Sec-WebSocket-Key")
-  return Base64.decode(key)?.length === 16
+  return key.length === 24 && Base64.decode(key)?.length === 16
     ? Result.succeed(key)
     : refusal("Sec-WebSocket-Key is not 16 bytes in base64")
 }
