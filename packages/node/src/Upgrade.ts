@@ -39,9 +39,9 @@ export interface Upgrade {
   readonly head: Uint8Array
 }
 
-const headersOf = (incoming: IncomingMessage): HttpHeaders.Headers => {
+/** The fields of a request or a response, in the order of the wire. */
+export const headersOf = ({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">): HttpHeaders.Headers => {
   const headers: Array<readonly [string, string]> = []
-  const { rawHeaders } = incoming
   for (let i = 0; i + 1 < rawHeaders.length; i += 2) headers.push([rawHeaders[i]!, rawHeaders[i + 1]!])
   return headers
 }

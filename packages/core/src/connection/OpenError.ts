@@ -1,0 +1,78 @@
+/**
+ * The one error of opening a connection as a client. Whose fault it was is the type of its reason.
+ */
+import * as Data from "effect/Data"
+import type { HandshakeViolation, InvalidHead, MalformedHead } from "../codec/HandshakeError.ts"
+import type { Headers } from "../codec/HttpHeaders.ts"
+import type { TransportError } from "./WebSocketError.ts"
+
+/** The caller's fault: `url` is not the URL of a WebSocket. Nothing was sent. RFC 6455 section 3. */
+export class InvalidUrl extends Data.TaggedError("InvalidUrl")<{ readonly url: string; readonly detail: string }> {
+  override get message(): string {
+    return `${JSON.stringify(this.url)} cannot be opened: ${this.detail}`
+  }
+}
+
+/** The caller's fault: the platform does not take the options, such as a certificate that is none. Nothing was sent. */
+export class InvalidOptions extends Data.TaggedError("InvalidOptions")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return `the options cannot be used: ${this.cause instanceof Error ? this.cause.message : this.cause}`
+  }
+}
+
+/**
+ * The server answered, but not by opening a WebSocket: 401, 403, 404, 429, 503, a redirect. Nobody's fault as such;
+ * the status says whether to come back (RFC 6455 section 4.1).
+ */
+export class Refused extends Data.TaggedError("Refused")<{
+  readonly status: number
+  /** All of them, for `WWW-Authenticate`, `Location`, `Retry-After` and the versions of RFC 6455 section 4.4. */
+  readonly headers: Headers
+  /** As it was sent, so maybe compressed; at most 64 KiB of it. */
+  readonly body: Uint8Array
+  /** Whether there was more of it, or would have been. */
+  readonly truncated: boolean
+  /** Why a redirect was not followed. */
+  readonly detail?: string | undefined
+}> {
+  /** The body as UTF-8. */
+  get text(): string {
+    return new TextDecoder().decode(this.body)
+  }
+
+  override get message(): string {
+    const { detail, status } = this
+    return `the server answered with status ${status}${detail === undefined ? "" : `: ${detail}`}`
+  }
+}
+
+/** The network's or the server's fault: the connection was not open after `timeout` milliseconds. */
+export class HandshakeTimeout extends Data.TaggedError("HandshakeTimeout")<{ readonly timeout: number }> {
+  override get message(): string {
+    return `the connection was not open after ${this.timeout} ms`
+  }
+}
+
+/**
+ * Everything that can go wrong before a connection is open, under one tag.
+ *
+ * Who only retries catches `OpenError`; who cares handles a reason, as in
+ * `Effect.catchReason("OpenError", "Refused", ...)`. At fault were: the caller (`InvalidUrl`, `InvalidHead`,
+ * `InvalidOptions`), the server (`HandshakeViolation`, `MalformedHead`), the network (`TransportError`,
+ * `HandshakeTimeout`), or nobody (`Refused`).
+ */
+export class OpenError extends Data.TaggedError("OpenError")<{
+  readonly reason:
+    | HandshakeTimeout
+    | HandshakeViolation
+    | InvalidHead
+    | InvalidOptions
+    | InvalidUrl
+    | MalformedHead
+    | Refused
+    | TransportError
+}> {
+  override get message(): string {
+    return this.reason.message
+  }
+}
