@@ -1,0 +1,44 @@
+/** Who is measured: how its servers and its codec are started. */
+
+export interface Contender {
+  /** The head of its column. */
+  readonly name: string
+  /** What it is, for the legend. */
+  readonly what: string
+  /** The program in `servers/`, which takes `echo` or `broadcast`. */
+  readonly server: string
+  /** The module in `codecs/`. */
+  readonly codec?: string
+  readonly env?: Readonly<Record<string, string>>
+}
+
+export const millrace: Contender = {
+  name: "millrace",
+  what: "this toolkit, run from its sources",
+  server: "millrace",
+  codec: "millrace"
+}
+
+export const ws: Contender = {
+  name: "ws",
+  what: "`ws` with its native addon `bufferutil`",
+  server: "ws",
+  codec: "ws"
+}
+
+export const wsPlain: Contender = {
+  name: "ws, no addon",
+  what: "`ws` without `bufferutil` (`WS_NO_BUFFER_UTIL=1`)",
+  server: "ws",
+  codec: "ws",
+  env: { WS_NO_BUFFER_UTIL: "1" }
+}
+
+/** A second `ws` in the place of ours: its ratio has to come out near 1, or the benchmark is not to be believed. */
+export const wsAgain: Contender = { ...ws, name: "ws again", what: "the same `ws` a second time, in our place" }
+
+export const bare: Contender = {
+  name: "bare",
+  what: "bare sockets that parse and echo inline: the floor on Node.js",
+  server: "bare"
+}

@@ -1,0 +1,115 @@
+/**
+ * `npm run bench`: measures the toolkit against `ws` in the same run and prints ratios. Everything that was promised of
+ * its speed is a row here. A target that is missed is said and is no failure; a run that breaks is one.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdirSync, writeFileSync } from "node:fs"
+import { join, relative, resolve } from "node:path"
+import { parseArgs } from "node:util"
+import * as Child from "./Child.ts"
+import { bare, millrace, ws, wsAgain, wsPlain } from "./contenders.ts"
+import * as machine from "./machine.ts"
+import type { Settings } from "./measure.ts"
+import { page } from "./page.ts"
+import { hottest } from "./profile.ts"
+import { suites as all, type Row, type Suite } from "./suites.ts"
+import { cells, markdown, summary } from "./table.ts"
+
+const usage = `npm run bench -- [part of a suite's name ...] [options]
+
+  --rounds N      how often the contenders take turns (5)
+  --secs S        how long each is measured in a round (1)
+  --self          ws against a second ws: the ratio has to come out near 1
+  --bare          adds bare sockets, the floor on Node.js
+  --profile DIR   writes CPU profiles of our server there and prints their hottest places; such ratios do not count
+  --write         writes docs/performance.md (of a whole run)
+
+Suites: ${all.map(({ name }) => name).join(", ")}`
+
+const root = join(import.meta.dirname, "..")
+
+interface Plan {
+  readonly suites: ReadonlyArray<Suite>
+  readonly settings: Settings
+  readonly write: boolean
+}
+
+const positive = (name: string, text: string): number => {
+  const value = Number(text)
+  if (!(value > 0)) throw new Error(`${name} wants a number greater than 0, not "${text}"`)
+  return value
+}
+
+const plan = (args: ReadonlyArray<string>): Plan | undefined => {
+  const { positionals, values } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      rounds: { type: "string", default: "5" },
+      secs: { type: "string", default: "1" },
+      self: { type: "boolean", default: false },
+      bare: { type: "boolean", default: false },
+      profile: { type: "string" },
+      write: { type: "boolean", default: false },
+      help: { type: "boolean", default: false }
+    }
+  })
+  if (values.help) return undefined
+  const unknown = positionals.find((part) => !all.some(({ name }) => name.includes(part)))
+  if (unknown !== undefined)
+    throw new Error(`no suite has "${unknown}" in its name: ${all.map(({ name }) => name).join(", ")}`)
+  if (values.write && (positionals.length > 0 || values.self || values.profile !== undefined)) {
+    throw new Error("--write is for a whole run: it goes with no suite's name, not with --self and not with --profile")
+  }
+  return {
+    suites: positionals.length === 0 ? all : all.filter(({ name }) => positionals.some((part) => name.includes(part))),
+    settings: {
+      contenders: [...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]), ...(values.bare ? [bare] : [])],
+      rounds: Math.ceil(positive("--rounds", values.rounds)),
+      seconds: positive("--secs", values.secs),
+      profiles: values.profile === undefined ? undefined : resolve(values.profile)
+    },
+    write: values.write
+  }
+}
+
+const run = async ({ settings, suites, write }: Plan): Promise<void> => {
+  const description = machine.describe()
+  const date = new Date()
+  console.log(`${description}; ${Child.pinning}\n`)
+  if (settings.profiles !== undefined) mkdirSync(settings.profiles, { recursive: true })
+  const rows: Array<Row> = []
+  for (const suite of suites) {
+    const began = performance.now()
+    process.stderr.write(`${suite.name} ...`)
+    const measured = await suite.run(settings)
+    // What was promised was promised of ours.
+    rows.push(...measured.map((row) => (settings.contenders[0] === millrace ? row : { ...row, targets: [] })))
+    const took = ((performance.now() - began) / 1000).toFixed(1)
+    process.stderr.write(` ${measured.map((row) => summary(row, settings.contenders)).join(", ")} (${took} s)\n`)
+  }
+  console.log(`\n${markdown(cells(rows, settings.contenders))}\n`)
+  if (settings.profiles !== undefined) {
+    for (const { name } of suites) {
+      const file = join(settings.profiles, `${name}.cpuprofile`)
+      if (existsSync(file)) console.log(`${relative("", file)}\n${hottest(file, 25).join("\n")}\n`)
+    }
+  }
+  if (write) {
+    const file = join(root, "docs/performance.md")
+    writeFileSync(file, page({ machine: description, date, settings, suites, rows }))
+    spawnSync(join(root, "node_modules/.bin/oxfmt"), [file], { stdio: "inherit" })
+    console.log(`${relative("", file)} is written`)
+  }
+}
+
+try {
+  const planned = plan(process.argv.slice(2))
+  if (planned === undefined) console.log(usage)
+  else await run(planned)
+} catch (error) {
+  console.error(`\nmillrace: the benchmark is broken: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+} finally {
+  await Child.stopAll()
+}

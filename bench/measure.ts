@@ -1,0 +1,188 @@
+/** The ways of measuring: each starts its processes, lets the contenders take turns, and ends its processes. */
+import { join } from "node:path"
+import * as Child from "./Child.ts"
+import type { Contender } from "./contenders.ts"
+import type { Open, Run, Scenario } from "./load/main.ts"
+import type { Memory } from "./usage.ts"
+
+export interface Settings {
+  /** The first is ours, or what stands in its place. */
+  readonly contenders: ReadonlyArray<Contender>
+  readonly rounds: number
+  /** How long one contender is measured in one round. */
+  readonly seconds: number
+  /** Where the CPU profiles of the first contender go. */
+  readonly profiles: string | undefined
+}
+
+/** For each contender one number a round, in the order of the rounds. */
+export type Samples = ReadonlyMap<Contender, ReadonlyArray<number>>
+
+const here = import.meta.dirname
+
+const flagsOf = (contender: Contender, suite: string, settings: Settings): ReadonlyArray<string> => [
+  "--conditions=@millrace/source",
+  ...(settings.profiles !== undefined && contender === settings.contenders[0]
+    ? ["--cpu-prof", `--cpu-prof-dir=${settings.profiles}`, `--cpu-prof-name=${suite}.cpuprofile`]
+    : [])
+]
+
+const startServer = async (
+  contender: Contender,
+  mode: Scenario["kind"],
+  flags: ReadonlyArray<string>
+): Promise<{ readonly server: Child.Child; readonly port: number }> => {
+  const server = Child.start({
+    title: `the server of ${contender.name}`,
+    args: [...flags, "--import", join(here, "usage.ts"), join(here, "servers", `${contender.server}.ts`), mode],
+    env: contender.env ?? {},
+    core: "server"
+  })
+  const { port } = JSON.parse(await server.firstLine) as { readonly port: number }
+  return { server, port }
+}
+
+const startLoad = () => Child.start({ title: "the load generator", args: [join(here, "load/main.ts")], core: "client" })
+
+/** What was spent in one turn, and on how many. */
+interface Turn {
+  readonly cost: number
+  readonly count: number
+}
+
+/** A contender in one round: warmed up, and ready to take turns. */
+interface Subject {
+  readonly turn: () => Promise<Turn>
+  readonly end: () => Promise<void>
+}
+
+/**
+ * Every round begins with new processes, because a process keeps the luck that it began with (where its memory lies,
+ * what its compiler made of the code). Within a round the contenders take short turns, so that a noisy moment of the
+ * machine hits all of them.
+ */
+const takeTurns = async (
+  settings: Settings,
+  turns: number,
+  begin: (contender: Contender) => Promise<Subject>
+): Promise<Samples> => {
+  const samples = new Map<Contender, Array<number>>(settings.contenders.map((contender) => [contender, []]))
+  for (let round = 0; round < settings.rounds; round++) {
+    const all = []
+    for (const contender of settings.contenders)
+      all.push({ contender, subject: await begin(contender), cost: 0, count: 0 })
+    for (let turn = 0; turn < turns; turn++) {
+      for (const one of all) {
+        const { cost, count } = await one.subject.turn()
+        one.cost += cost
+        one.count += count
+      }
+    }
+    for (const { contender, cost, count, subject } of all) {
+      await subject.end()
+      samples.get(contender)?.push(cost / count)
+    }
+  }
+  return samples
+}
+
+/** How many turns make a round. */
+const turns = 5
+
+/** Before anything is measured: the compiler's work is not the messages'. In seconds. */
+const warmUp = 0.75
+
+/** The server's CPU microseconds for each message of a scenario (for each delivery, when it is a broadcast). */
+export const cpuOfServer = async (suite: string, scenario: Scenario, settings: Settings): Promise<Samples> => {
+  const load = startLoad()
+  const run = (port: number, seconds: number) => load.ask<number>("run", { port, seconds } satisfies Run)
+  const samples = await takeTurns(settings, turns, async (contender) => {
+    const { port, server } = await startServer(contender, scenario.kind, flagsOf(contender, suite, settings))
+    await load.ask("open", { port, scenario } satisfies Open)
+    await run(port, warmUp)
+    return {
+      turn: async () => {
+        const before = await server.ask<number>("cpu")
+        const count = await run(port, settings.seconds / turns)
+        return { cost: (await server.ask<number>("cpu")) - before, count }
+      },
+      end: async () => {
+        await load.ask("end", port)
+        await server.stop()
+      }
+    }
+  })
+  await load.stop()
+  return samples
+}
+
+/**
+ * Bytes that a server holds for each idle connection, each of which has echoed one message: resident, and on V8's heap
+ * with what hangs on it.
+ */
+export const memoryOfServer = async (
+  suite: string,
+  connections: number,
+  settings: Settings
+): Promise<{ readonly rss: Samples; readonly heap: Samples }> => {
+  const load = startLoad()
+  const open = (port: number, connections: number) =>
+    load.ask("open", {
+      port,
+      scenario: { kind: "echo", options: { connections, depth: 1, size: 64, kind: "text" } }
+    } satisfies Open)
+  const heap = new Map<Contender, Array<number>>(settings.contenders.map((contender) => [contender, []]))
+  const rss = await takeTurns(settings, 1, async (contender) => ({
+    turn: async () => {
+      const flags = [...flagsOf(contender, suite, settings), "--expose-gc"]
+      const { port, server } = await startServer(contender, "echo", flags)
+      // The code is loaded and the heap has had its growth before anything is counted.
+      await open(port, 1000)
+      await load.ask("end", port)
+      const before = await server.ask<Memory>("memory")
+      await open(port, connections)
+      const after = await server.ask<Memory>("memory")
+      await load.ask("end", port)
+      await server.stop()
+      heap.get(contender)?.push((after.heap - before.heap) / connections)
+      return { cost: after.rss - before.rss, count: connections }
+    },
+    end: async () => {}
+  }))
+  await load.stop()
+  return { rss, heap }
+}
+
+const startCodec = (contender: Contender, suite: string, settings: Settings) =>
+  Child.start({
+    title: `the codec of ${contender.name}`,
+    args: [...flagsOf(contender, suite, settings), join(here, "codecs/main.ts"), contender.codec ?? ""],
+    env: contender.env ?? {},
+    core: "server"
+  })
+
+/** CPU nanoseconds of a codec for each frame. */
+export const cpuOfCodec = (suite: string, settings: Settings): Promise<Samples> =>
+  takeTurns(withCodec(settings), turns, async (contender) => {
+    const child = startCodec(contender, suite, settings)
+    const frames = (seconds: number) => child.ask<Turn>("frames", seconds)
+    await frames(warmUp)
+    return { turn: () => frames(settings.seconds / turns), end: child.stop }
+  })
+
+/** How many times as long a codec takes for a message of twice `size` bytes, when they come one at a time. */
+export const growthOfCodec = (suite: string, size: number, settings: Settings): Promise<Samples> =>
+  takeTurns(withCodec(settings), 1, async (contender) => {
+    const child = startCodec(contender, suite, settings)
+    const bytewise = (size: number) => child.ask<number>("bytewise", size)
+    await bytewise(size)
+    return {
+      turn: async () => ({ count: await bytewise(size), cost: await bytewise(size * 2) }),
+      end: child.stop
+    }
+  })
+
+const withCodec = (settings: Settings): Settings => ({
+  ...settings,
+  contenders: settings.contenders.filter(({ codec }) => codec !== undefined)
+})

@@ -1,0 +1,52 @@
+/** `docs/performance.md`: always of the same form, so that two runs can be compared line by line. */
+import { pinning } from "./Child.ts"
+import type { Settings } from "./measure.ts"
+import type { Row, Suite } from "./suites.ts"
+import { cells, markdown } from "./table.ts"
+
+export interface Run {
+  readonly machine: string
+  readonly date: Date
+  readonly settings: Settings
+  readonly suites: ReadonlyArray<Suite>
+  readonly rows: ReadonlyArray<Row>
+}
+
+export const page = ({ date, machine, rows, settings, suites }: Run): string => `# Performance
+
+<!-- Written by \`npm run bench -- --write\`. Do not edit. -->
+
+Measured on ${date.toISOString().slice(0, 10)}: ${machine}; ${pinning}.
+Medians of ${settings.rounds} rounds of ${settings.seconds} s.
+
+${markdown(cells(rows, settings.contenders))}
+
+## What the numbers mean
+
+Every contender's server is a process of its own, and so is the load generator: bare sockets that send frames which were
+encoded and masked once. What is measured is CPU time, user and system, of the server's whole process, divided by the
+messages that it handled; load starts and ends in silence, so that no message is counted in part, and a message that is
+lost or changed ends the run. CPU time says how many clients a core can carry. It is not latency.
+
+The contenders take turns within each round. Absolute numbers belong to this machine on this day; the ratio of two
+samples taken one after the other is what holds elsewhere. A ratio is the median over the rounds, with its least and its
+greatest value.
+
+${settings.contenders.map(({ name, what }) => `- **${name}**: ${what}.`).join("\n")}
+
+| suite | number |
+| :-- | :-- |
+${suites.map(({ means, name }) => `| \`${name}\` | ${means} |`).join("\n")}
+
+## How to run it
+
+\`\`\`sh
+npm run bench                        # everything, in some minutes
+npm run bench -- echo memory         # the suites whose names contain one of the words
+npm run bench -- --rounds 9 --secs 2 # longer, for a quieter answer
+npm run bench -- --self              # ws against ws: how far the machine is to be believed
+npm run bench -- --bare              # with a column for bare sockets, the floor
+npm run bench -- echo --profile out  # CPU profiles of our server, for any viewer of .cpuprofile files
+npm run bench -- --write             # everything, and this page
+\`\`\`
+`
