@@ -70,8 +70,8 @@ class MemoryTransport implements Transport {
   write(bytes: Uint8Array): void {
     if (this.finished || this.far === undefined || this.far.done) return
     this.writableLength += bytes.length
-    // Copied, as a network does: the two ends may each write into what is theirs.
-    this.far.incoming.push(bytes.slice())
+    // Copied, as a network does: the two ends may each write into what is theirs. (A `Buffer`'s `slice` would not.)
+    this.far.incoming.push(new Uint8Array(bytes))
     this.far.schedule()
   }
 
