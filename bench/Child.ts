@@ -5,6 +5,7 @@
 import { spawn, spawnSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import type { Answer } from "./answers.ts"
 import * as Deferred from "./Deferred.ts"
 
@@ -15,6 +16,8 @@ export interface Child {
   readonly firstLine: Promise<string>
   /** Fails when the child dies, or when it has not answered within two minutes. */
   readonly ask: <A>(name: string, argument?: unknown) => Promise<A>
+  /** A failure of the load against this server, told as the server's death if it has died of it. */
+  readonly blame: (failure: unknown) => Promise<never>
   /** Lets the child end by itself (a CPU profile is written then), and kills it after five seconds. */
   readonly stop: () => Promise<void>
 }
@@ -101,7 +104,7 @@ export const start = (options: Options): Child => {
     const why = signal === null ? `ended with code ${code}` : `was ended by ${signal}`
     // The last words may still be in the pipe. "close" would wait for them, and never comes once this side has
     // disconnected (Node 24).
-    setTimeout(() => die(why), 50)
+    globalThis.setTimeout(() => die(why), 50)
   })
   child.on("message", (answer: Answer) => {
     const asker = waiting.get(answer.id)
@@ -118,15 +121,22 @@ export const start = (options: Options): Child => {
       if (death !== undefined) return Promise.reject(death)
       const id = ++asked
       const { promise, resolve, reject } = Deferred.make<unknown>()
-      const late = setTimeout(() => reject(new Error(`${title} did not answer "${name}" in two minutes`)), patience)
+      const late = globalThis.setTimeout(
+        () => reject(new Error(`${title} did not answer "${name}" in two minutes`)),
+        patience
+      )
       waiting.set(id, { resolve, reject })
       child.send({ id, name, argument })
       return promise.finally(() => clearTimeout(late)) as Promise<A>
     },
+    blame: async (failure) => {
+      await setTimeout(200) // a connection is lost before its server is known to be dead
+      throw death ?? new Error(`${failure instanceof Error ? failure.message : String(failure)} (against ${title})`)
+    },
     stop: async () => {
       stopping = true
       if (child.connected) child.disconnect()
-      const late = setTimeout(() => child.kill("SIGKILL"), 5000)
+      const late = globalThis.setTimeout(() => child.kill("SIGKILL"), 5000)
       await ended.promise
       clearTimeout(late)
     }

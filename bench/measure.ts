@@ -95,15 +95,15 @@ const warmUp = 0.75
 /** The server's CPU microseconds for each message of a scenario (for each delivery, when it is a broadcast). */
 export const cpuOfServer = async (suite: string, scenario: Scenario, settings: Settings): Promise<Samples> => {
   const load = startLoad()
-  const run = (port: number, seconds: number) => load.ask<number>("run", { port, seconds } satisfies Run)
   const samples = await takeTurns(settings, turns, async (contender) => {
     const { port, server } = await startServer(contender, scenario.kind, flagsOf(contender, suite, settings))
-    await load.ask("open", { port, scenario } satisfies Open)
-    await run(port, warmUp)
+    const run = (seconds: number) => load.ask<number>("run", { port, seconds } satisfies Run).catch(server.blame)
+    await load.ask("open", { port, scenario } satisfies Open).catch(server.blame)
+    await run(warmUp)
     return {
       turn: async () => {
         const before = await server.ask<number>("cpu")
-        const count = await run(port, settings.seconds / turns)
+        const count = await run(settings.seconds / turns)
         return { cost: (await server.ask<number>("cpu")) - before, count }
       },
       end: async () => {
@@ -126,21 +126,20 @@ export const memoryOfServer = async (
   settings: Settings
 ): Promise<{ readonly rss: Samples; readonly heap: Samples }> => {
   const load = startLoad()
-  const open = (port: number, connections: number) =>
-    load.ask("open", {
-      port,
-      scenario: { kind: "echo", options: { connections, depth: 1, size: 64, kind: "text" } }
-    } satisfies Open)
   const heap = new Map<Contender, Array<number>>(settings.contenders.map((contender) => [contender, []]))
   const rss = await takeTurns(settings, 1, async (contender) => ({
     turn: async () => {
       const flags = [...flagsOf(contender, suite, settings), "--expose-gc"]
       const { port, server } = await startServer(contender, "echo", flags)
+      const open = (connections: number) => {
+        const scenario: Scenario = { kind: "echo", options: { connections, depth: 1, size: 64, kind: "text" } }
+        return load.ask("open", { port, scenario } satisfies Open).catch(server.blame)
+      }
       // The code is loaded and the heap has had its growth before anything is counted.
-      await open(port, 1000)
+      await open(1000)
       await load.ask("end", port)
       const before = await server.ask<Memory>("memory")
-      await open(port, connections)
+      await open(connections)
       const after = await server.ask<Memory>("memory")
       await load.ask("end", port)
       await server.stop()

@@ -1,0 +1,39 @@
+/**
+ * Our servers: `echo` takes messages as they came in one read and sends them back in one write; `each` does the same
+ * with a stream, a message at a time; `broadcast` publishes to a topic of the hub that every connection has joined.
+ */
+import * as Hub from "@millrace/core/cluster/Hub"
+import type { WebSocket } from "@millrace/core/connection/WebSocket"
+import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
+import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+
+type Handler = (connection: WebSocket) => Effect.Effect<void, WebSocketError, Scope.Scope>
+
+const echo: Handler = ({ pull, sendAll }) =>
+  pull.pipe(
+    Effect.flatMap(sendAll),
+    Effect.forever({ disableYield: true }),
+    Pull.catchDone(() => Effect.void)
+  )
+
+const each: Handler = ({ messages, send }) => Stream.runForEach(messages, send)
+
+const broadcast = (hub: Hub.Hub["Service"]): Handler =>
+  Effect.fn(function* (connection) {
+    yield* hub.join("all", connection)
+    yield* Stream.runForEach(connection.messages, (message) => hub.publish("all", message))
+  })
+
+const main = Effect.gen(function* () {
+  const mode = process.argv[2]
+  const handler = mode === "broadcast" ? broadcast(yield* Hub.make()) : mode === "each" ? each : echo
+  const { port } = yield* NodeWebSocketServer.serve({ port: 0 }, handler)
+  console.log(JSON.stringify({ port }))
+  return yield* Effect.never
+})
+
+Effect.runFork(Effect.scoped(main))
