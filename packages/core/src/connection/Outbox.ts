@@ -32,12 +32,21 @@ let waiting: Array<Outbox> = []
 const flushWaiting = (): void => {
   const outboxes = waiting
   waiting = []
-  for (const outbox of outboxes) outbox.flush()
+  for (const outbox of outboxes) outbox.endTurn()
+}
+
+/** Who is told what became of the bytes at the end of the turn. */
+export interface Owner {
+  /** The transport has them. It may have room now, and says so itself only when it had none. */
+  readonly flushed: () => void
+  /** The transport threw, which it must not. The other outboxes are not to suffer for it. */
+  readonly broken: (defect: unknown) => void
 }
 
 export class Outbox {
   private readonly transport: Transport
   private readonly maskingKey: (() => number) | undefined
+  private readonly owner: Owner
   private chunks: Array<Uint8Array> = []
   /** The run of the shared block that ends in our last frame, and is not in `chunks` yet. */
   private run: Uint8Array | undefined
@@ -46,9 +55,10 @@ export class Outbox {
   /** Bytes that wait for the end of the turn. */
   private pending = 0
 
-  constructor(transport: Transport, maskingKey: (() => number) | undefined) {
+  constructor(transport: Transport, maskingKey: (() => number) | undefined, owner: Owner) {
     this.transport = transport
     this.maskingKey = maskingKey
+    this.owner = owner
   }
 
   /** Bytes that are not on the network yet. */
@@ -118,8 +128,22 @@ export class Outbox {
   }
 
   private seal(): void {
-    if (this.run !== undefined) this.chunks.push(this.run.subarray(this.start, this.end))
+    if (this.run !== undefined) {
+      const bytes = this.run.subarray(this.start, this.end)
+      // A peer that does not read must not keep a whole block, which others fill, for each small frame it is sent.
+      this.chunks.push(this.transport.writableLength > 0 ? bytes.slice() : bytes)
+    }
     this.run = undefined
+  }
+
+  /** For `flushWaiting`. */
+  endTurn(): void {
+    try {
+      this.flush()
+    } catch (defect) {
+      return this.owner.broken(defect)
+    }
+    this.owner.flushed()
   }
 
   /** Hands to the transport what waits for the end of the turn. */

@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Chunks } from "../codec/Chunks.ts"
 import * as CloseCode from "../codec/CloseCode.ts"
@@ -22,7 +22,7 @@ import * as Frame from "../codec/Frame.ts"
 import * as Message from "../protocol/Message.ts"
 import * as Protocol from "../protocol/WebSocketProtocol.ts"
 import * as Limits from "./Limits.ts"
-import { Outbox } from "./Outbox.ts"
+import { Outbox, type Owner } from "./Outbox.ts"
 import type { Prepared } from "./Prepared.ts"
 import * as TimerWheel from "./TimerWheel.ts"
 import type { Receiver, Transport } from "./Transport.ts"
@@ -34,7 +34,8 @@ export type Written = "Written" | "Full" | "NotOpen"
 /**
  * A connection. `Handshake` is what the opening handshake found out, such as who the user is.
  *
- * All its functions may be passed around without it: `Stream.runForEach(connection.messages, connection.send)`.
+ * `send`, `sendAll` and `close` may be passed around without it: `Stream.runForEach(connection.messages,
+ * connection.send)`.
  */
 export interface WebSocket<out Handshake = unknown> {
   /**
@@ -125,14 +126,14 @@ const fragmentOf = (message: Message.Sendable): Protocol.Fragment<Uint8Array | s
       ? { kind: "binary", payload: message, fin: true }
       : { kind: message._tag === "Text" ? "text" : "binary", payload: message.bytes, fin: true }
 
-class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWheel.Timed {
+class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, TimerWheel.Timed {
   readonly subprotocol: string | undefined
   readonly handshake: Handshake
   slot: Set<TimerWheel.Timed> | undefined
   private readonly transport: Transport
   private readonly settings: Settings
   private readonly wheel: TimerWheel.TimerWheel
-  private readonly onEnded: (() => void) | undefined
+  private readonly observer: Observer | undefined
   private readonly decoder: Frame.Decoder
   private readonly outbox: Outbox
   private readonly ending = Deferred.makeUnsafe<Protocol.Closed>()
@@ -158,14 +159,15 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     this.wheel = options.wheel
     this.subprotocol = options.subprotocol
     this.handshake = options.handshake
-    this.onEnded = options.onEnded
+    this.observer = options.observer
     this.decoder = new Frame.Decoder(options.settings.expected)
-    this.outbox = new Outbox(options.transport, options.settings.maskingKey)
+    this.outbox = new Outbox(options.transport, options.settings.maskingKey, this)
   }
 
-  open(): void {
+  open(): this {
     if (this.settings.pingInterval !== Infinity) this.wheel.schedule(this, this.settings.pingInterval)
     this.transport.open(this)
+    return this
   }
 
   // Receiving: from the transport to whoever pulls.
@@ -177,10 +179,15 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
       this.commit(Protocol.receive(this.settings, this.state, parts))
       if (violation !== undefined) this.commit(Protocol.fail(this.settings, this.state, violation))
     } catch (defect) {
-      // A mistake of ours must reach whoever waits, and no other connection.
-      this.end ??= Exit.die(defect)
-      this.transport.destroy()
+      return this.broken(defect)
     }
+    this.handOver()
+  }
+
+  /** A mistake of ours, or of the transport's, must reach whoever waits, and no other connection. */
+  broken(defect: unknown): void {
+    this.end ??= Exit.die(defect)
+    this.transport.destroy()
     this.handOver()
   }
 
@@ -270,15 +277,20 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
 
   // Sending: from the application to the outbox.
 
-  readonly send = (message: Message.Sendable): Effect.Effect<void, WebSocketError> =>
-    Effect.suspend(() => this.sendFragments([fragmentOf(message)]))
+  // Functions that may be passed around, made when they are asked for: an idle connection holds none of them.
 
-  readonly sendAll = (messages: Iterable<Message.Sendable>): Effect.Effect<void, WebSocketError> =>
-    Effect.suspend(() => {
-      const fragments: Array<Protocol.Fragment<Uint8Array | string>> = []
-      for (const message of messages) fragments.push(fragmentOf(message))
-      return this.sendFragments(fragments)
-    })
+  get send(): WebSocket["send"] {
+    return (message) => Effect.suspend(() => this.sendFragments([fragmentOf(message)]))
+  }
+
+  get sendAll(): WebSocket["sendAll"] {
+    return (messages) =>
+      Effect.suspend(() => {
+        const fragments: Array<Protocol.Fragment<Uint8Array | string>> = []
+        for (const message of messages) fragments.push(fragmentOf(message))
+        return this.sendFragments(fragments)
+      })
+  }
 
   private isFull(): boolean {
     return this.outbox.length >= this.settings.outboxBytes
@@ -313,6 +325,11 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     this.wakeSenders()
   }
 
+  /** What waited for room in a turn that sent much need not wait for `drained`, if the transport took it all at once. */
+  flushed(): void {
+    if ((this.senders !== undefined || this.pong !== undefined) && !this.isFull()) this.drained()
+  }
+
   /** Each sends as it is woken, so nobody who comes later can get in before. */
   private wakeSenders(): void {
     const { senders } = this
@@ -321,7 +338,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     if (senders.length === 0 && this.senders === senders) this.senders = undefined
   }
 
-  readonly tryWriteUnsafe = (message: Prepared): Written => {
+  tryWriteUnsafe(message: Prepared): Written {
     if (this.state._tag !== "Open") return "NotOpen"
     if (this.senders !== undefined || this.isFull()) return "Full"
     if (this.settings.role === "server") this.outbox.appendEncoded(message.serverFrame)
@@ -331,13 +348,15 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
 
   // Ending: the closing handshake, and the transport's end.
 
-  readonly close = (code: number = CloseCode.CloseCode.normal, reason = ""): Effect.Effect<void, WebSocketError> =>
-    Effect.suspend(() => {
-      const closing = Protocol.close(this.state, { code, reason })
-      if (Result.isSuccess(closing)) this.commit(closing.success)
-      else if (closing.failure._tag === "InvalidCloseCode") return failWith(closing.failure)
-      return this.awaitEnd
-    })
+  get close(): WebSocket["close"] {
+    return (code = CloseCode.CloseCode.normal, reason = "") =>
+      Effect.suspend(() => {
+        const closing = Protocol.close(this.state, { code, reason })
+        if (Result.isSuccess(closing)) this.commit(closing.success)
+        else if (closing.failure._tag === "InvalidCloseCode") return failWith(closing.failure)
+        return this.awaitEnd
+      })
+  }
 
   /** Waits for the end of the transport, no longer than a closing handshake may take, and makes it then. */
   private get awaitEnd(): Effect.Effect<void> {
@@ -397,7 +416,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
     if (wasOpen) this.wakeSenders()
     Deferred.doneUnsafe(this.ending, Exit.succeed(closed))
     this.handOver()
-    this.onEnded?.()
+    this.observer?.ended()
   }
 
   // The heartbeat, and the end of a closing handshake that takes too long.
@@ -421,14 +440,18 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, TimerWhee
   }
 }
 
+export interface Observer {
+  readonly ended: () => void
+}
+
 export interface Options<out Handshake> {
   readonly transport: Transport
   readonly settings: Settings
   readonly wheel: TimerWheel.TimerWheel
   readonly subprotocol: string | undefined
   readonly handshake: Handshake
-  /** Called once, when the transport has ended: for whoever has to look after those that do not wait for it. */
-  readonly onEnded?: (() => void) | undefined
+  /** Told once, when the transport has ended: for whoever has to look after those that do not wait for it. */
+  readonly observer?: Observer | undefined
 }
 
 /**
@@ -438,11 +461,14 @@ export interface Options<out Handshake> {
  * when interrupted and 1011 on failure, waits for it at most `closeTimeout`, and ends the transport in every case.
  */
 export const make = <Handshake>(options: Options<Handshake>): Effect.Effect<WebSocket<Handshake>, never, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
+  // Written out instead of `acquireRelease`, which would keep a kilobyte more for each connection.
+  Effect.uninterruptible(
+    Effect.flatMap(Effect.scope, (scope) => {
       const connection = new Connection(options)
-      connection.open()
-      return connection
-    }),
-    (connection, exit) => connection.shutdown(exit)
+      const opened = () => connection.open()
+      return Effect.map(
+        Scope.addFinalizerExit(scope, (exit) => connection.shutdown(exit)),
+        opened
+      )
+    })
   )
