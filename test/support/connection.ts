@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as TestClock from "effect/testing/TestClock"
 import type * as Frame from "@millrace/core/codec/Frame"
 import type * as Limits from "@millrace/core/connection/Limits"
 import type { Transport } from "@millrace/core/connection/Transport"
@@ -59,6 +60,8 @@ export interface Running {
 export const counted = <A, E, R>(effect: (running: Running) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.gen(function* () {
     const running: Running = { fibers: 0, sleeps: 0 }
+    // From here on the clock of the test does not start a fiber of its own any more, to warn of a test that waits.
+    yield* TestClock.adjust(0)
     const clock = yield* Clock.Clock
     const counting: Clock.Clock = Object.assign(Object.create(clock) as Clock.Clock, {
       sleep: (duration: Parameters<Clock.Clock["sleep"]>[0]) =>
