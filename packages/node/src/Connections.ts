@@ -23,23 +23,32 @@ export interface DrainOptions {
 const batchesInWindow = 10
 const smallestBatch = 100
 
-/** A handler that is still running when its connection has ended, until it is too late. */
-class Outliving implements TimerWheel.Timed {
+/** A handler, from the upgrade to its end; that may come after the end of its connection, until it is too late. */
+class Running implements Endpoint.Host, TimerWheel.Timed {
   slot: Set<TimerWheel.Timed> | undefined
-  private readonly fiber: Fiber.Fiber<void>
+  fiber: Fiber.Fiber<unknown, unknown> | undefined
+  readonly wheel: TimerWheel.TimerWheel
+  readonly socket: Duplex
+  private readonly grace: number
 
-  constructor(fiber: Fiber.Fiber<void>) {
-    this.fiber = fiber
+  constructor(wheel: TimerWheel.TimerWheel, socket: Duplex, grace: number) {
+    this.wheel = wheel
+    this.socket = socket
+    this.grace = grace
+  }
+
+  ended(): void {
+    this.wheel.schedule(this, this.grace)
   }
 
   expired(): void {
-    this.fiber.interruptUnsafe()
+    this.fiber?.interruptUnsafe()
   }
 }
 
 export class Connections {
   private readonly wheel: TimerWheel.TimerWheel
-  private readonly running = new Map<Fiber.Fiber<void>, Duplex>()
+  private readonly running = new Set<Running>()
   private draining = false
 
   constructor(wheel: TimerWheel.TimerWheel) {
@@ -56,22 +65,25 @@ export class Connections {
 
   /** Answers the upgrade and runs its handler in a fiber of its own, which is kept until it ends. */
   serve<A, E, R>(endpoint: Endpoint.Endpoint<A, E, R>, upgrade: Upgrade, context: Context.Context<R>): void {
-    let outliving: Outliving | undefined
-    const onEnded = () => {
-      if (fiber === undefined || fiber.pollUnsafe() !== undefined) return
-      outliving = new Outliving(fiber)
-      this.wheel.schedule(outliving, endpoint.settings.closeTimeout)
-    }
-    let fiber: Fiber.Fiber<void> | undefined
-    fiber = Effect.runForkWith(context as Context.Context<never>)(
-      Endpoint.serve(endpoint, upgrade, { wheel: this.wheel, onEnded }) as Effect.Effect<void>
-    )
-    if (fiber.pollUnsafe() !== undefined) return
-    this.running.set(fiber, upgrade.socket)
+    this.fork(endpoint, upgrade, (host) => Endpoint.serve(endpoint, upgrade, host), context)
+  }
+
+  /** Runs the life of a connection, from its request on, in a fiber of its own, which is kept until it ends. */
+  fork<A, E, R>(
+    { settings }: Pick<Endpoint.Endpoint<never, never, never>, "settings">,
+    { socket }: Upgrade,
+    life: (host: Endpoint.Host) => Effect.Effect<A, E, R>,
+    context: Context.Context<R>
+  ): Fiber.Fiber<A, E> {
+    const running = new Running(this.wheel, socket, settings.closeTimeout)
+    this.running.add(running)
+    const fiber = Effect.runForkWith(context)(life(running))
+    running.fiber = fiber
     fiber.addObserver(() => {
-      this.running.delete(fiber)
-      if (outliving !== undefined) this.wheel.cancel(outliving)
+      this.running.delete(running)
+      this.wheel.cancel(running)
     })
+    return fiber
   }
 
   /**
@@ -81,7 +93,7 @@ export class Connections {
   drain(options: DrainOptions, timeout: Duration.Input): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
-      const fibers = [...this.running.keys()]
+      const fibers = Array.from(this.running, ({ fiber }) => fiber).filter((fiber) => fiber !== undefined)
       const batch = Math.max(smallestBatch, Math.ceil(fibers.length / batchesInWindow))
       const pause = Duration.millis(Duration.toMillis(options.window ?? "1 second") / batchesInWindow)
       const interruptFrom = (from: number): Effect.Effect<void> =>
@@ -99,7 +111,7 @@ export class Connections {
         ),
         Effect.andThen(
           Effect.sync(() => {
-            for (const socket of this.running.values()) socket.destroy()
+            for (const { socket } of this.running) socket.destroy()
           })
         )
       )

@@ -10,6 +10,7 @@ import type { Limits } from "@millrace/core/connection/Limits"
 import type * as TimerWheel from "@millrace/core/connection/TimerWheel"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
+import * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -78,11 +79,9 @@ export const make = <A = undefined, E = never, R = never, RH = never>(
   settings: WebSocket.settings("server", options.limits)
 })
 
-/** What an endpoint needs of the server that it runs on. */
-export interface Host {
+/** What an endpoint needs of the server that it runs on; told when the connection has ended. */
+export interface Host extends WebSocket.Observer {
   readonly wheel: TimerWheel.TimerWheel
-  /** The connection whose handler this fiber runs has ended. */
-  readonly onEnded: (() => void) | undefined
 }
 
 /**
@@ -94,57 +93,71 @@ export const serve = <A, E, R>(
   upgrade: Upgrade.Upgrade,
   host: Host
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
-  Effect.matchCauseEffect(
-    Effect.suspend(() => open(endpoint, upgrade)),
-    {
-      onFailure: (cause) =>
-        Effect.suspend(() => {
-          const refusal = cause.reasons.find((reason) => reason._tag === "Fail")?.error
-          Upgrade.refuse(upgrade, refusal ?? Upgrade.internalError)
-          return refusal === undefined ? Effect.logError("the handshake of a WebSocket failed", cause) : Effect.void
-        }),
-      onSuccess: (opened) => run(endpoint, opened, host)
-    }
-  ) as Effect.Effect<void, never, Exclude<R, Scope.Scope>>
+  Effect.matchCauseEffect(open(endpoint, upgrade), {
+    onFailure: (cause) =>
+      Effect.suspend(() => {
+        const refusal = cause.reasons.find((reason) => reason._tag === "Fail")?.error
+        Upgrade.refuse(upgrade, refusal ?? Upgrade.internalError)
+        return refusal === undefined ? Effect.logError("the handshake of a WebSocket failed", cause) : Effect.void
+      }),
+    onSuccess: (opened) => run(endpoint, opened, host)
+  }).pipe(Effect.uninterruptible) as Effect.Effect<void, never, Exclude<R, Scope.Scope>>
 
-interface Opened<A> {
+/** A connection that was accepted and that nobody has read from. */
+export interface Opened<A> {
   readonly transport: Transport
   readonly subprotocol: string | undefined
   readonly handshake: A
 }
 
-const open = <A, R>(
+/**
+ * Accepts an upgrade, and then somebody has to `run` it; or fails with the refusal, and then somebody has to send it.
+ * Until it has accepted it can be interrupted, and is refused with 503. Dies when `handshake` does, or accepts with
+ * what cannot be sent.
+ */
+export const open = <A, R>(
   { options, settings }: Endpoint<A, unknown, R>,
   upgrade: Upgrade.Upgrade
-): Effect.Effect<Opened<A>, Refusal, R> => {
-  const read = Result.gen(function* () {
-    const request = yield* Upgrade.read(upgrade)
-    yield* Negotiation.checkOrigin(request.client, options.origin)
-    return request
-  })
-  if (Result.isFailure(read)) return Effect.fail(read.failure)
-  const request = read.success
-  // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
-  const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings.closeTimeout)
-  const accepted =
-    options.handshake === undefined
-      ? Effect.succeed({ value: undefined } as unknown as Accepted<A>)
-      : Effect.raceFirst(
-          Effect.timeoutOrElse(options.handshake(request), {
-            duration: options.handshakeTimeout ?? "10 seconds",
-            orElse: () => Effect.fail(tooSlow)
-          }),
-          NodeTransport.closed(upgrade.socket).pipe(Effect.andThen(Effect.fail(gone)))
-        )
-  return Effect.flatMap(accepted, ({ headers, subprotocol, value }) => {
-    const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
-    const sent = Upgrade.accept(upgrade, request.client, { subprotocol: chosen, headers })
-    // A header or a subprotocol that cannot be sent is a mistake of the handshake.
-    return Result.isFailure(sent)
-      ? Effect.die(sent.failure)
-      : Effect.succeed({ transport, subprotocol: chosen, handshake: value })
-  })
-}
+): Effect.Effect<Opened<A>, Refusal, R> =>
+  Effect.suspend((): Effect.Effect<Opened<A>, Refusal, R> => {
+    const read = Result.gen(function* () {
+      const request = yield* Upgrade.read(upgrade)
+      yield* Negotiation.checkOrigin(request.client, options.origin)
+      return request
+    })
+    if (Result.isFailure(read)) return Effect.fail(read.failure)
+    const request = read.success
+    // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
+    const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings.closeTimeout)
+    const accepted =
+      options.handshake === undefined
+        ? Effect.succeed({ value: undefined } as unknown as Accepted<A>)
+        : ask(options.handshake(request), options.handshakeTimeout, upgrade)
+    return Effect.flatMap(accepted, ({ headers, subprotocol, value }) => {
+      const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
+      const sent = Upgrade.accept(upgrade, request.client, { subprotocol: chosen, headers })
+      // A header or a subprotocol that cannot be sent is a mistake of the handshake.
+      return Result.isFailure(sent)
+        ? Effect.die(sent.failure)
+        : Effect.succeed({ transport, subprotocol: chosen, handshake: value })
+    })
+  }).pipe(Effect.uninterruptible)
+
+/** What `handshake` says, for as long as the client, the server and our patience last. */
+const ask = <A, R>(
+  handshake: Effect.Effect<Accepted<A>, Refusal, R>,
+  timeout: Duration.Input = "10 seconds",
+  { socket }: Upgrade.Upgrade
+): Effect.Effect<Accepted<A>, Refusal, R> =>
+  Effect.raceFirst(
+    Effect.timeoutOrElse(handshake, { duration: timeout, orElse: () => Effect.fail(tooSlow) }),
+    Effect.andThen(NodeTransport.closed(socket), Effect.fail(gone))
+  ).pipe(
+    Effect.interruptible,
+    Effect.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause) ? Effect.fail(Upgrade.shuttingDown) : Effect.failCause(cause)
+    )
+  )
 
 const tooSlow = new Refusal({
   status: 503,
@@ -155,20 +168,35 @@ const tooSlow = new Refusal({
 
 const gone = new Refusal({ status: 400, headers: [], clause: "RFC 6455 4.2", detail: "the client has gone" })
 
-const run = <A, E, R>(
+/** Runs the handler of a connection that was accepted. Never fails, and what went wrong is logged, as by `serve`. */
+export const run = <A, E, R>(
+  endpoint: Endpoint<A, E, R>,
+  opened: Opened<A>,
+  host: Host
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> =>
+  Effect.uninterruptible(Effect.catchCause(Effect.scoped(Effect.suspend(() => live(endpoint, opened, host))), report))
+
+/**
+ * The effects of a connection's life, made when it starts: what waits on a fiber's stack keeps the effect it belongs
+ * to, so whatever is described around the handler would stay in memory as long as the connection.
+ */
+const live = <A, E, R>(
   { handler, settings }: Endpoint<A, E, R>,
   { handshake, subprotocol, transport }: Opened<A>,
-  { onEnded, wheel }: Host
-) =>
-  WebSocket.make({ transport, settings, wheel, subprotocol, handshake, onEnded }).pipe(
-    Effect.flatMap(handler),
-    Effect.scoped,
-    Effect.catchCause((cause) => {
-      const isOurs = cause.reasons.some((reason) => reason._tag !== "Interrupt" && !isWebSocketError(reason))
-      const log = isOurs ? Effect.logError : Effect.logDebug
-      return log("the handler of a WebSocket ended with a failure", cause)
-    })
+  host: Host
+): Effect.Effect<void, E, R | Scope.Scope> =>
+  Effect.flatMap(
+    WebSocket.make({ transport, settings, wheel: host.wheel, subprotocol, handshake, observer: host }),
+    // Only the handler: a connection that was accepted is closed properly, whenever the interruption comes.
+    (connection) => Effect.interruptible(handler(connection)) as Effect.Effect<void, E, R>
   )
+
+const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.void
+  const isOurs = cause.reasons.some((reason) => reason._tag !== "Interrupt" && !isWebSocketError(reason))
+  const log = isOurs ? Effect.logError : Effect.logDebug
+  return log("the handler of a WebSocket ended with a failure", cause)
+}
 
 const isWebSocketError = (reason: object): boolean =>
   "error" in reason && (reason.error as { readonly _tag?: unknown } | undefined)?._tag === "WebSocketError"

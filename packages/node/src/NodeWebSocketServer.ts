@@ -52,13 +52,6 @@ const claims = new WeakMap<http.Server, Set<(path: string) => ((upgrade: Upgrade
 
 const notFound = new Refusal({ status: 404, headers: [], clause: "RFC 9110 15.5.5", detail: "no WebSocket here" })
 
-const restarting = new Refusal({
-  status: 503,
-  headers: [["Retry-After", "1"]],
-  clause: "RFC 9110 15.6.4",
-  detail: "the server is shutting down"
-})
-
 /**
  * Adds endpoints to a server as long as the scope is open.
  *
@@ -80,7 +73,7 @@ export const attach = <R>(
       const found = routes.find((one) => one.path === path) ?? routes.find((one) => one.path === "*")
       if (found === undefined) return undefined
       return (upgrade: Upgrade.Upgrade) => {
-        if (connections.isDraining) Upgrade.refuse(upgrade, restarting)
+        if (connections.isDraining) Upgrade.refuse(upgrade, Upgrade.shuttingDown)
         else connections.serve(found.endpoint, upgrade, context)
       }
     }
@@ -134,11 +127,8 @@ const serveAsRequest = (server: http.Server, { head, incoming, socket }: Upgrade
     // The parser has let go of the body, so it cannot be read any more.
     return Upgrade.refuse({ incoming, socket, head }, notUpgraded)
   }
-  const response = new http.ServerResponse(incoming)
-  response.shouldKeepAlive = false
-  response.assignSocket(socket as import("node:net").Socket)
-  response.on("finish", () => socket.end())
-  server.emit("request", incoming, response)
+  const response = Upgrade.respond({ incoming, socket, head })
+  if (response !== undefined) server.emit("request", incoming, response)
 }
 
 const notUpgraded = new Refusal({

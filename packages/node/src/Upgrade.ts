@@ -3,7 +3,7 @@
  *
  * Node.js has parsed the head by then; the rules of the opening handshake are those of `codec/Handshake`.
  */
-import type { IncomingMessage } from "node:http"
+import { type IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import * as Handshake from "@millrace/core/codec/Handshake"
@@ -77,7 +77,10 @@ export const read = ({ incoming }: Upgrade): Result.Result<UpgradeRequest, Refus
         HttpHeaders.equalsIgnoringCase(name, "cookie")
           ? HttpHeaders.values(headers, name).join("; ") || undefined
           : HttpHeaders.combined(headers, name),
-      remoteAddress: socket.remoteAddress,
+      // Asked for only when needed: a socket keeps the answer.
+      get remoteAddress() {
+        return socket.remoteAddress
+      },
       encrypted: socket.encrypted === true,
       incoming
     }
@@ -107,17 +110,52 @@ export const refuse = ({ socket }: Upgrade, refusal: Refusal): void => {
   // Nobody may be listening to the socket any more, and the client may be gone: neither is our problem.
   socket.on("error", () => socket.destroy())
   socket.write(bytes.success[0])
-  socket.end(bytes.success[1])
-  // The client has its answer. What it still sends is read and dropped, and it is not waited for indefinitely.
-  socket.resume()
-  ;(socket as Partial<Socket>).setTimeout?.(refusedLinger, () => socket.destroy())
+  socket.write(bytes.success[1])
+  end(socket)
 }
 
-const refusedLinger = 5_000
+/**
+ * A response of `node:http` to the request, for whoever answers it as if it were no upgrade. The socket ends behind it.
+ *
+ * `undefined` when the response to a request before this one is still on its way: the client did not wait for it, and
+ * is cut after what there is of it.
+ */
+export const respond = ({ incoming, socket }: Upgrade): ServerResponse | undefined => {
+  socket.on("error", () => socket.destroy())
+  const response = new ServerResponse(incoming)
+  try {
+    response.assignSocket(socket as Socket)
+  } catch {
+    end(socket)
+    return undefined
+  }
+  response.shouldKeepAlive = false
+  response.on("finish", () => end(socket))
+  return response
+}
+
+/** The client has its answer. What it still sends is read and dropped, and it is not waited for indefinitely. */
+const end = (socket: Duplex): void => {
+  socket.end()
+  socket.resume()
+  // Not `socket.setTimeout`, which a client that sends on would never let end.
+  const timer = setTimeout(() => socket.destroy(), linger)
+  socket.once("close", () => clearTimeout(timer))
+}
+
+const linger = 5_000
 
 export const internalError = new Refusal({
   status: 500,
   headers: [],
   clause: "RFC 9110 15.6.1",
   detail: "internal server error"
+})
+
+/** For whoever comes while the server ends, or has not been accepted when it does. */
+export const shuttingDown = new Refusal({
+  status: 503,
+  headers: [["Retry-After", "1"]],
+  clause: "RFC 9110 15.6.4",
+  detail: "the server is shutting down"
 })

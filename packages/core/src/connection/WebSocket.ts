@@ -462,13 +462,10 @@ export interface Options<out Handshake> {
  */
 export const make = <Handshake>(options: Options<Handshake>): Effect.Effect<WebSocket<Handshake>, never, Scope.Scope> =>
   // Written out instead of `acquireRelease`, which would keep a kilobyte more for each connection.
-  Effect.uninterruptible(
-    Effect.flatMap(Effect.scope, (scope) => {
-      const connection = new Connection(options)
-      const opened = () => connection.open()
-      return Effect.map(
-        Scope.addFinalizerExit(scope, (exit) => connection.shutdown(exit)),
-        opened
-      )
-    })
+  Effect.uninterruptible(Effect.flatMap(Effect.scope, (scope) => openIn(scope, new Connection(options))))
+
+const openIn = <Handshake>(scope: Scope.Scope, connection: Connection<Handshake>) =>
+  Effect.map(
+    Scope.addFinalizerExit(scope, (exit) => connection.shutdown(exit)),
+    () => connection.open()
   )
