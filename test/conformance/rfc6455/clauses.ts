@@ -18,21 +18,36 @@ export interface Clause<Id extends string = string> {
   readonly text: string
   /** Why it is nobody's duty in this repository. */
   readonly notOurs: string | undefined
+  /** Why Millrace leaves it to the program, and how a program keeps it: what its tests show. */
+  readonly left: string | undefined
 }
 
 const ours = <const Id extends string>(id: Id, role: Role, text: string): Clause<Id> => ({
   id,
   role,
   text,
-  notOurs: undefined
+  notOurs: undefined,
+  left: undefined
 })
 
 const notOurs = <const Id extends string>(id: Id, role: Role, text: string, why: string): Clause<Id> => ({
   id,
   role,
   text,
-  notOurs: why
+  notOurs: why,
+  left: undefined
 })
+
+const left = <const Id extends string>(id: Id, role: Role, text: string, why: string): Clause<Id> => ({
+  id,
+  role,
+  text,
+  notOurs: undefined,
+  left: why
+})
+
+const pending =
+  "the sentence keeps a script of somebody else's from flooding a server, while a back end opens many connections of its own and should not wait for a slow one to open the next; a program keeps it by opening within a Semaphore of one permit for each address"
 
 const intermediary = "for intermediaries: Millrace is an endpoint"
 
@@ -105,16 +120,18 @@ export const clauses = [
     "client",
     "If any of the components are invalid, the client MUST _Fail the WebSocket Connection_ and abort these steps."
   ),
-  ours(
+  left(
     "4.1-4",
     "client",
-    "If the client already has a WebSocket connection to the remote host (IP address) identified by /host/ and port /port/ pair, even if the remote host is known by another name, the client MUST wait until that connection has been established or for that connection to have failed."
+    "If the client already has a WebSocket connection to the remote host (IP address) identified by /host/ and port /port/ pair, even if the remote host is known by another name, the client MUST wait until that connection has been established or for that connection to have failed.",
+    pending
   ),
-  ours("4.1-5", "client", "There MUST be no more than one connection in a CONNECTING state."),
-  ours(
+  left("4.1-5", "client", "There MUST be no more than one connection in a CONNECTING state.", pending),
+  left(
     "4.1-6",
     "client",
-    "If multiple connections to the same IP address are attempted simultaneously, the client MUST serialize them so that there is no more than one connection at a time running through the following steps."
+    "If multiple connections to the same IP address are attempted simultaneously, the client MUST serialize them so that there is no more than one connection at a time running through the following steps.",
+    pending
   ),
   notOurs(
     "4.1-7",
