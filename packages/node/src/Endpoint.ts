@@ -128,7 +128,7 @@ export const open = <A, R>(
     if (Result.isFailure(read)) return Effect.fail(read.failure)
     const request = read.success
     // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
-    const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings.closeTimeout)
+    const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings)
     const accepted =
       options.handshake === undefined
         ? Effect.succeed({ value: undefined } as unknown as Accepted<A>)

@@ -4,11 +4,17 @@
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Receiver, Transport } from "@millrace/core/connection/Transport"
+import type * as WebSocket from "@millrace/core/connection/WebSocket"
 import { TransportError } from "@millrace/core/connection/WebSocketError"
 import * as Effect from "effect/Effect"
 
 /** Where a socket keeps its transport, so that all sockets share the same five listeners. */
 const transport = Symbol("millrace/NodeTransport")
+
+/** What of the settings of its connection a transport has to know. */
+export type Settings = Pick<WebSocket.Settings, "closeTimeout" | "outboxBytes">
+
+const noBytes = new Uint8Array(0)
 
 interface Owned extends Duplex {
   [transport]: NodeTransport
@@ -16,17 +22,18 @@ interface Owned extends Duplex {
 
 class NodeTransport implements Transport {
   readonly socket: Owned
-  readonly lingerTimeout: number
+  readonly settings: Settings
   receiver: Receiver | undefined
   error: TransportError | undefined
 
-  constructor(socket: Duplex, lingerTimeout: number) {
+  constructor(socket: Duplex, settings: Settings) {
     this.socket = socket as Owned
     this.socket[transport] = this
-    this.lingerTimeout = lingerTimeout
+    this.settings = settings
     // From here on somebody listens, so an aborted upgrade cannot end the process.
     this.socket.on("error", onError)
     this.socket.on("close", onClose)
+    this.socket.on("end", onEnd)
   }
 
   open(receiver: Receiver): void {
@@ -34,7 +41,6 @@ class NodeTransport implements Transport {
     if (this.socket.destroyed) return onClose.call(this.socket)
     this.socket.on("data", onData)
     this.socket.on("drain", onDrain)
-    this.socket.on("end", onEnd)
   }
 
   get writableLength(): number {
@@ -50,13 +56,26 @@ class NodeTransport implements Transport {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.socket.writable) this.socket.write(bytes)
+    if (!this.socket.writable) return
+    this.socket.write(bytes)
+    this.expectDrain()
   }
 
   writeAll(chunks: ReadonlyArray<Uint8Array>): void {
+    if (!this.socket.writable) return
     this.socket.cork()
-    for (const chunk of chunks) this.write(chunk)
+    for (const chunk of chunks) this.socket.write(chunk)
     this.socket.uncork()
+    this.expectDrain()
+  }
+
+  /** Node.js tells only who let more wait than its own mark, 64 KiB; a smaller outbox is full before that. */
+  private expectDrain(): void {
+    const { settings, socket } = this
+    if (socket.writableLength < settings.outboxBytes || socket.writableNeedDrain) return
+    socket.write(noBytes, (error) => {
+      if (!(error instanceof Error)) onDrain.call(socket)
+    })
   }
 
   end(): void {
@@ -78,9 +97,10 @@ function onDrain(this: Duplex): void {
 
 /** The peer will send no more, and a WebSocket has no half-open state: we end too, and do not wait for ever. */
 function onEnd(this: Duplex): void {
-  const { lingerTimeout } = (this as Owned)[transport]
+  const { settings } = (this as Owned)[transport]
   if (this.writableLength > 0) {
-    ;(this as unknown as Socket).setTimeout?.(lingerTimeout, () => this.destroy())
+    const timer = setTimeout(() => this.destroy(), settings.closeTimeout)
+    this.once("close", () => clearTimeout(timer))
   }
   this.end()
 }
@@ -98,14 +118,14 @@ function onClose(this: Duplex): void {
  * Takes the socket over. `head` holds the bytes that were read behind the opening handshake; they come first.
  *
  * Nothing is read before `open`. A peer that has ended while we still have something to write is cut after
- * `lingerTimeout` milliseconds.
+ * `closeTimeout`.
  */
-export const make = (socket: Duplex, head: Uint8Array, lingerTimeout: number): Transport => {
+export const make = (socket: Duplex, head: Uint8Array, settings: Settings): Transport => {
   const tcp = socket as unknown as Partial<Socket>
   tcp.setTimeout?.(0)
   tcp.setNoDelay?.(true)
   if (head.length > 0) socket.unshift(head)
-  return new NodeTransport(socket, lingerTimeout)
+  return new NodeTransport(socket, settings)
 }
 
 /** Succeeds when the socket has closed. */

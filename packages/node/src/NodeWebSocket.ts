@@ -4,7 +4,7 @@
  *     const program = Effect.gen(function* () {
  *       const connection = yield* NodeWebSocket.open("wss://example.com/chat", { subprotocols: ["chat"] })
  *       yield* connection.send("hello")
- *       yield* Stream.runForEach(connection.messages, (message) => Console.log(Message.textOf(message)))
+ *       yield* Stream.runForEach(connection.messages, Console.log)
  *     }).pipe(
  *       Effect.scoped,
  *       Effect.catchReason("OpenError", "Refused", ({ status, text }) => Console.error(`no: ${status} ${text}`))
@@ -239,14 +239,14 @@ const failureOf = (error: Error & { readonly code?: string }): MalformedHead | T
 /** A connection that is being opened: at most one request at a time, and what has become of it. */
 class Opening {
   private readonly options: Options
-  private readonly lingerTimeout: number
+  private readonly settings: WebSocket.Settings
   /** What holds a socket now. */
   private holder: { readonly destroy: () => unknown } | undefined
   private refusing: Refusing | undefined
 
-  constructor(options: Options, lingerTimeout: number) {
+  constructor(options: Options, settings: WebSocket.Settings) {
     this.options = options
-    this.lingerTimeout = lingerTimeout
+    this.settings = settings
   }
 
   /** Leaves no socket behind. */
@@ -311,7 +311,7 @@ class Opening {
       request.on("error", (error) => resume(Effect.fail(failureOf(error))))
       request.on("response", (incoming) => resume(Effect.succeed({ incoming, transport: undefined })))
       request.on("upgrade", (incoming, socket, head) => {
-        const transport = NodeTransport.make(socket, head, this.lingerTimeout)
+        const transport = NodeTransport.make(socket, head, this.settings)
         this.holder = transport
         resume(Effect.succeed({ incoming, transport }))
       })
@@ -350,7 +350,7 @@ export const open = (
     Effect.suspend(() => {
       const settings = WebSocket.settings("client", options.limits, maskingKey)
       const timeout = Duration.toMillis(options.handshakeTimeout ?? "10 seconds")
-      const opening = new Opening(options, settings.closeTimeout)
+      const opening = new Opening(options, settings)
       return Effect.fromResult(firstHop(url, options)).pipe(
         Effect.flatMap((hop) => opening.ask(hop, options.maxRedirects ?? 0)),
         Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(opening.late(timeout)) }),
