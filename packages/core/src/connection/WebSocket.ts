@@ -209,7 +209,11 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
       }
     }
     if (before._tag === "Open" && next._tag !== "Open") this.leftOpen()
-    if (next._tag === "Closing" && next.discarding) this.endMessages(next)
+    if (next._tag === "Closing" && next.discarding) {
+      // Behind the last Close, and behind the end that a server has made already, nothing may be written.
+      this.pong = undefined
+      this.endMessages(next)
+    }
   }
 
   private deliver({ kind, payload, fin }: Protocol.Fragment, before: Protocol.State): void {
@@ -321,7 +325,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   drained(): void {
     const { pong } = this
     this.pong = undefined
-    if (pong !== undefined && this.state._tag !== "Closed") this.outbox.append(pong)
+    if (pong !== undefined) this.outbox.append(pong)
     this.wakeSenders()
   }
 
