@@ -300,10 +300,15 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
     return this.outbox.length >= this.settings.outboxBytes
   }
 
+  /** Whether somebody waits already, or would have to. */
+  private hasToWait(): boolean {
+    return (this.senders !== undefined && this.senders.length > 0) || this.isFull()
+  }
+
   private sendFragments(
     fragments: ReadonlyArray<Protocol.Fragment<Uint8Array | string>>
   ): Effect.Effect<void, WebSocketError> {
-    if (this.state._tag !== "Open" || (this.senders === undefined && !this.isFull())) return this.sendNow(fragments)
+    if (this.state._tag !== "Open" || !this.hasToWait()) return this.sendNow(fragments)
     return Effect.callback((resume: Resume) => {
       const sender = () => resume(this.sendNow(fragments))
       const senders = (this.senders ??= [])
@@ -344,7 +349,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
 
   tryWriteUnsafe(message: Prepared): Written {
     if (this.state._tag !== "Open") return "NotOpen"
-    if (this.senders !== undefined || this.isFull()) return "Full"
+    if (this.hasToWait()) return "Full"
     if (this.settings.role === "server") this.outbox.appendEncoded(message.serverFrame)
     else this.sendNow([fragmentOf(message.message)])
     return "Written"
