@@ -22,6 +22,8 @@ const ask = (port: number, request: string) =>
     return { ...head, body: body.toString() }
   })
 
+const missing = (name: string) => RawPeer.upgradeRequest("/", { [name]: undefined })
+
 describe("accept", () => {
   it.live("answers with the key's counterpart, and with nothing that was not asked for", () =>
     Effect.gen(function* () {
@@ -96,8 +98,6 @@ describe("read", () => {
 })
 
 describe("refuse", () => {
-  const missing = (name: string) => RawPeer.upgradeRequest("/", { [name]: undefined })
-
   it.live.each([
     ["another version", 426, RawPeer.upgradeRequest("/", { "Sec-WebSocket-Version": "8" })],
     ["no version", 400, missing("Sec-WebSocket-Version")],
@@ -112,7 +112,7 @@ describe("refuse", () => {
     ["extensions that are no list", 400, RawPeer.upgradeRequest("/", { "Sec-WebSocket-Extensions": "a;;b" })],
     ["a subprotocol twice", 400, RawPeer.upgradeRequest("/", { "Sec-WebSocket-Protocol": "a, a" })],
     ["bytes that are no HTTP", 400, "\x16\x03\x01\r\n\r\n"]
-  ] as const)("%s gets %i, an end, and harms nobody", ([_, status, request]) =>
+  ] as const)("%s gets %i, an end, and harms nobody", ([, status, request]) =>
     Effect.gen(function* () {
       const server = yield* echo
       const answer = yield* ask(server.port, request)
@@ -150,7 +150,7 @@ describe("refuse", () => {
   it.live("a client that was refused and goes on sending is not listened to for long", () =>
     Effect.gen(function* () {
       const server = yield* echo
-      const peer = yield* RawPeer.connect(server.port)
+      const peer = yield* RawPeer.connect(server.port, { allowHalfOpen: true })
       peer.send(RawPeer.upgradeRequest("/", { "Sec-WebSocket-Version": "8" }))
       expect((yield* peer.head).status).toBe(426)
       let closed = false

@@ -159,8 +159,12 @@ export const over = (
     () => Effect.sync(() => socket.destroy())
   ).pipe(Effect.tap(() => Effect.orDie(opened(socket, event))))
 
-export const connect = (port: number): Effect.Effect<RawPeer, never, Scope.Scope> =>
-  Effect.suspend(() => over(net.connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true })))
+/** With `allowHalfOpen` it goes on when the other end has finished. */
+export const connect = (
+  port: number,
+  options: { readonly allowHalfOpen?: boolean } = {}
+): Effect.Effect<RawPeer, never, Scope.Scope> =>
+  Effect.suspend(() => over(net.connect({ ...options, port, host: "127.0.0.1", noDelay: true })))
 
 /** The value that `Sec-WebSocket-Accept` has for the key of `upgradeRequest`, as RFC 6455 section 1.3 prints it. */
 export const sampleAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
