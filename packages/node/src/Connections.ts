@@ -68,7 +68,10 @@ export class Connections {
     this.fork(endpoint, upgrade, (host) => Endpoint.serve(endpoint, upgrade, host), context)
   }
 
-  /** Runs the life of a connection, from its request on, in a fiber of its own, which is kept until it ends. */
+  /**
+   * Runs the life of a connection, from its request on, in a fiber of its own, which is kept until it ends. The fiber
+   * is uninterruptible, as what it has to do has an end of its own, and so a drain does not take its outcome away.
+   */
   fork<A, E, R>(
     { settings }: Pick<Endpoint.Endpoint<never, never, never>, "settings">,
     { socket }: Upgrade,
@@ -77,7 +80,7 @@ export class Connections {
   ): Fiber.Fiber<A, E> {
     const running = new Running(this.wheel, socket, settings.closeTimeout)
     this.running.add(running)
-    const fiber = Effect.runForkWith(context)(life(running))
+    const fiber = Effect.runForkWith(context)(life(running), { uninterruptible: true })
     running.fiber = fiber
     fiber.addObserver(() => {
       this.running.delete(running)
