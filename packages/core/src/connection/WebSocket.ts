@@ -143,6 +143,8 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   private inbox: Array<Message.Message> = []
   private inboxLength = 0
   private paused = false
+  /** There was no room for a message while closing: those that follow are dropped too. */
+  private dropping = false
   private puller: PullResume | undefined
   /** How the messages end; set when no more can come. */
   private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
@@ -225,8 +227,10 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
       bytes = this.assembling.join()
       this.assembling = undefined
     }
-    // While we close there may be nobody who pulls, and reading must go on until the peer's Close.
-    if (before._tag !== "Open" && this.inboxLength > this.settings.inboxBytes) return
+    // While we close there may be nobody who pulls, and reading must go on until the peer's Close. What is dropped is
+    // the end of what the peer sent, never something in the middle.
+    this.dropping ||= before._tag !== "Open" && this.inboxLength > this.settings.inboxBytes
+    if (this.dropping) return
     this.inbox.push(kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes))
     this.inboxLength += bytes.length + messageOverhead
   }
@@ -261,6 +265,8 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   private unpause(): void {
     if (!this.paused) return
     this.paused = false
+    // The answer to a Ping may have waited outside for as long as we did not read.
+    if (this.heartbeat === "Awaiting") this.heartbeat = "Heard"
     this.transport.resume()
   }
 
