@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=2
 /**
  * In a checkout the command runs from the sources of the workspace, with no build; installed, from `dist`.
  */

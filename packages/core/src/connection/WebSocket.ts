@@ -111,6 +111,9 @@ type PullResume = (
   effect: Effect.Effect<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done>
 ) => void
 
+/** How many milliseconds an answer to the peer's Close may wait for the application. */
+const longestDelay = 1_000
+
 /** Messages cost memory besides their bytes: without this, empty ones would be free to whoever sends them. */
 const messageOverhead = 64
 
@@ -146,6 +149,9 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   /** There was no room for a message while closing: those that follow are dropped too. */
   private dropping = false
   private puller: PullResume | undefined
+  private hasPulled = false
+  /** The peer's Close, while it waits to be answered. */
+  private lastPart: Frame.FramePart | undefined
   /** How the messages end; set when no more can come. */
   private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
   /** Messages in `send` that wait for the outbox, in order. */
@@ -176,14 +182,56 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
 
   data(chunk: Uint8Array): void {
     if (this.heartbeat === "Awaiting") this.heartbeat = "Heard"
+    // Behind a Close nothing counts: section 1.4.
+    if (this.lastPart !== undefined) return
     try {
       const { parts, violation } = this.decoder.push(chunk)
-      this.commit(Protocol.receive(this.settings, this.state, parts))
-      if (violation !== undefined) this.commit(Protocol.fail(this.settings, this.state, violation))
+      this.receive(parts)
+      if (violation !== undefined) {
+        this.handOver()
+        this.commit(Protocol.fail(this.settings, this.state, violation))
+      }
     } catch (defect) {
       return this.broken(defect)
     }
     this.handOver()
+  }
+
+  private receive(parts: ReadonlyArray<Frame.FramePart>): void {
+    const received = Protocol.receive(this.settings, this.state, parts)
+    if (this.state._tag !== "Open" || received[0]._tag === "Open") return this.commit(received)
+    // The peer closes or breaks a rule in here. What came before that is handed over first, and may be answered.
+    for (const part of parts) {
+      if (this.lastPart !== undefined) return
+      const ends = Protocol.receive(this.settings, this.state, [part])[0]._tag !== "Open"
+      if (ends && this.state._tag === "Open") {
+        this.handOver()
+        if (part.opcode === Frame.Opcode.close && this.isBusy()) return this.holdBack(part)
+      }
+      this.commit(Protocol.receive(this.settings, this.state, [part]))
+    }
+  }
+
+  /** Somebody has taken messages and has not come back for more. */
+  private isBusy(): boolean {
+    return this.hasPulled && this.puller === undefined && this.state._tag === "Open"
+  }
+
+  /**
+   * Answers the peer's Close when the application has dealt with what came before it, or soon at all events: an answer
+   * to its last message would not be allowed behind our Close. RFC 6455 section 5.5.1 lets an endpoint delay it.
+   */
+  private holdBack(close: Frame.FramePart): void {
+    this.lastPart = close
+    this.unpause()
+    this.wheel.schedule(this, Math.min(this.settings.closeTimeout, longestDelay))
+  }
+
+  private release(): void {
+    if (this.lastPart === undefined) return
+    const parts = [this.lastPart]
+    this.lastPart = undefined
+    this.commit(Protocol.receive(this.settings, this.state, parts))
   }
 
   /** A mistake of ours, or of the transport's, must reach whoever waits, and no other connection. */
@@ -247,7 +295,12 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
       this.puller = undefined
       puller(this.take())
     }
-    if (!this.paused && this.state._tag === "Open" && this.inboxLength > this.settings.inboxBytes) {
+    if (
+      !this.paused &&
+      this.state._tag === "Open" &&
+      this.lastPart === undefined &&
+      this.inboxLength > this.settings.inboxBytes
+    ) {
       this.paused = true
       this.transport.pause()
     }
@@ -271,6 +324,8 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   }
 
   readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError> = Effect.callback((resume) => {
+    this.hasPulled = true
+    if (this.inbox.length === 0) this.release()
     if (this.inbox.length > 0 || this.end !== undefined) return resume(this.take())
     if (this.puller !== undefined) {
       return resume(Effect.die(new Error("the messages of a WebSocket are for one fiber at a time")))
@@ -366,6 +421,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   get close(): WebSocket["close"] {
     return (code = CloseCode.CloseCode.normal, reason = "") =>
       Effect.suspend(() => {
+        this.release()
         const closing = Protocol.close(this.state, { code, reason })
         if (Result.isSuccess(closing)) this.commit(closing.success)
         else if (closing.failure._tag === "InvalidCloseCode") return failWith(closing.failure)
@@ -389,6 +445,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   shutdown(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.state._tag === "Closed") return Effect.void
+      this.release()
       const code = Exit.isSuccess(exit)
         ? CloseCode.CloseCode.normal
         : Cause.hasInterruptsOnly(exit.cause)
@@ -421,8 +478,11 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   ended(error: TransportError | undefined): void {
     if (this.state._tag === "Closed") return
     this.failure ??= error
-    const closed = Protocol.transportEnded(this.state)
     const wasOpen = this.state._tag === "Open"
+    // A peer that does not wait for the answer to its Close has closed in good order all the same.
+    const lastParts = this.lastPart === undefined ? [] : [this.lastPart]
+    const closed = Protocol.transportEnded(Protocol.receive(this.settings, this.state, lastParts)[0])
+    this.lastPart = undefined
     this.state = closed
     this.wheel.cancel(this)
     this.assembling = undefined
@@ -439,6 +499,10 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   expired(): void {
     const { pingInterval, pingTimeout } = this.settings
     if (this.state._tag !== "Open") return this.transport.destroy()
+    if (this.lastPart !== undefined) {
+      this.release()
+      return this.handOver()
+    }
     // While we do not read, the peer's silence is ours.
     if (this.heartbeat === "Awaiting" && !this.paused) {
       this.failure = new Unresponsive({ silence: pingTimeout })

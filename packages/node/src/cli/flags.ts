@@ -1,0 +1,75 @@
+/**
+ * The flags that several commands have, and the values they are read into.
+ */
+import * as Origin from "@millrace/core/codec/Origin"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Flag from "effect/cli/Flag"
+
+export const host = Flag.String("host").pipe(
+  Flag.withDescription(
+    "The address to listen on. 127.0.0.1 can be reached from this machine only, :: from everywhere."
+  ),
+  Flag.withDefault("127.0.0.1")
+)
+
+export const port = (standard: number) =>
+  Flag.Int("port").pipe(
+    Flag.filter(
+      (value) => value >= 0 && value <= 65_535,
+      (value) => `${value} is no port: use 0 to 65535, 0 for one that is free`
+    ),
+    Flag.withDescription("The port to listen on. 0 takes one that is free."),
+    Flag.withDefault(standard)
+  )
+
+const units: ReadonlyMap<string, number> = new Map([
+  ["", 1],
+  ["b", 1],
+  ["kb", 1_000],
+  ["kib", 1_024],
+  ["mb", 1_000_000],
+  ["mib", 1_048_576],
+  ["gb", 1_000_000_000],
+  ["gib", 1_073_741_824]
+])
+
+/** A number of bytes, such as `65536`, `64KiB` or `1.5 MB`; `undefined` when `text` is none. At least 1. */
+export const parseBytes = (text: string): number | undefined => {
+  const trimmed = text.trim()
+  let end = 0
+  while (end < trimmed.length && "0123456789.".includes(trimmed[end]!)) end++
+  const amount = end === 0 ? Number.NaN : Number(trimmed.slice(0, end))
+  const unit = units.get(trimmed.slice(end).trim().toLowerCase())
+  const bytes = unit === undefined ? Number.NaN : Math.floor(amount * unit)
+  return bytes >= 1 && bytes <= Number.MAX_SAFE_INTEGER ? bytes : undefined
+}
+
+export const maxMessage = (standard: string) =>
+  Flag.String("max-message").pipe(
+    Flag.withMetavar("size"),
+    Flag.withDescription("The longest message taken, such as 65536, 64KiB or 1.5MB."),
+    Flag.withDefault(standard),
+    Flag.filterMap(
+      (text) => Option.fromUndefinedOr(parseBytes(text)),
+      (text) => `"${text}" is no size: use one such as 65536, 64KiB or 1.5MB`
+    )
+  )
+
+export const allowOrigin = Flag.String("allow-origin").pipe(
+  Flag.withMetavar("origin"),
+  Flag.withDescription(
+    "A page that may connect, such as https://example.com or https://*.example.com; may be repeated; * for every page. " +
+      "Without it, the hub's own page and programs that are no browser."
+  ),
+  Flag.atLeast(0),
+  Flag.filterMap(
+    (origins) => Option.getSuccess(policyOf(origins)),
+    (origins) => Result.match(policyOf(origins), { onFailure: (error) => error.message, onSuccess: () => "" })
+  )
+)
+
+function policyOf(origins: ReadonlyArray<string>): Result.Result<Origin.Policy, Origin.InvalidOrigin> {
+  if (origins.length === 0) return Result.succeed(Origin.sameOrigin)
+  return origins.includes("*") ? Result.succeed(Origin.any) : Origin.allow(origins)
+}
