@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import type * as Frame from "@millrace/core/codec/Frame"
 import type * as Limits from "@millrace/core/connection/Limits"
@@ -37,6 +38,10 @@ export const turn: Effect.Effect<void> = Effect.promise(() => new Promise((resol
 /** Starts an effect now, not at the next turn. */
 export const start = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.Fiber<A, E>, never, R> =>
   Effect.forkChild(effect, { startImmediately: true })
+
+/** Runs an effect in a world with a clock of its own: one run of a property. */
+export const world = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> =>
+  Effect.runPromise(effect.pipe(Effect.scoped, Effect.provide(TestClock.layer())))
 
 /** A frame as that role receives it: masked for a server. */
 export const toward = (role: Role, frame: Frame.Frame): Uint8Array =>

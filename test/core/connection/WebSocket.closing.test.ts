@@ -237,6 +237,21 @@ describe("close", () => {
       assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), ["x".repeat(100)])
     })
   )
+
+  it.effect("drops what there is no room for from a message on, and nothing in the middle", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { inboxBytes: 100 })
+      yield* start(connection.close())
+      const push = (text: string) => far.push(toward("client", frames.frame(1, utf8(text))))
+      push("first")
+      push("x".repeat(100))
+      push("dropped")
+      assert.deepStrictEqual(plain(yield* connection.pull), ["first", "x".repeat(100)])
+      push("would leave a gap")
+      far.push(closeFrame("client", "03 e8"))
+      assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), [])
+    })
+  )
 })
 
 describe("the peer's Close", () => {
