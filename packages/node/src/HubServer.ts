@@ -128,7 +128,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     const startedAt = clock.currentTimeMillisUnsafe()
     const files = pages()
     const maxBody = options.limits?.maxMessageBytes ?? Limits.defaults.maxMessageBytes
-    let connections = () => 0
+    let attached: NodeWebSocketServer.Attached | undefined
 
     const publish = (request: http.IncomingMessage, response: http.ServerResponse): Effect.Effect<void> =>
       Effect.gen(function* () {
@@ -160,7 +160,12 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
       if (path === "/health") {
         if (!isRead) return notAllowed("GET, HEAD")
         const uptime = Math.floor((clock.currentTimeMillisUnsafe() - startedAt) / 1000)
-        return json(response, 200, { status: "ok", connections: connections(), topics: hub.topics(), uptime })
+        return json(response, 200, {
+          status: "ok",
+          connections: attached?.connections() ?? 0,
+          topics: hub.topics(),
+          uptime
+        })
       }
       if (path === "/ws") {
         return problem(response, 426, "upgrade-required", "this is a WebSocket", { Upgrade: "websocket" })
@@ -177,7 +182,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
 
     const server = http.createServer({ headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }, onRequest)
     const listening = yield* NodeWebSocketServer.listen(server, options)
-    const attached = yield* NodeWebSocketServer.attach(
+    attached = yield* NodeWebSocketServer.attach(
       server,
       [
         NodeWebSocketServer.route(
@@ -202,7 +207,6 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
       ],
       { drain: options.drain }
     )
-    connections = attached.connections
     // Finalizers run last to first: stop accepting, drain, cut.
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
     return { ...listening, hub }
