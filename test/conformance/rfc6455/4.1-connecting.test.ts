@@ -19,6 +19,19 @@ clause.live("4.1-1", "a client dials, asks, reads the answer, and is connected",
   })
 )
 
+clause.live("4.1-1", "frames that come in one piece with the answer are not lost", () =>
+  Effect.gen(function* () {
+    const server = yield* listen()
+    const opening = yield* Effect.forkScoped(NodeWebSocket.open(`ws://127.0.0.1:${server.port}/`))
+    const peer = yield* server.accept
+    const answer = acceptanceOf(yield* peer.head).join("\r\n")
+    yield* Effect.sync(() => peer.socket.write(`${answer}\r\n\r\n\u0081\u0002hi`, "latin1"))
+    const connection = yield* Fiber.join(opening)
+    expect(yield* connection.pull).toMatchObject([{ text: "hi" }])
+    yield* Effect.sync(() => peer.socket.destroy())
+  })
+)
+
 const invalid = ["", "chat", "ftp://127.0.0.1/", "ws:", "ws://", "ws://a b/", "ws://127.0.0.1:65536/", "ws://[::1/"]
 
 clause.live("4.1-2", "a URI that is no WebSocket URI is told from one that is", () =>

@@ -1,7 +1,9 @@
 /** RFC 6455 section 5.5.2: every Ping has its Pong, until the peer has closed. */
+import * as Effect from "effect/Effect"
 import { expect } from "vitest"
 import { hex } from "../../support/wire.ts"
 import { clause } from "./clause.ts"
+import { open, turn } from "./connection.ts"
 import { Endpoint, roles } from "./endpoint.ts"
 
 clause("5.5.2-1", "a client answers with a masked Pong", () => {
@@ -35,3 +37,26 @@ clause.each("5.5.2-1", "does not answer a Pong", roles, (role) => {
   endpoint.receive("8a 02 68 69 8a 00")
   expect(endpoint.written).toEqual([])
 })
+
+clause.effect("5.5.2-1", "a Ping is answered though the application reads nothing, and though it sends nothing", () =>
+  Effect.gen(function* () {
+    const { far } = yield* open("server")
+    far.receive("81 02 68 69 89 01 61 81 02 68 6f 89 01 62")
+    yield* turn
+    expect(far.log.join(" ")).toBe("8a 01 61 8a 01 62")
+  })
+)
+
+clause.effect("5.5.2-1", "Pings while the network takes nothing have one Pong when it does, for the last of them", () =>
+  Effect.gen(function* () {
+    const { far } = yield* open("server", { outboxBytes: 1000 })
+    far.backlog = 1000
+    far.receive("89 01 61 89 01 62")
+    far.receive("89 01 63")
+    yield* turn
+    expect(far.log).toEqual([])
+    far.drain()
+    yield* turn
+    expect(far.log).toEqual(["8a 01 63"])
+  })
+)

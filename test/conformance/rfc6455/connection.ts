@@ -16,7 +16,11 @@ export class Far {
 
   constructor(role: Role) {
     this.role = role
+    Object.defineProperty(this.transport, "writableLength", { get: () => this.backlog })
   }
+
+  /** Bytes that the network has not taken. */
+  backlog = 0
 
   readonly transport: Transport = {
     writableLength: 0,
@@ -40,6 +44,12 @@ export class Far {
   /** Bytes as they stand, or frames written unmasked: see `toward`. */
   receive(wire: string | Uint8Array): void {
     this.receiver?.data(typeof wire === "string" ? toward(this.role, wire) : wire.slice())
+  }
+
+  /** The network has taken all that there was. */
+  drain(): void {
+    this.backlog = 0
+    this.receiver?.drained()
   }
 
   /** The TCP connection is closed, orderly or by a failure. */
