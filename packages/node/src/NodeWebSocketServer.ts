@@ -7,10 +7,11 @@
  */
 import * as http from "node:http"
 import * as https from "node:https"
-import type { AddressInfo } from "node:net"
+import type { AddressInfo, Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Connections from "./Connections.ts"
@@ -184,12 +185,22 @@ export const listen = (
 ): Effect.Effect<Listening, ListenError, Scope.Scope> => {
   const { host = "127.0.0.1", port = 0, socketPath } = options
   const shown = socketPath ?? `${host.includes(":") ? `[${host}]` : host}:${port}`
+  // An upgraded socket is none of `node:http` any more, and would keep the server from ending for as long as it likes.
+  const sockets = new Set<Socket>()
+  const forget = function (this: Socket) {
+    sockets.delete(this)
+  }
+  const remember = (socket: Socket) => {
+    sockets.add(socket)
+    socket.on("close", forget)
+  }
   return Effect.acquireRelease(
     Effect.callback<Listening, ListenError>((resume) => {
       const fail = (cause: Error & { readonly code?: string }) =>
         resume(Effect.fail(new ListenError({ code: cause.code, address: shown, cause })))
       server.once("error", fail)
-      server.listen(socketPath === undefined ? { host, port } : { path: socketPath }, () => {
+      server.on("connection", remember)
+      const listening = () => {
         server.off("error", fail)
         const address = server.address() as AddressInfo | string
         const bound = typeof address === "string" ? undefined : address
@@ -202,12 +213,17 @@ export const listen = (
             url: bound === undefined ? `${scheme}+unix:${socketPath}` : `${scheme}://${name}:${bound.port}`
           })
         )
-      })
+      }
+      try {
+        server.listen(socketPath === undefined ? { host, port } : { path: socketPath }, listening)
+      } catch (cause) {
+        fail(cause as Error)
+      }
     }),
     () =>
       Effect.callback<void>((resume) => {
         server.close(() => resume(Effect.void))
-        server.closeAllConnections()
+        for (const socket of sockets) socket.destroy()
       })
   )
 }
@@ -227,7 +243,7 @@ export interface Served extends Attached, Listening {}
  *     const server = yield* NodeWebSocketServer.serve({ port: 8080, path: "/echo" }, (connection) =>
  *       Stream.runForEach(connection.messages, connection.send))
  *
- * A client has 10 s to send its request. Fails when the address cannot be listened on.
+ * A client has `handshakeTimeout` to send its request, once more for TLS. Fails when the address cannot be listened on.
  */
 export const serve = <A = undefined, E = never, R = never, RH = never>(
   options: ServeOptions<A, RH>,
@@ -243,11 +259,18 @@ export const serve = <A = undefined, E = never, R = never, RH = never>(
       })
       response.end(found ? "this is a WebSocket endpoint\n" : "not found\n")
     }
-    const timeouts = { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }
+    const patience = Math.ceil(Duration.toMillis(options.handshakeTimeout ?? "10 seconds"))
+    const timeouts = Number.isFinite(patience)
+      ? {
+          headersTimeout: patience,
+          requestTimeout: Math.max(300_000, patience),
+          connectionsCheckingInterval: Math.min(2_000, Math.ceil(patience / 4))
+        }
+      : { headersTimeout: 0 }
     const server =
       options.tls === undefined
         ? http.createServer(timeouts, onRequest)
-        : https.createServer({ ...timeouts, ...options.tls }, onRequest)
+        : https.createServer({ ...timeouts, handshakeTimeout: timeouts.headersTimeout, ...options.tls }, onRequest)
     const listening = yield* listen(server, options)
     const attached = yield* attach(server, [route({ ...options, path }, handler)], options)
     // Finalizers run last to first: stop accepting, drain, cut.
