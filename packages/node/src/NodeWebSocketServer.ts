@@ -66,10 +66,6 @@ export const attach = <R>(
 ): Effect.Effect<Attached, never, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function* () {
     const context = yield* Effect.context<R>()
-    const connections = yield* Connections.make(
-      options.drain ?? {},
-      routes.map(({ endpoint }) => endpoint.settings)
-    )
     const claim = (path: string) => {
       const found = routes.find((one) => one.path === path) ?? routes.find((one) => one.path === "*")
       if (found === undefined) return undefined
@@ -78,8 +74,12 @@ export const attach = <R>(
         else connections.serve(found.endpoint, upgrade, context)
       }
     }
-    // After the drain nobody of ours is left; until then, whoever comes is told.
+    // Finalizers run last to first: after the drain nobody of ours is left; until then, whoever comes is told.
     yield* Effect.addFinalizer(() => Effect.sync(() => release(server, claim)))
+    const connections = yield* Connections.make(
+      options.drain ?? {},
+      routes.map(({ endpoint }) => endpoint.settings)
+    )
     yield* Effect.sync(() => register(server, claim))
     return { connections: () => connections.size }
   }) as Effect.Effect<Attached, never, Exclude<R, Scope.Scope> | Scope.Scope>
