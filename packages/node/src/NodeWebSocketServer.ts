@@ -178,6 +178,9 @@ export interface Listening {
   readonly url: string
 }
 
+/** As `NodeWebSocket` takes it, where a colon ends the path. */
+const escapePath = (path: string): string => encodeURI(path).replaceAll(/[:?#]/g, encodeURIComponent)
+
 /** Starts a server, and ends it with the scope: it stops listening first, and cuts what is open at the end. */
 export const listen = (
   server: http.Server,
@@ -210,7 +213,10 @@ export const listen = (
           Effect.succeed({
             host: bound?.address ?? "",
             port: bound?.port ?? 0,
-            url: bound === undefined ? `${scheme}+unix:${socketPath}` : `${scheme}://${name}:${bound.port}`
+            url:
+              bound === undefined
+                ? `${scheme}+unix:${escapePath(socketPath ?? "")}`
+                : `${scheme}://${name}:${bound.port}`
           })
         )
       }
