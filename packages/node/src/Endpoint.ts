@@ -87,8 +87,28 @@ export interface Host extends WebSocket.Observer {
 /**
  * Answers an upgrade and, when it was accepted, runs the handler to its end. Never fails: a refusal is an answer, a
  * connection that was lost is logged at level Debug, and any other failure of the handler at level Error.
+ *
+ * Where there is nobody to ask, the answer is given in the call. Not only is that less to do: what is captured by the
+ * functions that effects are made of may stay in memory until the next major collection.
  */
 export const serve = <A, E, R>(
+  endpoint: Endpoint<A, E, R>,
+  upgrade: Upgrade.Upgrade,
+  host: Host
+): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
+  if (endpoint.options.handshake !== undefined) return serveAsking(endpoint, upgrade, host)
+  const begun = begin(endpoint, upgrade)
+  if (Result.isFailure(begun)) {
+    Upgrade.refuse(upgrade, begun.failure)
+    return Effect.void
+  }
+  return run(endpoint, finish(endpoint, upgrade, begun.success, unasked as Accepted<A>), host)
+}
+
+/** What an endpoint without a handshake accepts with: only then may `A` be left to its default, `undefined`. */
+const unasked: Accepted<unknown> = { value: undefined }
+
+const serveAsking = <A, E, R>(
   endpoint: Endpoint<A, E, R>,
   upgrade: Upgrade.Upgrade,
   host: Host
@@ -116,32 +136,49 @@ export interface Opened<A> {
  * what cannot be sent.
  */
 export const open = <A, R>(
-  { options, settings }: Endpoint<A, unknown, R>,
+  endpoint: Endpoint<A, unknown, R>,
   upgrade: Upgrade.Upgrade
 ): Effect.Effect<Opened<A>, Refusal, R> =>
   Effect.suspend((): Effect.Effect<Opened<A>, Refusal, R> => {
-    const read = Result.gen(function* () {
-      const request = yield* Upgrade.read(upgrade)
-      yield* Negotiation.checkOrigin(request.client, options.origin)
-      return request
-    })
-    if (Result.isFailure(read)) return Effect.fail(read.failure)
-    const request = read.success
-    // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
-    const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings)
+    const { handshake, handshakeTimeout } = endpoint.options
+    const begun = begin(endpoint, upgrade)
+    if (Result.isFailure(begun)) return Effect.fail(begun.failure)
     const accepted =
-      options.handshake === undefined
-        ? Effect.succeed({ value: undefined } as unknown as Accepted<A>)
-        : ask(options.handshake(request), options.handshakeTimeout, upgrade)
-    return Effect.flatMap(accepted, ({ headers, subprotocol, value }) => {
-      const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
-      const sent = Upgrade.accept(upgrade, request.client, { subprotocol: chosen, headers })
-      // A header or a subprotocol that cannot be sent is a mistake of the handshake.
-      return Result.isFailure(sent)
-        ? Effect.die(sent.failure)
-        : Effect.succeed({ transport, subprotocol: chosen, handshake: value })
-    })
+      handshake === undefined
+        ? Effect.succeed(unasked as Accepted<A>)
+        : ask(handshake(begun.success.request), handshakeTimeout, upgrade)
+    return Effect.map(accepted, (accepted) => finish(endpoint, upgrade, begun.success, accepted))
   }).pipe(Effect.uninterruptible)
+
+interface Begun {
+  readonly request: Upgrade.UpgradeRequest
+  readonly transport: Transport
+}
+
+const begin = <A, R>(
+  { options, settings }: Endpoint<A, unknown, R>,
+  upgrade: Upgrade.Upgrade
+): Result.Result<Begun, Refusal> => {
+  const read = Upgrade.read(upgrade)
+  if (Result.isFailure(read)) return Result.fail(read.failure)
+  const origin = Negotiation.checkOrigin(read.success.client, options.origin)
+  if (Result.isFailure(origin)) return Result.fail(origin.failure)
+  // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
+  const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings)
+  return Result.succeed({ request: read.success, transport })
+}
+
+/** Throws for a header or a subprotocol that cannot be sent: a mistake of the handshake. */
+const finish = <A>(
+  { options }: Pick<Endpoint<A, never, unknown>, "options">,
+  upgrade: Upgrade.Upgrade,
+  { request, transport }: Begun,
+  { headers, subprotocol, value }: Accepted<A>
+): Opened<A> => {
+  const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
+  Result.getOrThrow(Upgrade.accept(upgrade, request.client, { subprotocol: chosen, headers }))
+  return { transport, subprotocol: chosen, handshake: value }
+}
 
 /** What `handshake` says, for as long as the client, the server and our patience last. */
 const ask = <A, R>(
