@@ -7,6 +7,8 @@ export interface Contender {
   readonly what: string
   /** The program in `servers/`, which takes `echo` or `broadcast`. */
   readonly server: string
+  /** A second argument for the program. */
+  readonly style?: string
   /** The module in `codecs/`. */
   readonly codec?: string
   readonly env?: Readonly<Record<string, string>>
@@ -14,9 +16,16 @@ export interface Contender {
 
 export const millrace: Contender = {
   name: "millrace",
-  what: "this toolkit, run from its sources",
+  what: "this toolkit, its handlers taking and sending batches",
   server: "millrace",
   codec: "millrace"
+}
+
+export const millraceStream: Contender = {
+  name: "millrace, stream",
+  what: "this toolkit, its handlers written as `Stream.runForEach(connection.messages, connection.send)`",
+  server: "millrace",
+  style: "stream"
 }
 
 export const ws: Contender = {

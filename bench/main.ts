@@ -7,9 +7,9 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join, relative, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import * as Child from "./Child.ts"
-import { bare, millrace, ws, wsAgain, wsPlain } from "./contenders.ts"
+import { bare, millrace, millraceStream, ws, wsAgain, wsPlain } from "./contenders.ts"
 import * as machine from "./machine.ts"
-import type { Settings } from "./measure.ts"
+import { profileOf, type Settings } from "./measure.ts"
 import { page } from "./page.ts"
 import { hottest } from "./profile.ts"
 import { suites as all, type Row, type Suite } from "./suites.ts"
@@ -21,7 +21,8 @@ const usage = `npm run bench -- [part of a suite's name ...] [options]
   --secs S        how long each is measured in a round (1)
   --self          ws against a second ws: the ratio has to come out near 1
   --bare          adds bare sockets, the floor on Node.js
-  --profile DIR   writes CPU profiles of our server there and prints their hottest places; such ratios do not count
+  --stream        adds our server with a stream of messages in place of batches
+  --profile DIR   writes a profile of every server there and prints the hottest places; such ratios do not count
   --write         writes docs/performance.md (of a whole run)
 
 Suites: ${all.map(({ name }) => name).join(", ")}`
@@ -49,6 +50,7 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
       secs: { type: "string", default: "1" },
       self: { type: "boolean", default: false },
       bare: { type: "boolean", default: false },
+      stream: { type: "boolean", default: false },
       profile: { type: "string" },
       write: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
@@ -64,7 +66,11 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
   return {
     suites: positionals.length === 0 ? all : all.filter(({ name }) => positionals.some((part) => name.includes(part))),
     settings: {
-      contenders: [...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]), ...(values.bare ? [bare] : [])],
+      contenders: [
+        ...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]),
+        ...(values.stream ? [millraceStream] : []),
+        ...(values.bare ? [bare] : [])
+      ],
       rounds: Math.ceil(positive("--rounds", values.rounds)),
       seconds: positive("--secs", values.secs),
       profiles: values.profile === undefined ? undefined : resolve(values.profile)
@@ -89,10 +95,10 @@ const run = async ({ settings, suites, write }: Plan): Promise<void> => {
     process.stderr.write(` ${measured.map((row) => summary(row, settings.contenders)).join(", ")} (${took} s)\n`)
   }
   console.log(`\n${markdown(cells(rows, settings.contenders))}\n`)
-  if (settings.profiles !== undefined) {
-    for (const { name } of suites) {
-      const file = join(settings.profiles, `${name}.cpuprofile`)
-      if (existsSync(file)) console.log(`${relative("", file)}\n${hottest(file, 25).join("\n")}\n`)
+  for (const { name } of suites) {
+    for (const contender of settings.contenders) {
+      const file = profileOf(contender, name, settings, "cpuprofile")
+      if (file !== undefined && existsSync(file)) console.log(`${relative("", file)}\n${hottest(file, 15)}\n`)
     }
   }
   if (write) {

@@ -11,7 +11,7 @@ export interface Settings {
   readonly rounds: number
   /** How long one contender is measured in one round. */
   readonly seconds: number
-  /** Where the CPU profiles of the first contender go. */
+  /** The folder where profiles go. */
   readonly profiles: string | undefined
 }
 
@@ -20,21 +20,45 @@ export type Samples = ReadonlyMap<Contender, ReadonlyArray<number>>
 
 const here = import.meta.dirname
 
-const flagsOf = (contender: Contender, suite: string, settings: Settings): ReadonlyArray<string> => [
-  "--conditions=@millrace/source",
-  ...(settings.profiles !== undefined && contender === settings.contenders[0]
-    ? ["--cpu-prof", `--cpu-prof-dir=${settings.profiles}`, `--cpu-prof-name=${suite}.cpuprofile`]
-    : [])
-]
+const conditions = "--conditions=@millrace/source"
+
+/** Where the profile of a contender goes; each round writes it anew. */
+export const profileOf = (
+  contender: Contender,
+  suite: string,
+  { profiles }: Settings,
+  kind: "cpuprofile" | "heapsnapshot"
+) =>
+  profiles === undefined ? undefined : join(profiles, `${suite} ${contender.name}.${kind}`.replaceAll(/[ ,]+/g, "-"))
+
+/** Profiles a child, if that is wanted, from the moment when it is warm until its subject ends. */
+const profiled = async (child: Child.Child, file: string | undefined, subject: Subject): Promise<Subject> => {
+  if (file === undefined) return subject
+  await child.ask("startProfile")
+  return {
+    turn: subject.turn,
+    end: async () => {
+      await child.ask("stopProfile", file)
+      await subject.end()
+    }
+  }
+}
 
 const startServer = async (
   contender: Contender,
   mode: Scenario["kind"],
-  flags: ReadonlyArray<string>
+  ...flags: ReadonlyArray<string>
 ): Promise<{ readonly server: Child.Child; readonly port: number }> => {
   const server = Child.start({
     title: `the server of ${contender.name}`,
-    args: [...flags, "--import", join(here, "usage.ts"), join(here, "servers", `${contender.server}.ts`), mode],
+    args: [
+      conditions,
+      ...flags,
+      "--import",
+      join(here, "usage.ts"),
+      join(here, "servers", `${contender.server}.ts`),
+      mode
+    ],
     env: contender.env ?? {},
     core: "server"
   })
@@ -96,11 +120,11 @@ const warmUp = 0.75
 export const cpuOfServer = async (suite: string, scenario: Scenario, settings: Settings): Promise<Samples> => {
   const load = startLoad()
   const samples = await takeTurns(settings, turns, async (contender) => {
-    const { port, server } = await startServer(contender, scenario.kind, flagsOf(contender, suite, settings))
+    const { port, server } = await startServer(contender, scenario.kind)
     const run = (seconds: number) => load.ask<number>("run", { port, seconds } satisfies Run).catch(server.blame)
     await load.ask("open", { port, scenario } satisfies Open).catch(server.blame)
     await run(warmUp)
-    return {
+    return profiled(server, profileOf(contender, suite, settings, "cpuprofile"), {
       turn: async () => {
         const before = await server.ask<number>("cpu")
         const count = await run(settings.seconds / turns)
@@ -110,7 +134,7 @@ export const cpuOfServer = async (suite: string, scenario: Scenario, settings: S
         await load.ask("end", port)
         await server.stop()
       }
-    }
+    })
   })
   await load.stop()
   return samples
@@ -129,8 +153,7 @@ export const memoryOfServer = async (
   const heap = new Map<Contender, Array<number>>(settings.contenders.map((contender) => [contender, []]))
   const rss = await takeTurns(settings, 1, async (contender) => ({
     turn: async () => {
-      const flags = [...flagsOf(contender, suite, settings), "--expose-gc"]
-      const { port, server } = await startServer(contender, "echo", flags)
+      const { port, server } = await startServer(contender, "echo", "--expose-gc")
       const open = (connections: number) => {
         const scenario: Scenario = { kind: "echo", options: { connections, depth: 1, size: 64, kind: "text" } }
         return load.ask("open", { port, scenario } satisfies Open).catch(server.blame)
@@ -141,6 +164,8 @@ export const memoryOfServer = async (
       const before = await server.ask<Memory>("memory")
       await open(connections)
       const after = await server.ask<Memory>("memory")
+      const file = profileOf(contender, suite, settings, "heapsnapshot")
+      if (file !== undefined) await server.ask("heapSnapshot", file)
       await load.ask("end", port)
       await server.stop()
       heap.get(contender)?.push((after.heap - before.heap) / connections)
@@ -152,10 +177,10 @@ export const memoryOfServer = async (
   return { rss, heap }
 }
 
-const startCodec = (contender: Contender, suite: string, settings: Settings) =>
+const startCodec = (contender: Contender) =>
   Child.start({
     title: `the codec of ${contender.name}`,
-    args: [...flagsOf(contender, suite, settings), join(here, "codecs/main.ts"), contender.codec ?? ""],
+    args: [conditions, join(here, "codecs/main.ts"), contender.codec ?? ""],
     env: contender.env ?? {},
     core: "server"
   })
@@ -163,22 +188,25 @@ const startCodec = (contender: Contender, suite: string, settings: Settings) =>
 /** CPU nanoseconds of a codec for each frame. */
 export const cpuOfCodec = (suite: string, settings: Settings): Promise<Samples> =>
   takeTurns(withCodec(settings), turns, async (contender) => {
-    const child = startCodec(contender, suite, settings)
+    const child = startCodec(contender)
     const frames = (seconds: number) => child.ask<Turn>("frames", seconds)
     await frames(warmUp)
-    return { turn: () => frames(settings.seconds / turns), end: child.stop }
+    return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {
+      turn: () => frames(settings.seconds / turns),
+      end: child.stop
+    })
   })
 
 /** How many times as long a codec takes for a message of twice `size` bytes, when they come one at a time. */
 export const growthOfCodec = (suite: string, size: number, settings: Settings): Promise<Samples> =>
   takeTurns(withCodec(settings), 1, async (contender) => {
-    const child = startCodec(contender, suite, settings)
+    const child = startCodec(contender)
     const bytewise = (size: number) => child.ask<number>("bytewise", size)
     await bytewise(size)
-    return {
+    return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {
       turn: async () => ({ count: await bytewise(size), cost: await bytewise(size * 2) }),
       end: child.stop
-    }
+    })
   })
 
 const withCodec = (settings: Settings): Settings => ({

@@ -46,7 +46,7 @@ npm run bench -- echo memory         # the suites whose names contain one of the
 npm run bench -- --rounds 9 --secs 2 # longer, for a quieter answer
 npm run bench -- --self              # ws against ws: how far the machine is to be believed
 npm run bench -- --bare              # with a column for bare sockets, the floor
-npm run bench -- echo --profile out  # CPU profiles of our server, for any viewer of .cpuprofile files
+npm run bench -- echo --profile out  # profiles of every server, for the developer tools of a browser
 npm run bench -- --write             # everything, and this page
 \`\`\`
 `

@@ -1,10 +1,11 @@
 /**
  * Preloaded (`--import`) into every server that is measured, so that the programs themselves know nothing of being
- * measured: tells its CPU time and its memory when asked.
+ * measured: tells its CPU time and its memory when asked, and lets itself be profiled.
  */
 import { setImmediate, setTimeout } from "node:timers/promises"
 import { answer } from "./answers.ts"
 import { cpu } from "./cpu.ts"
+import * as profiler from "./profiler.ts"
 
 /** Bytes. `heap` is what the process holds in V8's heap and in the buffers that hang on it. */
 export interface Memory {
@@ -24,4 +25,4 @@ const memory = async (): Promise<Memory> => {
   return { rss, heap: heapUsed + external }
 }
 
-if (process.send !== undefined) answer({ cpu, memory })
+if (process.send !== undefined) answer({ cpu, memory, ...profiler })

@@ -3,6 +3,7 @@ import { setImmediate } from "node:timers/promises"
 import { answer } from "../answers.ts"
 import { cpu } from "../cpu.ts"
 import * as frames from "../load/frames.ts"
+import * as profiler from "../profiler.ts"
 import type { Open } from "./Codec.ts"
 
 const { open } = (await import(`./${process.argv[2]}.ts`)) as { readonly open: Open }
@@ -54,6 +55,6 @@ const bytewise = async (size: number): Promise<number> => {
   return spent
 }
 
-answer({ frames: manyFrames, bytewise })
+answer({ frames: manyFrames, bytewise, ...profiler })
 // The channel keeps this process: nothing else does.
 process.channel?.ref()

@@ -1,18 +1,20 @@
-/** One connection sends, all others receive; the next message goes out when everyone has the one before. */
+/** Each sender sends a message, and sends the next when all receivers have those of every sender. */
 import * as Connection from "./Connection.ts"
 import * as frames from "./frames.ts"
 import * as Load from "./Load.ts"
 
 export interface Options {
+  readonly senders: number
   readonly receivers: number
   /** Bytes of a message. */
   readonly size: number
 }
 
 /** Opens the connections and sees that each receiver gets what is sent, byte for byte. */
-export const open = async (port: number, { receivers, size }: Options): Promise<Load.Load> => {
+export const open = async (port: number, { receivers, senders, size }: Options): Promise<Load.Load> => {
   const body = frames.payload(size)
   const message = frames.encode("text", body)
+  const deliveries = senders * receivers
   let run: Load.Run | undefined
   let lost: string | undefined
   let delivered = 0
@@ -22,11 +24,11 @@ export const open = async (port: number, { receivers, size }: Options): Promise<
     lost = why
     run?.fail(why)
   }
-  // Whether a server sends its own message back to the sender is the server's affair: it is not counted.
-  const sender = await Connection.open(port, { message: () => {}, lost: lose })
+  // What senders receive is not counted: whether one gets its own message back is the server's affair.
+  const sending = await Connection.many(senders, () => Connection.open(port, { message: () => {}, lost: lose }))
   const send = () => {
-    waiting = receivers
-    sender.write(message)
+    waiting = deliveries
+    for (const sender of sending) sender.write(message)
   }
   const delivery: Connection.Handlers = {
     message: (length) => {
@@ -34,16 +36,16 @@ export const open = async (port: number, { receivers, size }: Options): Promise<
       waiting--
       if (waiting > 0) return
       if (run === undefined || waiting < 0) return lose("a message was delivered that nobody had sent")
-      delivered += receivers
+      delivered += deliveries
       if (run.again()) send()
       else run.done()
     },
     lost: lose
   }
-  const all = await Connection.many(receivers, () => Connection.open(port, delivery))
+  const receiving = await Connection.many(receivers, () => Connection.open(port, delivery))
 
-  const first = all.map((connection) => connection.next())
-  sender.write(message)
+  const first = receiving.map((connection) => connection.next())
+  sending[0]?.write(message)
   for (const received of await Promise.all(first)) {
     if (!received.equals(body)) throw new Error("a message was delivered changed")
   }
@@ -59,8 +61,7 @@ export const open = async (port: number, { receivers, size }: Options): Promise<
       return delivered
     },
     end: () => {
-      sender.end()
-      for (const connection of all) connection.end()
+      for (const connection of [...sending, ...receiving]) connection.end()
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Our servers: `echo` takes messages as they came in one read and sends them back in one write; `each` does the same
- * with a stream, a message at a time; `broadcast` publishes to a topic of the hub that every connection has joined.
+ * Our servers. `echo` takes the messages that came in one read together and sends them back together, or, with `stream`
+ * behind it, as a stream, one after the other. `broadcast` publishes to a topic of the hub that everyone has joined.
  */
 import * as Hub from "@millrace/core/cluster/Hub"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
@@ -20,7 +20,7 @@ const echo: Handler = ({ pull, sendAll }) =>
     Pull.catchDone(() => Effect.void)
   )
 
-const each: Handler = ({ messages, send }) => Stream.runForEach(messages, send)
+const echoStream: Handler = ({ messages, send }) => Stream.runForEach(messages, send)
 
 const broadcast = (hub: Hub.Hub["Service"]): Handler =>
   Effect.fn(function* (connection) {
@@ -29,8 +29,8 @@ const broadcast = (hub: Hub.Hub["Service"]): Handler =>
   })
 
 const main = Effect.gen(function* () {
-  const mode = process.argv[2]
-  const handler = mode === "broadcast" ? broadcast(yield* Hub.make()) : mode === "each" ? each : echo
+  const [, , mode, style] = process.argv
+  const handler = mode === "broadcast" ? broadcast(yield* Hub.make()) : style === "stream" ? echoStream : echo
   const { port } = yield* NodeWebSocketServer.serve({ port: 0 }, handler)
   console.log(JSON.stringify({ port }))
   return yield* Effect.never
