@@ -48,8 +48,14 @@ export interface AttachOptions {
   readonly drain?: Connections.DrainOptions | undefined
 }
 
-/** Routes of all `attach` calls on a server, so that an upgrade is refused only when nobody claims it. */
-const claims = new WeakMap<http.Server, Set<(path: string) => ((upgrade: Upgrade.Upgrade) => void) | undefined>>()
+/** What one `attach` does with an upgrade to one of its paths; `undefined` for a path that is none of them. */
+type Claim = (path: string) => ((upgrade: Upgrade.Upgrade) => void) | undefined
+
+/** The claims of all `attach` calls on a server, so that an upgrade is refused only when nobody claims it. */
+const claims = new WeakMap<http.Server, Set<Claim>>()
+
+/** The path of an endpoint that takes what no other endpoint claims. */
+const everyPath = "*"
 
 const notFound = new Refusal({ status: 404, headers: [], clause: "RFC 9110 15.5.5", detail: "no WebSocket here" })
 
@@ -67,7 +73,7 @@ export const attach = <R>(
   Effect.gen(function* () {
     const context = yield* Effect.context<R>()
     const claim = (path: string) => {
-      const found = routes.find((one) => one.path === path) ?? routes.find((one) => one.path === "*")
+      const found = routes.find((one) => one.path === path)
       if (found === undefined) return undefined
       return (upgrade: Upgrade.Upgrade) => {
         if (connections.isDraining) Upgrade.refuse(upgrade, Upgrade.shuttingDown)
@@ -83,8 +89,6 @@ export const attach = <R>(
     yield* Effect.sync(() => register(server, claim))
     return { connections: () => connections.size }
   }) as Effect.Effect<Attached, never, Exclude<R, Scope.Scope> | Scope.Scope>
-
-type Claim = (path: string) => ((upgrade: Upgrade.Upgrade) => void) | undefined
 
 const register = (server: http.Server, claim: Claim): void => {
   const existing = claims.get(server)
@@ -112,10 +116,11 @@ function onUpgrade(this: http.Server, incoming: http.IncomingMessage, socket: Du
     if (alone) serveAsRequest(this, upgrade)
     return
   }
-  const path = Upgrade.pathOf(incoming)
-  for (const claim of claims.get(this) ?? []) {
-    const serve = path === undefined ? undefined : claim(path)
-    if (serve !== undefined) return serve(upgrade)
+  for (const path of [Upgrade.pathOf(incoming), everyPath]) {
+    for (const claim of claims.get(this) ?? []) {
+      const serve = path === undefined ? undefined : claim(path)
+      if (serve !== undefined) return serve(upgrade)
+    }
   }
   if (alone) Upgrade.refuse(upgrade, notFound)
 }
@@ -256,9 +261,9 @@ export const serve = <A = undefined, E = never, R = never, RH = never>(
   handler: Endpoint.Handler<A, E, R>
 ): Effect.Effect<Served, ListenError, Exclude<R | RH, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function* () {
-    const { path = "*" } = options
+    const { path = everyPath } = options
     const onRequest: http.RequestListener = (request, response) => {
-      const found = path === "*" || Upgrade.pathOf(request) === path
+      const found = path === everyPath || Upgrade.pathOf(request) === path
       response.writeHead(found ? 426 : 404, {
         "Content-Type": "text/plain; charset=utf-8",
         ...(found ? { Upgrade: "websocket", Connection: "Upgrade, close" } : {})
