@@ -60,7 +60,8 @@ export interface WebSocket<out Handshake = unknown> {
   /**
    * Performs the closing handshake: sends a Close frame (1000 unless told otherwise; 1005 for an empty one), waits for
    * the peer's and for the end of the transport, at most `closeTimeout`, then cuts. Messages that arrive in between
-   * can still be pulled, as many as the inbox has room for. A connection that is closing already is only waited for.
+   * can still be pulled; when the inbox is full and nobody does for a second, the rest of them is dropped, at once if
+   * nobody ever has. A connection that is closing already is only waited for.
    *
    * Fails with `InvalidCloseCode` for a code that may not be sent. A reason longer than 123 bytes is cut.
    */
@@ -111,7 +112,7 @@ type PullResume = (
   effect: Effect.Effect<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done>
 ) => void
 
-/** How many milliseconds an answer to the peer's Close may wait for the application. */
+/** How many milliseconds the closing handshake may wait for an application that pulls. */
 const longestDelay = 1_000
 
 /** Messages cost memory besides their bytes: without this, empty ones would be free to whoever sends them. */
@@ -148,6 +149,8 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   private paused = false
   /** There was no room for a message while closing: those that follow are dropped too. */
   private dropping = false
+  /** While closing, the deadline for making room in the inbox. */
+  private patience: TimerWheel.Timed | undefined
   private puller: PullResume | undefined
   private hasPulled = false
   /** The peer's Close, while it waits to be answered. */
@@ -277,7 +280,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
     }
     // While we close there may be nobody who pulls, and reading must go on until the peer's Close. What is dropped is
     // the end of what the peer sent, never something in the middle.
-    this.dropping ||= before._tag !== "Open" && this.inboxLength > this.settings.inboxBytes
+    this.dropping ||= before._tag !== "Open" && !this.hasPulled && this.inboxLength > this.settings.inboxBytes
     if (this.dropping) return
     this.inbox.push(kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes))
     this.inboxLength += bytes.length + messageOverhead
@@ -295,15 +298,28 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
       this.puller = undefined
       puller(this.take())
     }
-    if (
-      !this.paused &&
-      this.state._tag === "Open" &&
-      this.lastPart === undefined &&
-      this.inboxLength > this.settings.inboxBytes
-    ) {
+    if (this.paused || this.lastPart !== undefined || this.inboxLength <= this.settings.inboxBytes) return
+    if (this.state._tag === "Open" || this.isPatient()) {
       this.paused = true
       this.transport.pause()
     }
+  }
+
+  /** Whether, while we close, whoever has pulled before is given time to make room. Starts that time. */
+  private isPatient(): boolean {
+    if (this.state._tag !== "Closing" || this.state.discarding || this.dropping || !this.hasPulled) return false
+    const expired = () => {
+      this.dropping = true
+      this.unpause()
+    }
+    this.patience = { slot: undefined, expired }
+    this.wheel.schedule(this.patience, Math.min(this.settings.closeTimeout, longestDelay))
+    return true
+  }
+
+  private endPatience(): void {
+    if (this.patience !== undefined) this.wheel.cancel(this.patience)
+    this.patience = undefined
   }
 
   private take(): Exit.Exit<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done> {
@@ -318,6 +334,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   private unpause(): void {
     if (!this.paused) return
     this.paused = false
+    this.endPatience()
     // The answer to a Ping may have waited outside for as long as we did not read.
     if (this.heartbeat === "Awaiting") this.heartbeat = "Heard"
     this.transport.resume()
@@ -455,6 +472,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
       if (Result.isSuccess(closing)) this.commit(closing.success)
       this.inbox = []
       this.inboxLength = 0
+      this.dropping = true
       this.unpause()
       return this.awaitEnd
     })
@@ -485,6 +503,7 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
     this.lastPart = undefined
     this.state = closed
     this.wheel.cancel(this)
+    this.endPatience()
     this.assembling = undefined
     this.pong = undefined
     this.endMessages(closed)
