@@ -136,6 +136,7 @@ export const respond = ({ incoming, socket }: Upgrade): ServerResponse | undefin
 
 /** The client has its answer. What it still sends is read and dropped, and it is not waited for indefinitely. */
 const end = (socket: Duplex): void => {
+  if (socket.destroyed) return
   socket.end()
   socket.resume()
   // Not `socket.setTimeout`, which a client that sends on would never let end.
