@@ -253,6 +253,19 @@ describe("upgrade", () => {
     })
   )
 
+  it.live("opens one connection for a request, however often middleware runs the route", () =>
+    Effect.gen(function* () {
+      let opened = 0
+      const route = EffectHttpServer.upgrade(() => Effect.sync(() => opened++))
+      const twice = HttpRouter.middleware((handled) => Effect.andThen(handled, handled))
+      const app = yield* serve(HttpRouter.add("GET", "/", route).pipe(Layer.provide(twice.layer)))
+      const connection = yield* NodeWebSocket.open(app.url)
+      assert.strictEqual((yield* connection.closed).received?.code, 1000)
+      yield* eventually(() => app.seen.length === 1)
+      assert.strictEqual(opened, 1)
+    })
+  )
+
   it("compiles on no other server", () => {
     const routes = HttpRouter.add("GET", "/echo", EffectHttpServer.upgrade(echo))
     const served: Layer.Layer<never, unknown, EffectHttpServer.Upgrades> = HttpRouter.serve(routes).pipe(
@@ -545,8 +558,41 @@ describe("shutting down", () => {
       assert.strictEqual((yield* busy.head).status, 200)
       busy.send(RawPeer.upgradeRequest())
       assert.match(String(yield* busy.rest), /^lateHTTP\/1\.1 503 /)
+      assert.strictEqual(asked, 2)
       for (const peer of [waiting, busy]) peer.socket.end()
       assert.isBelow(yield* timed(Fiber.join(stopping)), 1_000)
+    })
+  )
+
+  it.live("interrupts a request that has not come to its route, and answers it with 503", () =>
+    Effect.gen(function* () {
+      let came = false
+      const stuck = HttpRouter.middleware((handled) =>
+        Effect.sync(() => (came = true)).pipe(Effect.andThen(Effect.never), Effect.andThen(handled))
+      )
+      const app = yield* serve(
+        HttpRouter.add("GET", "/", EffectHttpServer.upgrade(echo)).pipe(Layer.provide(stuck.layer)),
+        { ...quick, gracefulShutdownTimeout: 50 }
+      )
+      const peer = yield* RawPeer.connect(app.port)
+      peer.send(RawPeer.upgradeRequest())
+      yield* eventually(() => came)
+      const stopping = yield* start(app.stop)
+      assert.strictEqual((yield* peer.head).status, 503)
+      peer.socket.end()
+      assert.isBelow(yield* timed(Fiber.join(stopping)), 1_000)
+    })
+  )
+
+  it.live("does not wait for a client that does not read the answer it asked for", () =>
+    Effect.gen(function* () {
+      const large = HttpServerResponse.uint8Array(new Uint8Array(1_000_000))
+      const app = yield* serve(HttpRouter.add("GET", "/", large), { ...quick, gracefulShutdownTimeout: 50 })
+      const peer = yield* RawPeer.connect(app.port)
+      peer.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(30))
+      yield* peer.head
+      peer.socket.pause()
+      assert.isBelow(yield* timed(app.stop), 3_000)
     })
   )
 

@@ -105,12 +105,12 @@ export const upgrade: {
     const context = yield* Effect.context<R>()
     const fiber = connections.fork(endpoint, found.upgrade, (host) => live(endpoint, found, host), context)
     return yield* Fiber.join(fiber).pipe(
-      // Where the route is no route of a router, Effect runs it uninterruptible.
+      // Effect would run it uninterruptible, where it is no route of a router.
       Effect.interruptible,
       Effect.onInterrupt(() => Effect.timeoutOption(Fiber.interrupt(fiber), endpoint.settings.closeTimeout + 1_000)),
       Effect.as(switched)
     )
-  }).pipe(Effect.catchTag("Refusal", toResponse))
+  }).pipe(Effect.uninterruptible, Effect.catchTag("Refusal", toResponse))
 }
 
 const live = <A, E, R>(
@@ -148,7 +148,6 @@ const toResponse = (refusal: Refusal): Effect.Effect<HttpServerResponse.HttpServ
   return Effect.succeed(
     HttpServerResponse.uint8Array(body, {
       status: response.status,
-      statusText: response.reason === "" ? undefined : response.reason,
       headers: fields,
       cookies: Cookies.fromSetCookie(HttpHeaders.values(response.headers, "Set-Cookie"))
     })
@@ -180,7 +179,7 @@ const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
     const server =
       create?.() ?? (tls === undefined ? http.createServer(timeouts) : https.createServer({ ...timeouts, ...tls }))
     const sockets = yield* makeSockets(server)
-    // At the end Effect's server waits for its last client, however long that takes.
+    // Finalizers run last to first. Effect's server waits for its last client, however long that takes.
     const ending = yield* Scope.fork(yield* Effect.scope)
     const effects = yield* NodeHttpServer.make(() => server, options)
     yield* Effect.addFinalizer(() => Effect.forkIn(Effect.andThen(Effect.sleep(lastWords), sockets.cut), ending))
@@ -205,17 +204,11 @@ const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
         server.off("upgrade", onOtherUpgrade).on("upgrade", onUpgrade)
         // Begun first and waited for last: meanwhile Effect's server stops listening, and waits for other requests.
         yield* Effect.addFinalizer(() => Effect.andThen(sockets.cutSilent, Effect.forkDetach(routes.drain)))
-      }).pipe(inOrder)
+      })
     return Context.make(Upgrades, { pending }).pipe(
       Context.add(HttpServer.HttpServer, HttpServer.make({ address: effects.address, serve }))
     )
-  }).pipe(inOrder)
-
-/** What is acquired is released last to first, which the scope of a layer does not promise. */
-const inOrder = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
-  Effect.flatMap(Effect.scope, (scope) =>
-    Effect.flatMap(Scope.fork(scope, "sequential"), (own) => Scope.provide(effect, own))
-  )
+  })
 
 type Serve = Parameters<typeof HttpServer.make>[0]["serve"]
 
