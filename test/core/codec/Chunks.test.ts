@@ -91,6 +91,7 @@ describe("its memory", () => {
     ["1 MiB in 7 bytes that each have a buffer of their own", 1 << 20, 7, 0],
     ["1 MiB in 1,000 bytes that each lie in 64 KiB", 1 << 20, 1000, 64_536],
     ["1 MiB in 1,448 bytes, a TCP segment each", 1 << 20, 1448, 0],
+    ["1 MiB in a quarter of 64 KiB each", 1 << 20, 16_384, 49_152],
     ["1 MiB in just less than half of 64 KiB", 1 << 20, 32_767, 32_769],
     ["1 MiB in just half of 64 KiB", 1 << 20, 32_768, 32_768],
     ["1,000 bytes in bytes that each lie in 64 KiB", 1000, 1, 65_535]

@@ -1,7 +1,6 @@
 /** Sending: at once when there is room, in order when there is not, in one write for a turn, and never half. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Prepared from "@millrace/core/connection/Prepared"
@@ -322,37 +321,6 @@ describe("tryWriteUnsafe", () => {
       yield* turn
       for (const { far } of all) assert.isTrue(far.writes[0]![0] === prepared.serverFrame)
       assert.strictEqual(frames.toHex(prepared.serverFrame), "81 06 74 6f 20 61 6c 6c")
-    })
-  )
-})
-
-describe("a transport that throws", () => {
-  it.effect("reaches who pulls as a defect, ends the transport, and harms no other connection", () =>
-    Effect.gen(function* () {
-      const { far, connection } = yield* open("server")
-      const other = yield* open("server")
-      const pulling = yield* start(Effect.exit(connection.pull))
-      far.broken = new Error("the socket is gone")
-      yield* connection.send("a")
-      yield* other.connection.send("b")
-      yield* turn
-      const exit = yield* Fiber.join(pulling)
-      assert.isTrue(Exit.hasDies(exit))
-      assert.isTrue(Exit.hasDies(yield* Effect.exit(connection.pull)))
-      assert.deepStrictEqual(far.log, ["destroy"])
-      assert.deepStrictEqual(texts(other.far), ["b"])
-      assert.strictEqual((yield* connection.closed)._tag, "Closed")
-    })
-  )
-
-  it.effect("does so also where it is ended in the same step", () =>
-    Effect.gen(function* () {
-      const { far, connection } = yield* open("server")
-      far.broken = new Error("the socket is gone")
-      far.push("81 81 00 00 00 00 61 88 80 00 00 00 00")
-      assert.strictEqual((yield* connection.pull).length, 1)
-      assert.strictEqual((yield* connection.closed)._tag, "Closed")
-      assert.deepStrictEqual(far.log, ["destroy"])
     })
   )
 })
