@@ -3,15 +3,17 @@
  *
  * Standard output has the messages and nothing else; what the command has to say goes to standard error.
  */
-import { createInterface } from "node:readline"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
+import type { OpenError } from "@millrace/core/connection/OpenError"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
-import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
-import * as Message from "@millrace/core/protocol/Message"
+import type { TransportError, WebSocketError } from "@millrace/core/connection/WebSocketError"
+import type * as Message from "@millrace/core/protocol/Message"
 import type { Closed } from "@millrace/core/protocol/WebSocketProtocol"
+import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
@@ -22,26 +24,41 @@ import * as NodeWebSocket from "../NodeWebSocket.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
 
-/** The lines of standard input, read no faster than they are taken. */
+/**
+ * The lines of standard input, read no faster than they are taken. Only a line feed ends one, with or without a carriage
+ * return: `node:readline` would also cut at U+2028, which JSON may hold.
+ */
 const lines: Stream.Stream<string> = Stream.callback<string>((queue) =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const reader = createInterface({ input: process.stdin, crlfDelay: Infinity })
-      reader.on("line", (line) => {
-        reader.pause()
+      const input = process.stdin.setEncoding("utf8")
+      let rest = ""
+      const take = (chunk: string) => {
+        rest += chunk
+        if (!chunk.includes("\n")) return
+        const whole = rest.split("\n")
+        rest = whole.pop()!
+        input.pause()
+        const offered = Queue.offerAll(queue, whole.map(withoutReturn))
         Effect.runFork(
           Effect.andThen(
-            Queue.offer(queue, line),
-            Effect.sync(() => reader.resume())
+            offered,
+            Effect.sync(() => input.resume())
           )
         )
-      })
-      reader.on("close", () => Queue.endUnsafe(queue))
-      return reader
+      }
+      const end = () => {
+        const offered = rest === "" ? Effect.void : Queue.offer(queue, withoutReturn(rest))
+        Effect.runFork(Effect.andThen(offered, Queue.end(queue)))
+      }
+      input.on("data", take).on("end", end).on("error", end)
+      return () => input.off("data", take).off("end", end).pause()
     }),
-    (reader) => Effect.sync(() => reader.close())
+    (stop) => Effect.sync(stop)
   )
 )
+
+const withoutReturn = (text: string): string => (text.endsWith("\r") ? text.slice(0, -1) : text)
 
 const escapes: ReadonlyMap<string, string> = new Map([
   ["\n", "\\n"],
@@ -49,34 +66,65 @@ const escapes: ReadonlyMap<string, string> = new Map([
   ["\t", "\t"]
 ])
 
-/** A message as one line, from which a peer cannot write to the rest of the terminal. */
-export const line = (message: Message.Message): string =>
-  message._tag === "Text"
-    ? message.text.replaceAll(
-        // oxlint-disable-next-line no-control-regex
-        /[\u0000-\u001f\u007f-\u009f]/g,
-        (control) => escapes.get(control) ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`
-      )
-    : `0x${Buffer.from(message.bytes).toString("hex")}`
+/** Text of a peer on one line, from which it cannot write to the rest of the terminal. */
+const escape = (text: string): string =>
+  text.replaceAll(
+    // oxlint-disable-next-line no-control-regex
+    /[\u0000-\u001f\u007f-\u009f]/g,
+    (control) => escapes.get(control) ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`
+  )
+
+/** A message as one line. */
+const line = (message: Message.Message): string =>
+  message._tag === "Text" ? escape(message.text) : `0x${Buffer.from(message.bytes).toString("hex")}`
 
 const say = (sentence: string) => Console.error(`millrace: ${sentence}`)
 
-const status = (value: CloseCode.CloseStatus): string => {
-  const name = Object.entries(CloseCode.CloseCode).find(([, code]) => code === value.code)?.[0]
+const status = ({ code, reason }: CloseCode.CloseStatus): string => {
+  if (code === CloseCode.CloseCode.noStatus) return "without a status (1005)"
+  const name = Object.entries(CloseCode.CloseCode).find(([, known]) => known === code)?.[0]
   const words = name?.replaceAll(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`)
-  return `${value.code}${words === undefined ? "" : ` (${words})`}${value.reason === "" ? "" : ` ${value.reason}`}`
+  return `with ${code}${words === undefined ? "" : ` (${words})`}${reason === "" ? "" : ` ${escape(reason)}`}`
 }
 
 /** Who closed the connection and why, as a sentence. */
-export const farewell = (closed: Closed): string => {
+const farewell = (closed: Closed): string => {
   if (closed.violation !== undefined) {
     return `closed with ${closed.violation.closeCode}, because the server broke a rule: ${closed.violation.message}`
   }
   if (closed.by === "network") return "the connection was lost: it ended without a Close frame (1006)"
-  if (closed.by === "remote") return `closed by the server with ${status(closed.received!)}`
+  if (closed.by === "remote") return `closed by the server ${status(closed.received!)}`
   return closed.received === undefined
-    ? `closed with ${status(closed.sent!)}, and the server did not answer`
-    : `closed with ${status(closed.sent!)}`
+    ? `closed ${status(closed.sent!)}, and the server did not answer`
+    : `closed ${status(closed.sent!)}`
+}
+
+/** The network's own words, where a person needs better ones. */
+const networkFailure = (url: string, { cause }: TransportError): string => {
+  const { code, message } = cause as Error & { readonly code?: string }
+  switch (code) {
+    case "ECONNREFUSED":
+      return `nobody listens at ${url}`
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return `there is no host with the name in ${url}`
+    case "ECONNRESET":
+      return `the server at ${url} ended the connection before it was open`
+    default:
+      return `cannot connect to ${url}: ${message}`
+  }
+}
+
+/** The most characters that are shown of what a server says about a refusal. */
+const longestRefusal = 500
+
+/** Why there is no connection, as a sentence. */
+const refusal = (url: string, { reason }: OpenError): string => {
+  if (reason._tag === "TransportError") return networkFailure(url, reason)
+  if (reason._tag !== "Refused") return reason.message
+  const said = escape(reason.text.trim())
+  const shown = said.length > longestRefusal ? `${said.slice(0, longestRefusal)} ...` : said
+  return shown === "" ? reason.message : `${reason.message}: ${shown}`
 }
 
 const parseHeader = (text: string): Option.Option<Headers[number]> => {
@@ -95,7 +143,8 @@ const converse = (connection: WebSocket, binary: boolean): Effect.Effect<void, W
       Effect.ignore
     )
     yield* Effect.forkScoped(sending)
-    yield* Stream.runForEach(connection.messages, (message) => Console.log(line(message)))
+    // A line a message, and one write for all that came at once: a slow reader must not hold up the end.
+    yield* Stream.runForEachArray(connection.messages, (messages) => Console.log(messages.map(line).join("\n")))
   }).pipe(Effect.scoped)
 
 export const connect = Command.make(
@@ -106,7 +155,7 @@ export const connect = Command.make(
       Flag.withAlias("H"),
       Flag.withMetavar("name: value"),
       Flag.withDescription('A header of the request, such as "Authorization: Bearer ..."; may be repeated.'),
-      Flag.filterMap(parseHeader, (text) => `"${text}" is no header: write it as "Name: value"`),
+      Flag.filterMap(parseHeader, () => 'a header, written "Name: value"'),
       Flag.atLeast(0)
     ),
     subprotocol: Flag.String("subprotocol").pipe(
@@ -124,19 +173,24 @@ export const connect = Command.make(
   },
   ({ binary, header, maxMessage, subprotocol, url }) =>
     Effect.gen(function* () {
+      let opened: WebSocket | undefined
+      // It runs when the connection has been closed, so that Ctrl-C, too, is answered with how it ended.
+      yield* Effect.addFinalizer((exit) =>
+        opened === undefined || (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause))
+          ? Effect.void
+          : Effect.flatMap(opened.closed, (closed) => say(farewell(closed)))
+      )
       const connection = yield* NodeWebSocket.open(url, {
         headers: header,
         subprotocols: subprotocol,
         limits: { maxMessageBytes: maxMessage }
-      }).pipe(Effect.mapError((error) => new Failure({ sentence: error.message })))
+      }).pipe(Effect.mapError((error) => new Failure({ sentence: refusal(url, error) })))
+      opened = connection
       const agreed = connection.subprotocol === undefined ? "" : `, subprotocol ${connection.subprotocol}`
       yield* say(`connected to ${url}${agreed}; Ctrl-D ends it`)
-      const ordinary = yield* converse(connection, binary).pipe(
-        Effect.as(true),
-        Effect.catch(() => Effect.succeed(false))
+      yield* Effect.catch(converse(connection, binary), () =>
+        Effect.flatMap(connection.closed, (closed) => Effect.fail(new Failure({ sentence: farewell(closed) })))
       )
-      yield* say(farewell(yield* connection.closed))
-      if (!ordinary) return yield* Effect.fail(new Failure({ sentence: "the connection did not end in good order" }))
     }).pipe(Effect.scoped)
 ).pipe(
   Command.withDescription(

@@ -8,19 +8,20 @@ import * as Flag from "effect/cli/Flag"
 
 export const host = Flag.String("host").pipe(
   Flag.withDescription(
-    "The address to listen on. 127.0.0.1 can be reached from this machine only, :: from everywhere."
+    "The address to listen on. 127.0.0.1, the default, can be reached from this machine only, :: from everywhere."
   ),
   Flag.withDefault("127.0.0.1")
 )
 
 export const port = (standard: number) =>
-  Flag.Int("port").pipe(
-    Flag.filter(
-      (value) => value >= 0 && value <= 65_535,
-      (value) => `${value} is no port: use 0 to 65535, 0 for one that is free`
-    ),
-    Flag.withDescription("The port to listen on. 0 takes one that is free."),
-    Flag.withDefault(standard)
+  Flag.String("port").pipe(
+    Flag.withMetavar("number"),
+    Flag.withDescription(`The port to listen on. 0 takes one that is free. Default ${standard}.`),
+    Flag.withDefault(`${standard}`),
+    Flag.filterMap(
+      (text) => (/^\d{1,5}$/.test(text) && Number(text) <= 65_535 ? Option.some(Number(text)) : Option.none()),
+      () => "a number from 0 to 65535, where 0 takes a port that is free"
+    )
   )
 
 const units: ReadonlyMap<string, number> = new Map([
@@ -48,11 +49,11 @@ export const parseBytes = (text: string): number | undefined => {
 export const maxMessage = (standard: string) =>
   Flag.String("max-message").pipe(
     Flag.withMetavar("size"),
-    Flag.withDescription("The longest message taken, such as 65536, 64KiB or 1.5MB."),
+    Flag.withDescription(`The longest message taken, such as 65536, 64KiB or 1.5MB. Default ${standard}.`),
     Flag.withDefault(standard),
     Flag.filterMap(
       (text) => Option.fromUndefinedOr(parseBytes(text)),
-      (text) => `"${text}" is no size: use one such as 65536, 64KiB or 1.5MB`
+      () => "a size such as 65536, 64KiB or 1.5MB"
     )
   )
 
@@ -65,7 +66,7 @@ export const allowOrigin = Flag.String("allow-origin").pipe(
   Flag.atLeast(0),
   Flag.filterMap(
     (origins) => Option.getSuccess(policyOf(origins)),
-    (origins) => Result.match(policyOf(origins), { onFailure: (error) => error.message, onSuccess: () => "" })
+    () => "origins such as https://example.com or https://*.example.com, without a path, or * for every page"
   )
 )
 
