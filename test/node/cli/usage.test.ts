@@ -1,0 +1,75 @@
+/** What a person reads who asks for help, and who makes a mistake: one sentence, and an exit code that says so. */
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { run } from "../../support/command.ts"
+
+describe("--help", () => {
+  it.live("names the commands", () =>
+    Effect.gen(function* () {
+      for (const flags of [[], ["--help"]]) {
+        const { code, stdout, stderr } = yield* run(flags)
+        expect([code, stderr]).toEqual([0, ""])
+        expect(stdout).toMatch(/^ {2}serve +Run a hub/m)
+        expect(stdout).toMatch(/^ {2}echo +Echo every message/m)
+        expect(stdout).toMatch(/^ {2}connect +Talk to a WebSocket server/m)
+      }
+    })
+  )
+
+  it.live.each([
+    ["serve", ["--host", "--port", "--max-message", "--allow-origin"], ["Default 8080", "Default 1MiB"]],
+    ["echo", ["--host", "--port", "--max-message"], ["Default 9001", "Default 64MiB"]],
+    ["connect", ["--header", "--subprotocol", "--binary", "--max-message"], ["Ctrl-D", "exit code is 0 only"]]
+  ] as const)("of %s says what it does, each flag with its default, and gives examples", ([name, flags, words]) =>
+    Effect.gen(function* () {
+      const { code, stdout, stderr } = yield* run([name, "--help"])
+      expect([code, stderr]).toEqual([0, ""])
+      for (const flag of flags) expect(stdout).toMatch(new RegExp(`^ {2}${flag}\\b.*  [A-Z].*\\.$`, "m"))
+      for (const word of words) expect(stdout).toContain(word)
+      expect(stdout.split("EXAMPLES")[1]).toMatch(new RegExp(`^ {2}millrace ${name}\\b`, "m"))
+    })
+  )
+})
+
+it.live("--version says a version", () =>
+  Effect.map(run(["--version"]), ({ code, stdout }) => {
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^millrace v\d+\.\d+\.\d+\n$/)
+  })
+)
+
+describe("a mistake", () => {
+  const mistakes: ReadonlyArray<readonly [flags: ReadonlyArray<string>, sentence: RegExp]> = [
+    [["frobnicate"], /Unknown subcommand "frobnicate".* Try millrace --help\.$/],
+    [["serve", "--bogus"], /Unrecognized flag: --bogus .* Try millrace serve --help\.$/],
+    [["serve", "extra"], /Unexpected positional argument: "extra"\. Try/],
+    [
+      ["echo", "--port", "abc"],
+      /--port: "abc"\. Expected: a number from 0 to 65535, where 0 takes a port that is free\. /
+    ],
+    [["serve", "--port", "65536"], /--port: "65536"\. Expected: a number from 0 to 65535/],
+    [["echo", "--max-message", "lots"], /--max-message: "lots"\. Expected: a size such as 65536, 64KiB or 1\.5MB\. /],
+    [
+      ["serve", "--allow-origin", "https://a.example", "--allow-origin", "example.com/path"],
+      /--allow-origin: .*"?example\.com\/path"?\. Expected: origins such as https:\/\/example\.com/
+    ],
+    [
+      ["serve", "--host", "203.0.113.1", "--port", "0"],
+      /203\.0\.113\.1:0 is no address of this machine; choose another/
+    ],
+    [["connect"], /Missing required argument: url\. Try millrace connect --help\.$/],
+    [["connect", "nonsense"], /"nonsense" cannot be opened: it is no URL$/],
+    [["connect", "ftp://localhost/"], /its scheme is neither ws: nor wss:$/],
+    [["connect", "ws://localhost/", "-H", "bad"], /--header: "bad"\. Expected: a header, written "Name: value"\. /],
+    [["connect", "ws://localhost/", "-s", "two,three"], /Invalid subprotocol/],
+    [["connect", "ws://localhost/", "-H", "Upgrade: h2c"], /Invalid field name/]
+  ]
+
+  it.live.each(mistakes)("%j is answered with one sentence and exit code 1", ([flags, sentence]) =>
+    Effect.map(run(flags), ({ code, stdout, stderr }) => {
+      expect([code, stdout]).toEqual([1, ""])
+      expect(stderr).toMatch(/^millrace: [^\n]+\n$/)
+      expect(stderr.trimEnd()).toMatch(sentence)
+    })
+  )
+})
