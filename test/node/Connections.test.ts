@@ -1,4 +1,5 @@
 /** How the connections of a server are ended with it. */
+import * as http from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -89,12 +90,20 @@ describe("drain", () => {
           release = () => resume(Effect.void)
         })
       )
-      const server = yield* idle({ limits: { closeTimeout: "50 millis" } }, stubborn)
-      const peer = yield* RawPeer.open(server.port)
+      // Not by the end of the server, which is not ours.
+      const server = http.createServer()
+      const { port } = yield* NodeWebSocketServer.listen(server, {})
+      const scope = yield* Scope.make()
+      const limits = { closeTimeout: "50 millis" } as const
+      yield* NodeWebSocketServer.attach(server, [
+        NodeWebSocketServer.route({ path: "*", limits }, () => stubborn)
+      ]).pipe(Scope.provide(scope))
+      const peer = yield* RawPeer.open(port)
+      yield* eventually(() => release !== undefined)
       const from = performance.now()
-      yield* server.drain
+      yield* Scope.close(scope, Exit.void)
       expect(performance.now() - from).toBeLessThan(2_500)
-      yield* peer.rest
+      expect((yield* peer.rest).length).toBe(0)
       release!()
     })
   )

@@ -155,6 +155,10 @@ describe("attach", () => {
       const theirs = yield* RawPeer.open(port, "/theirs")
       const ours = yield* RawPeer.open(port, "/ours")
       expect(textOf(yield* theirs.frame)).toBe("theirs")
+      // And nobody has written or ended anything behind it.
+      theirs.sendFrame(9, "still there?")
+      const pong = yield* theirs.frame
+      expect([pong.opcode, textOf(pong)]).toEqual([10, "still there?"])
       expect(textOf(yield* ours.frame)).toBe("ours")
       for (const ws of other.clients) ws.terminate()
     })

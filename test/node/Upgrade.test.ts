@@ -7,6 +7,7 @@ import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import type { UpgradeRequest } from "@millrace/node/Upgrade"
 import { start } from "../support/connection.ts"
 import { eventually } from "../support/eventually.ts"
+import { backTo, resources } from "../support/leaks.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 import { concat, encode, frame } from "../support/frames.ts"
 
@@ -144,6 +145,17 @@ describe("refuse", () => {
       const server = yield* echo
       const answer = yield* ask(server.port, `GET / HTTP/1.1\r\nX: ${"x".repeat(20_000)}`)
       expect(answer.status).toBe(431)
+    })
+  )
+
+  it.live("leaves no timer behind when the client has gone", () =>
+    Effect.gen(function* () {
+      const server = yield* echo
+      const before = resources()
+      for (let i = 0; i < 5; i++) {
+        yield* Effect.scoped(ask(server.port, RawPeer.upgradeRequest("/", { "Sec-WebSocket-Version": "8" })))
+      }
+      yield* backTo(before, 2_000)
     })
   )
 
