@@ -13,7 +13,9 @@ import { hex, utf8 } from "../../support/wire.ts"
 
 const question = toward("server", frames.frame(1, utf8("?")))
 const bye = toward("server", frames.frame(8, hex("03 e8")))
+/** Noticed by the protocol, and by the codec. */
 const wrong = toward("server", frames.frame(0, hex("")))
+const malformed = hex("83 80 00 00 00 00")
 
 const answer = "write 81 01 21"
 const echo = "write 88 02 03 e8"
@@ -36,7 +38,8 @@ describe("the peer's Close", () => {
         [Effect.void, bye],
         [turn, bye],
         // A fault waits for nobody, but does not overtake what is answered at once.
-        [Effect.void, wrong]
+        [Effect.void, wrong],
+        [Effect.void, malformed]
       ] as const) {
         const { far, connection } = yield* open("server")
         const serving = yield* start(
