@@ -86,7 +86,9 @@ export interface Settings extends Protocol.Config {
   readonly maskingKey: (() => number) | undefined
 }
 
+/** Throws for a client without masking keys, whose frames would leave as they are: RFC 6455 section 5.1. */
 export const settings = (role: Protocol.Role, limits?: Partial<Limits.Limits>, maskingKey?: () => number): Settings => {
+  if (role === "client" && maskingKey === undefined) throw new TypeError("a client needs masking keys")
   const all = { ...Limits.defaults, ...limits }
   return {
     role,
