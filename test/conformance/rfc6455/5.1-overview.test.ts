@@ -1,5 +1,6 @@
 /** RFC 6455 section 5.1: who masks, and what becomes of who does not. */
 import { expect } from "vitest"
+import * as WebSocket from "@millrace/core/connection/WebSocket"
 import { hex, utf8 } from "../../support/wire.ts"
 import { clause } from "./clause.ts"
 import { Endpoint, expectFailed } from "./endpoint.ts"
@@ -27,6 +28,11 @@ clause("5.1-1", "a client masks what has no payload", () => {
   client.sendText("")
   client.ping(hex(""))
   expect(client.written).toEqual(["81 80 01 02 03 04", "89 80 01 02 03 04"])
+})
+
+clause("5.1-1", "a connection in the role of a client cannot be set up without masking keys", () => {
+  expect(() => WebSocket.settings("client")).toThrow(TypeError)
+  expect(WebSocket.settings("client", {}, () => 1).maskingKey?.()).toBe(1)
 })
 
 clause.each(
