@@ -227,6 +227,8 @@ describe("the caller's fault", () => {
     ["ws://user:secret@localhost/", "InvalidUrl"],
     ["ws+unix:", "InvalidUrl"],
     ["ws+unix:/a%ff.sock:/", "InvalidUrl"],
+    ["ws+unix:/a.sock:@evil/", "InvalidUrl"],
+    ["ws+unix:/a.sock:8080/chat", "InvalidUrl"],
     ["ws+unix://host/a.sock:/", "InvalidUrl"]
   ] as const)("%s is no URL to open", ([url, tag]) =>
     Effect.gen(function* () {

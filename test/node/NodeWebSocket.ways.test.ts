@@ -217,6 +217,14 @@ class Tunnel extends http.Agent {
   }
 }
 
+/** As a name of which no address answers. */
+class Unreachable extends http.Agent {
+  override createConnection(_options: object, callback?: (error: Error | null, socket: Duplex) => void): undefined {
+    const errors = ["connect ECONNREFUSED ::1:9", "connect ECONNREFUSED 127.0.0.1:9"].map((text) => new Error(text))
+    callback?.(new AggregateError(errors), undefined as never)
+  }
+}
+
 describe("a proxy", () => {
   it.live("is an agent's affair", () =>
     Effect.gen(function* () {
@@ -243,6 +251,13 @@ describe("a proxy", () => {
     })
   )
 
+  it.live("says what failed, also when several addresses did", () =>
+    Effect.gen(function* () {
+      const reason = yield* failureOf("ws://localhost/", { agent: new Unreachable() })
+      expect(reason.message).toBe("the transport under the WebSocket failed: connect ECONNREFUSED ::1:9")
+    })
+  )
+
   it.live("whose agent keeps sockets does not get ours back", () =>
     Effect.gen(function* () {
       const server = yield* NodeWebSocketServer.serve({ path: "/ws" }, echo)
@@ -251,6 +266,23 @@ describe("a proxy", () => {
       yield* Effect.scoped(Effect.flatMap(NodeWebSocket.open(`${server.url}/ws`, { agent }), talks))
       expect((yield* failureOf(`${server.url}/other`, { agent }))._tag).toBe("Refused")
       yield* eventually(() => Object.keys(agent.sockets).length + Object.keys(agent.freeSockets).length === 0)
+    })
+  )
+
+  it.live("is not needed, and then nobody else's socket is taken, which might be stale", () =>
+    Effect.gen(function* () {
+      const server = http.createServer((_request, response) => response.end())
+      let connections = 0
+      server.on("connection", () => connections++)
+      const { port, url } = yield* NodeWebSocketServer.listen(server, {})
+      yield* NodeWebSocketServer.attach(server, [NodeWebSocketServer.route({ path: "/ws" }, echo)])
+      yield* Effect.callback<void>((resume) => {
+        http.get({ port, host: "127.0.0.1", agent: http.globalAgent }, (response) => {
+          response.resume().on("close", () => resume(Effect.void))
+        })
+      })
+      yield* talks(yield* NodeWebSocket.open(`${url}/ws`))
+      expect(connections).toBe(2)
     })
   )
 })

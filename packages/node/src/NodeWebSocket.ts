@@ -117,12 +117,13 @@ const parse = (input: string | URL): Result.Result<Address, InvalidUrl> => {
     url.protocol = protocol
     return Result.succeed({ url, socketPath: undefined })
   }
-  const [path = "", ...target] = url.pathname.split(":")
+  const [path = "", ...rest] = url.pathname.split(":")
   if (path === "" || url.host !== "") return invalid("it names no unix socket")
-  const onSocket = `${protocol}//localhost${target.join(":") || "/"}${url.search}`
-  if (!URL.canParse(onSocket)) return invalid("what follows the unix socket is no path")
+  const target = rest.join(":") || "/"
+  if (!target.startsWith("/")) return invalid("what follows its unix socket is no path")
   try {
-    return Result.succeed({ url: new URL(onSocket), socketPath: decodeURIComponent(path) })
+    const socketPath = decodeURIComponent(path)
+    return Result.succeed({ url: new URL(`${protocol}//localhost${target}${url.search}`), socketPath })
   } catch {
     return invalid("the path of its unix socket is not percent-encoded UTF-8")
   }
@@ -240,8 +241,7 @@ const failureOf = (error: Error & { readonly code?: string }): MalformedHead | T
 class Opening {
   private readonly options: Options
   private readonly settings: WebSocket.Settings
-  /** What holds a socket now. */
-  private holder: { readonly destroy: () => unknown } | undefined
+  private request: http.ClientRequest | undefined
   private refusing: Refusing | undefined
 
   constructor(options: Options, settings: WebSocket.Settings) {
@@ -249,9 +249,9 @@ class Opening {
     this.settings = settings
   }
 
-  /** Leaves no socket behind. */
+  /** Leaves no socket behind, not even one that was upgraded. */
   abort(): void {
-    this.holder?.destroy()
+    this.request?.destroy()
   }
 
   /** Why it is not open when the time is over. A refusal counts, though its body has not come to an end. */
@@ -301,7 +301,7 @@ class Opening {
     return Effect.callback((resume) => {
       let request: http.ClientRequest
       try {
-        request = this.holder = this.request(hop, target)
+        request = this.request = this.make(hop, target)
         for (const [name, value] of headers) request.appendHeader(name, value)
         request.end()
       } catch (cause) {
@@ -312,13 +312,12 @@ class Opening {
       request.on("response", (incoming) => resume(Effect.succeed({ incoming, transport: undefined })))
       request.on("upgrade", (incoming, socket, head) => {
         const transport = NodeTransport.make(socket, head, this.settings)
-        this.holder = transport
         resume(Effect.succeed({ incoming, transport }))
       })
     })
   }
 
-  private request({ socketPath, tls, url }: Hop, target: string): http.ClientRequest {
+  private make({ socketPath, tls, url }: Hop, target: string): http.ClientRequest {
     const secure = url.protocol === "wss:"
     return (secure ? https : http).request({
       ...tls,
