@@ -1,0 +1,118 @@
+/** The numbers in our pages are those of the code. */
+import { readFileSync } from "node:fs"
+import * as Duration from "effect/Duration"
+import { describe, expect, it } from "vitest"
+import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as CloseCode from "@millrace/core/codec/CloseCode"
+import * as Extensions from "@millrace/core/codec/Extensions"
+import * as Frame from "@millrace/core/codec/Frame"
+import * as HttpHead from "@millrace/core/codec/HttpHead"
+import * as Limits from "@millrace/core/connection/Limits"
+import { root } from "../support/markdown.ts"
+
+const read = (name: string) => readFileSync(`${root}${name}`, "utf8")
+const limits = read("docs/limits.md")
+const closing = read("docs/closing.md")
+
+const section = (text: string, title: string) => text.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? ""
+
+/** The cells of the rows of a section's table. */
+const rows = (text: string, title: string): ReadonlyArray<ReadonlyArray<string>> =>
+  section(text, title)
+    .split("\n")
+    .filter((line) => line.startsWith("|"))
+    .slice(2)
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+    )
+
+/** The default in the row of a limit. */
+const standard = (title: string, row: string) => rows(limits, title).find(([first]) => first === row)?.[1]
+
+const bytes = (n: number) => {
+  if (n >= 1_048_576) return `${n / 1_048_576} MiB`
+  return n >= 65_536 ? `${n / 1_024} KiB` : n.toLocaleString("en")
+}
+
+const shown = (value: Duration.Input | number, name: string) =>
+  typeof value === "number" ? (name === "maxFragments" ? value.toLocaleString("en") : bytes(value)) : seconds(value)
+
+const yes = (is: boolean) => (is ? "yes" : "no")
+
+const seconds = (value: Duration.Input) => `${Duration.toSeconds(value)} s`
+
+/** A default that the code has written where it is needed, and not as a value. */
+const written = (file: string, pattern: RegExp) => pattern.exec(read(file))?.[1]
+
+describe("docs/limits.md", () => {
+  it("has every limit of a connection, with its default", () => {
+    const ofPage = rows(limits, "Of a connection").map(([option, standard]) => [option, standard])
+    expect(ofPage).toEqual(Object.entries(Limits.defaults).map(([name, value]) => [`\`${name}\``, shown(value, name)]))
+  })
+
+  it("has the limits of a handshake", () => {
+    const title = "Of a handshake"
+    const [server, listener, client] = rows(limits, title).filter(([, , option]) => option === "`handshakeTimeout`")
+    const node = "packages/node/src"
+    expect(server?.[1]).toBe(
+      seconds(written(`${node}/Endpoint.ts`, /timeout: Duration\.Input = "(.*?)"/) as "1 second")
+    )
+    for (const [row, file] of [
+      [listener, "NodeWebSocketServer"],
+      [client, "NodeWebSocket"]
+    ] as const) {
+      const value = written(`${node}/${file}.ts`, /options\.handshakeTimeout \?\? "(.*?)"/) as "1 second"
+      expect(row?.[1]).toBe(seconds(value))
+    }
+    expect(standard(title, "redirects that a client follows")).toBe(
+      written(`${node}/NodeWebSocket.ts`, /maxRedirects \?\? (\d+)/)
+    )
+    const body = Number(written(`${node}/NodeWebSocket.ts`, /maxBody = ([\d_]+)/)?.replaceAll("_", ""))
+    expect(standard(title, "body of a refusal that a client keeps")).toBe(bytes(body))
+    expect(standard(title, "extensions in one offer")).toBe(`${Extensions.defaultLimits.maxExtensions}`)
+    expect(standard(title, "parameters of an extension")).toBe(`${Extensions.defaultLimits.maxParams}`)
+    const linger = Number(written(`${node}/Upgrade.ts`, /linger = ([\d_]+)/)?.replaceAll("_", ""))
+    expect(standard(title, "time for a client that was refused to go")).toBe(seconds(linger))
+    const { maxBytes, maxLines } = HttpHead.defaultLimits
+    expect(section(limits, title)).toContain(`takes ${maxBytes / 1_024} KiB and ${maxLines} fields`)
+  })
+
+  it("has the limits of a server's end", () => {
+    const file = "packages/node/src/Connections.ts"
+    const title = "Of a server's end"
+    const window = written(file, /options\.window \?\? "(.*?)"/) as "1 second"
+    expect(standard(title, "time over which connections are closed")).toBe(seconds(window))
+    expect(standard(title, "connections closed at once, at least")).toBe(written(file, /smallestBatch = (\d+)/))
+  })
+
+  it("has the limits of the hub and of the protocol", () => {
+    const ofHub = rows(limits, "Of the hub").map(([, value]) => value)
+    const { maxDepth, maxIdLength, maxNameLength, maxTopicBytes, maxTopics } = HubMessage
+    expect(ofHub.slice(0, 5)).toEqual([maxTopicBytes, maxTopics, maxNameLength, maxIdLength, maxDepth].map(String))
+    const ofProtocol = rows(limits, "Of the protocol").map(([, value]) => value)
+    expect(ofProtocol).toEqual([Frame.maxControlPayload, CloseCode.maxReasonBytes].map(String))
+  })
+})
+
+describe("docs/closing.md", () => {
+  it("says of every close code whether it may be sent and whether it is an ordinary end", () => {
+    const ofPage = rows(closing, "Close codes")
+    for (const [code = "", name, sent, ordinary] of ofPage) {
+      const number = Number(code)
+      const maySend = CloseCode.isOnWire(number)
+      expect([code, sent, ordinary]).toEqual([code, yes(maySend), yes(CloseCode.isOrdinary(number))])
+      const key = Object.entries(CloseCode.CloseCode).find(([, value]) => value === number)?.[0]
+      if (key !== undefined) expect(name).toBe(key.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`))
+    }
+    const codes = new Set(ofPage.map(([code]) => Number(code)))
+    expect(Object.values(CloseCode.CloseCode).filter((code) => !codes.has(code))).toEqual([])
+  })
+
+  it("says how long the answer to a Close may wait", () => {
+    const longest = written("packages/core/src/connection/WebSocket.ts", /longestDelay = ([\d_]+)/)?.replaceAll("_", "")
+    expect(closing).toContain(`for ${seconds(Number(longest))} at most`)
+  })
+})
