@@ -4,9 +4,9 @@ const minKept = 512
 /**
  * A payload that arrives in pieces, joined once when it is whole.
  *
- * Costs linear time and at most about twice the bytes it holds, however small the pieces: a piece that is short, or
- * only a sliver of the buffer it lies in, is copied, so that a peer that sends a message byte by byte cannot make us
- * hold a buffer for each.
+ * Costs linear time and about twice the bytes it holds, at worst three times, however small the pieces: a piece that is
+ * short, or only a sliver of the buffer it lies in, is copied, so that a peer that sends a message byte by byte cannot
+ * make us hold a buffer for each.
  */
 export class Chunks {
   /** Bytes so far. */
