@@ -1,7 +1,7 @@
 /** `Frame.Decoder`: what it gives when, what it holds between two chunks, and what it never copies. */
 import { describe, expect, it } from "vitest"
 import * as Frame from "@millrace/core/codec/Frame"
-import { concat, counting, encode, frame, toHex } from "../../support/frames.ts"
+import { concat, counting, encode, frame, joinParts, toHex } from "../../support/frames.ts"
 import { hex } from "../../support/wire.ts"
 
 const make = (masked = false, maxPayloadLength = 1 << 20) => Frame.makeDecoder({ masked, rsv: 0, maxPayloadLength })
@@ -32,6 +32,20 @@ describe("what it gives", () => {
     expect(show(decoder.push(hex("01 02")))).toEqual([])
     expect(show(decoder.push(hex("03 80 02 62")))).toEqual(["9 @0 [01 02 03] +0", "0 @0 [62] +1"])
     expect(show(decoder.push(hex("63")))).toEqual(["0 @1 [63] +0"])
+  })
+
+  it("gives the longest control frame and what follows it, wherever the two are cut", () => {
+    const key = 0x01020304
+    const wire = concat([encode(frame(9, counting(125)), key), encode(frame(2, counting(200)), key)])
+    for (let at = 0; at <= wire.length; at++) {
+      const decoder = make(true)
+      const parts = [wire.slice(0, at), wire.slice(at)].flatMap((chunk) => decoder.push(chunk).parts)
+      const frames = joinParts(parts).map(({ opcode, payload, remaining }) => [opcode, payload, remaining])
+      expect(frames, `cut at ${at}`).toEqual([
+        [9, counting(125), 0],
+        [2, counting(200), 0]
+      ])
+    }
   })
 
   it("gives no part for a header that ends its chunk, but one for an empty frame", () => {

@@ -17,6 +17,8 @@ const roles = ["client", "server"] as const
 
 const closeFrame = (role: Role, body: string) => toward(role, frames.frame(8, hex(body)))
 
+const text = (value: string) => toward("client", frames.frame(1, utf8(value)))
+
 /** The codes of the Close frames that were written. */
 const codes = (far: TestTransport) =>
   far.frames
@@ -111,6 +113,18 @@ describe("the finalizer", () => {
       far.hangUp()
       yield* Fiber.join(closing)
       assert.deepStrictEqual((yield* connection.closed).received, { code: 1000, reason: "" })
+    })
+  )
+
+  it.effect("drops what is unread", () =>
+    Effect.gen(function* () {
+      const { far, scope, connection } = yield* scoped("client")
+      far.push("81 01 61")
+      const closing = yield* start(Scope.close(scope, Exit.void))
+      far.push(frames.concat([hex("81 01 62"), closeFrame("client", "03 e8")]))
+      far.hangUp()
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual(yield* Stream.runCollect(connection.messages), [])
     })
   )
 
@@ -242,7 +256,7 @@ describe("close", () => {
     Effect.gen(function* () {
       const { far, connection } = yield* open("client", { inboxBytes: 100 })
       yield* start(connection.close())
-      const push = (text: string) => far.push(toward("client", frames.frame(1, utf8(text))))
+      const push = (value: string) => far.push(text(value))
       push("first")
       push("x".repeat(100))
       push("dropped")
@@ -253,6 +267,23 @@ describe("close", () => {
     })
   )
 })
+
+it.effect("a reader who made room while we closed gets all that comes later, too", () =>
+  Effect.gen(function* () {
+    const { far, connection } = yield* open("client", { inboxBytes: 100, closeTimeout: "8 seconds" })
+    const first = yield* start(connection.pull)
+    far.push(text("first"))
+    yield* Fiber.join(first)
+    yield* start(connection.close())
+    far.push(text("x".repeat(100)))
+    far.push(text("waits outside"))
+    assert.strictEqual((yield* connection.pull).length, 1)
+    assert.deepStrictEqual(plain(yield* connection.pull), ["waits outside"])
+    yield* TestClock.adjust("5 seconds")
+    far.push(frames.concat([text("late"), closeFrame("client", "03 e8")]))
+    assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), ["late"])
+  })
+)
 
 describe("the peer's Close", () => {
   it.effect("is echoed; a server ends the transport at once, a client waits for it to", () =>

@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import * as frames from "../../support/frames.ts"
 import { open, plain, start, toward, turn } from "../../support/connection.ts"
 import { utf8 } from "../../support/wire.ts"
@@ -126,6 +127,22 @@ describe("Pongs", () => {
       far.drain()
       yield* turn
       assert.deepStrictEqual(pongs(far.frames), ["999"])
+    })
+  )
+
+  it.effect("wait on while it is full, also when something else is written", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { outboxBytes: 100 })
+      far.stall()
+      yield* connection.send("x".repeat(200))
+      yield* turn
+      far.push(ping("1"))
+      yield* TestClock.adjust("26 seconds")
+      yield* turn
+      assert.deepStrictEqual(
+        far.frames.map(({ opcode }) => opcode),
+        [1, 9]
+      )
     })
   )
 

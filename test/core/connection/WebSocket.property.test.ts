@@ -28,8 +28,12 @@ const history = fc.array(fc.array(message, { maxLength: 4 }), { maxLength: 6 })
 /** Small bounds, so that both ends wait for one another all the time. */
 const limits = fc.record({
   inboxBytes: fc.constantFrom(0, 100, 65_536),
-  outboxBytes: fc.constantFrom(1, 100, 1_048_576)
+  outboxBytes: fc.constantFrom(1, 100, 1_048_576),
+  /** The longest piece that a transport gives: a connection knows nothing of it. */
+  piece: fc.constantFrom(7, 100, 1448, Infinity)
 })
+
+type Bounds = Pick<Limits.Limits, "inboxBytes" | "outboxBytes"> & { readonly piece: number }
 
 type History = ReadonlyArray<ReadonlyArray<string | Uint8Array>>
 
@@ -55,11 +59,30 @@ const sendAll = (connection: WebSocket.WebSocket, history: History) =>
     })
   )
 
-const talk = (fromClient: History, fromServer: History, bounds: Partial<Limits.Limits>, key: number) =>
+/** The same transport, which cuts what it is given to write: the other end gets it in pieces of that length at most. */
+const cutting = (transport: Transport.Transport, length: number): Transport.Transport => {
+  const write = (bytes: Uint8Array) => {
+    for (let at = 0; at < bytes.length; at += length) transport.write(bytes.subarray(at, at + length))
+  }
+  return {
+    open: (receiver) => transport.open(receiver),
+    pause: () => transport.pause(),
+    resume: () => transport.resume(),
+    write,
+    writeAll: (chunks) => chunks.forEach(write),
+    get writableLength() {
+      return transport.writableLength
+    },
+    end: () => transport.end(),
+    destroy: () => transport.destroy()
+  }
+}
+
+const talk = (fromClient: History, fromServer: History, bounds: Bounds, key: number) =>
   Effect.gen(function* () {
     const [near, far] = Transport.makePair()
-    const client = yield* over(near, "client", bounds, () => key)
-    const server = yield* over(far, "server", bounds)
+    const client = yield* over(cutting(near, bounds.piece), "client", bounds, () => key)
+    const server = yield* over(cutting(far, bounds.piece), "server", bounds)
     const [atServer, atClient] = [yield* receiveAll(server), yield* receiveAll(client)]
     const sending = [yield* sendAll(client, fromClient), yield* sendAll(server, fromServer)]
     yield* Effect.forEach(sending, Fiber.join)
@@ -149,6 +172,7 @@ const killAll = (histories: ReadonlyArray<ReadonlyArray<Kill>>) =>
         yield* TestClock.adjust("5 seconds")
         assert.isDefined(closing.pollUnsafe(), "closing took longer than closeTimeout")
         assert.isTrue(far.ended, "the transport is open")
+        assert.strictEqual(Reflect.get(wheel, "size"), 0, "a deadline is left")
         yield* turn
         const end = far.log.indexOf("end")
         const behind = end < 0 ? [] : far.log.slice(end).filter((line) => line.startsWith("write"))

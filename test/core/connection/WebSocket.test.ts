@@ -91,6 +91,9 @@ describe("pull", () => {
       for (let at = 0; at < wire.length; at++) far.push(wire.subarray(at, at + 1))
       const [message] = yield* connection.pull
       assert.strictEqual(Buffer.compare(message.bytes, payload), 0)
+      // And the next is another.
+      far.push(frames.concat(["a", "b"].map((text) => toward("server", frames.frame(1, utf8(text))))))
+      assert.deepStrictEqual(plain(yield* connection.pull), ["a", "b"])
     })
   )
 
