@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Endpoint from "./Endpoint.ts"
 import type { Upgrade } from "./Upgrade.ts"
 
+/** How the connections of a server are ended. */
 export interface DrainOptions {
   /**
    * Over how long the connections are closed, so that clients do not all come back to another server at once. Up to
@@ -46,6 +47,7 @@ class Running implements Endpoint.Host, TimerWheel.Timed {
   }
 }
 
+/** Made by `make`, which also drains them at the end. */
 export class Connections {
   private readonly wheel: TimerWheel.TimerWheel
   private readonly running = new Set<Running>()

@@ -45,6 +45,7 @@ export const refuse = (
     })
   )
 
+/** Who may connect, and what a connection may take. Nothing of it is required. */
 export interface Options<A, RH = never> {
   /** Which pages may connect. Default: those of the same origin. A client that is no browser sends none, and may. */
   readonly origin?: Origin.Policy | undefined
@@ -59,17 +60,19 @@ export interface Options<A, RH = never> {
 
 /**
  * The life of a connection, in a scope of its own: when it returns, the connection is closed with 1000, with 1011 when
- * it fails and with 1001 when it is interrupted. A handler that goes on after its connection has ended, without asking
- * for messages, is interrupted `closeTimeout` later.
+ * it fails and with 1001 when it is interrupted. A handler that still runs `closeTimeout` after its connection has ended
+ * is interrupted, whatever it is at; what has to be done in any case belongs in a finalizer.
  */
 export type Handler<A, E, R> = (connection: WebSocket.WebSocket<A>) => Effect.Effect<unknown, E, R>
 
+/** Made by `make`; where it is, a server says. */
 export interface Endpoint<A, E, R> {
   readonly options: Options<A, R>
   readonly handler: Handler<A, E, R>
   readonly settings: WebSocket.Settings
 }
 
+/** An endpoint, for `Connections.serve` or a server of your own; most want `NodeWebSocketServer.route`. */
 export const make = <A = undefined, E = never, R = never, RH = never>(
   options: Options<A, RH>,
   handler: Handler<A, E, R>

@@ -22,6 +22,7 @@ import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
 
+/** Where to listen, and for whom. Nothing of it is required. */
 export interface Options extends NodeWebSocketServer.ListenOptions {
   /** Which pages may connect. Default: the hub's own. */
   readonly origin?: Origin.Policy | undefined
@@ -116,6 +117,7 @@ const readBody = (
 const mediaType = (request: http.IncomingMessage): string =>
   (request.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase()
 
+/** Where it listens, and the hub itself, to publish from within the program. */
 export interface Running extends NodeWebSocketServer.Listening {
   readonly hub: Hub.Hub["Service"]
 }

@@ -39,6 +39,7 @@ export type TlsOptions = Omit<
   "ALPNProtocols" | "allowHalfOpen" | "host" | "onread" | "path" | "port" | "signal" | "socket" | "timeout"
 >
 
+/** How to open a connection. Nothing of it is required. */
 export interface Options {
   /** Cookies, authorization and the like. Those that the handshake is made of cannot be among them. */
   readonly headers?: HttpHeaders.Headers | Readonly<Record<string, string>> | undefined

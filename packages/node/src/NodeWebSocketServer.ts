@@ -26,7 +26,9 @@ export interface Route<R> {
   readonly endpoint: Endpoint.Endpoint<never, unknown, R>
 }
 
+/** Who may connect, and where. */
 export interface RouteOptions<A, RH> extends Endpoint.Options<A, RH> {
+  /** Begins with a slash, and has no query; or `"*"`. Compared as it is sent, percent-encoding and all. */
   readonly path: string
 }
 
@@ -39,11 +41,13 @@ export const route = <A = undefined, E = never, R = never, RH = never>(
   endpoint: Endpoint.make(options, handler) as unknown as Endpoint.Endpoint<never, unknown, R | RH>
 })
 
+/** What can be asked of the endpoints that were added. */
 export interface Attached {
   /** How many connections there are now. */
   readonly connections: () => number
 }
 
+/** How the endpoints end. */
 export interface AttachOptions {
   readonly drain?: Connections.DrainOptions | undefined
 }
@@ -166,6 +170,7 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   }
 }
 
+/** An address. */
 export interface ListenOptions {
   /** Default 127.0.0.1, which only this machine can reach. `::` or `0.0.0.0` for every interface. */
   readonly host?: string | undefined
@@ -239,6 +244,7 @@ export const listen = (
   )
 }
 
+/** Where to listen, who may connect, and how to end. Nothing of it is required. */
 export interface ServeOptions<A, RH> extends Endpoint.Options<A, RH>, ListenOptions, AttachOptions {
   /** Default: every path. */
   readonly path?: string | undefined
@@ -246,10 +252,12 @@ export interface ServeOptions<A, RH> extends Endpoint.Options<A, RH>, ListenOpti
   readonly tls?: https.ServerOptions | undefined
 }
 
+/** Where the server listens, and how many it serves. */
 export interface Served extends Attached, Listening {}
 
 /**
- * Serves WebSockets at one path, and 404 elsewhere, as long as the scope is open.
+ * Serves WebSockets at one path, or at every one, as long as the scope is open. A request that is no upgrade gets 426
+ * there, and every request gets 404 elsewhere.
  *
  *     const server = yield* NodeWebSocketServer.serve({ port: 8080, path: "/echo" }, (connection) =>
  *       Stream.runForEach(connection.messages, connection.send))

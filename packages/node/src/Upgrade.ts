@@ -146,6 +146,7 @@ const end = (socket: Duplex): void => {
 
 const linger = 5_000
 
+/** For a mistake of ours, of which the client is told nothing. */
 export const internalError = new Refusal({
   status: 500,
   headers: [],

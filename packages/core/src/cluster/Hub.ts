@@ -23,6 +23,7 @@ export type SlowConsumer =
   /** It is closed with this code, and can come back when it has the time. */
   | { readonly _tag: "Disconnect"; readonly code: number }
 
+/** What a hub does with members that do not keep up. */
 export interface Options {
   /** Default: `Disconnect` with 1013, Try Again Later. */
   readonly slowConsumer?: SlowConsumer | undefined
@@ -34,6 +35,7 @@ export interface Counters {
   readonly disconnected: number
 }
 
+/** The hub of a program, as a service. */
 export class Hub extends Context.Service<
   Hub,
   {
@@ -54,6 +56,7 @@ export class Hub extends Context.Service<
   static readonly layer = (options?: Options): Layer.Layer<Hub> => Layer.effect(Hub, make(options))
 }
 
+/** A hub of its own. It needs no scope: what it holds are its members, and they leave. */
 export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.sync(() => {

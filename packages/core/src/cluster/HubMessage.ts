@@ -45,18 +45,21 @@ declare const checked: unique symbol
 /** One JSON text, known to be well-formed and to hold no line break. Made by {@link decode} and {@link toJson} only. */
 export type JsonText = string & { readonly [checked]: "JsonText" }
 
+/** From now on, messages of this topic. */
 export interface Subscribe {
   readonly _tag: "Subscribe"
   readonly topic: string
   readonly id: Id | undefined
 }
 
+/** No more of them. */
 export interface Unsubscribe {
   readonly _tag: "Unsubscribe"
   readonly topic: string
   readonly id: Id | undefined
 }
 
+/** Something for everybody who is subscribed to the topic. */
 export interface Publish {
   readonly _tag: "Publish"
   readonly topic: string
@@ -64,13 +67,16 @@ export interface Publish {
   readonly id: Id | undefined
 }
 
+/** Is anybody there? For web pages, which cannot send a Ping frame. */
 export interface Ping {
   readonly _tag: "Ping"
   readonly id: Id | undefined
 }
 
+/** What a client may say. */
 export type ClientMessage = Subscribe | Unsubscribe | Publish | Ping
 
+/** What was wrong with a message: docs/protocol.md has them in a table. */
 export type ErrorCode =
   | "bad-json"
   | "bad-message"

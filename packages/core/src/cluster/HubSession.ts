@@ -12,6 +12,7 @@ import type * as Message from "../protocol/Message.ts"
 import { Hub } from "./Hub.ts"
 import * as HubMessage from "./HubMessage.ts"
 
+/** Who the client is. */
 export interface Options {
   /** What the client is called in the messages that it publishes: see `HubMessage.isClientName`. */
   readonly client: string

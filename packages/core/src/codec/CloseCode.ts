@@ -10,6 +10,7 @@ import * as Utf8 from "./Utf8.ts"
  */
 export interface CloseStatus {
   readonly code: number
+  /** For people, often empty. On the wire at most 123 bytes of UTF-8. */
   readonly reason: string
 }
 

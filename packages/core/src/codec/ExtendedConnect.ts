@@ -14,6 +14,7 @@ import * as Negotiation from "./Negotiation.ts"
 import type { Agreed, Chosen, ClientFields, Offered, Wanted } from "./Negotiation.ts"
 import * as Origin from "./Origin.ts"
 
+/** What a client's handshake is made of. */
 export interface RequestOptions extends ClientFields {
   /** `https` for `wss`, `http` for `ws`. RFC 8441 section 5. */
   readonly scheme: "http" | "https"

@@ -17,6 +17,7 @@ export interface Extension {
   readonly params: ReadonlyArray<Param>
 }
 
+/** How much a peer may list. Beyond it, `parse` fails with 400. */
 export interface Limits {
   readonly maxExtensions: number
   /** For each extension. */

@@ -18,6 +18,7 @@ export const Opcode = {
   pong: 0xa
 } as const
 
+/** What a frame is, in four bits. */
 export type Opcode = (typeof Opcode)[keyof typeof Opcode]
 
 const isOpcode = (bits: number): bits is Opcode => bits <= 0x2 || (bits >= 0x8 && bits <= 0xa)

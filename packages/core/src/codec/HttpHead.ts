@@ -11,6 +11,7 @@ import { InvalidHead, MalformedHead } from "./HandshakeError.ts"
 import * as HttpHeaders from "./HttpHeaders.ts"
 import type { Headers } from "./HttpHeaders.ts"
 
+/** RFC 9112 section 2.3. */
 export interface HttpVersion {
   /** 0 to 9. */
   readonly major: number
@@ -18,6 +19,7 @@ export interface HttpVersion {
   readonly minor: number
 }
 
+/** The head of a request: its line and its fields. */
 export interface Request {
   readonly method: string
   /** As it stands in the request line. RFC 9112 section 3.2. */

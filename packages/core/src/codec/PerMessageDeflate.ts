@@ -11,6 +11,7 @@ import { HandshakeViolation } from "./HandshakeError.ts"
 /** The registered name. RFC 7692 section 7. */
 export const name = "permessage-deflate"
 
+/** The size of a window, 256 bytes to 32 KiB, as its base-2 logarithm. RFC 7692 section 7.1.2. */
 export type WindowBits = 8 | 9 | 10 | 11 | 12 | 13 | 14 | 15
 
 /** What holds for a connection, on both ends. */

@@ -64,6 +64,7 @@ const moduleBytes = (): Uint8Array<ArrayBuffer> =>
     ...section(10, 2, ...code(...instructions.mask), ...code(...instructions.highBits))
   )
 
+/** The two loops. They work in place, and keep nothing of what they are given. */
 export interface Kernels {
   /** XORs `bytes` in place; `key` is the masking key as a 32-bit integer whose first wire byte is the lowest. */
   readonly mask: (bytes: Uint8Array, key: number) => void

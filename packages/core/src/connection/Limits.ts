@@ -3,6 +3,7 @@
  */
 import * as Duration from "effect/Duration"
 
+/** Sizes are in bytes. Who gives some of them gets the others from `defaults`. */
 export interface Limits {
   /** Longest message received, in bytes over all its fragments. Beyond it: 1009. Default 1 MiB. */
   readonly maxMessageBytes: number
@@ -15,7 +16,10 @@ export interface Limits {
   readonly inboxBytes: number
   /** Bytes that wait for the network. Above it `send` suspends, and a broadcast applies its policy. Default 1 MiB. */
   readonly outboxBytes: number
-  /** How long the closing handshake may take, and the peer to end the transport, before it is cut. Default 5 s. */
+  /**
+   * How long the closing handshake may take, and the peer to end the transport, before it is cut; and how long a
+   * server's handler may go on after the end. Default 5 s.
+   */
   readonly closeTimeout: Duration.Input
   /** How often a Ping is sent. `Duration.infinity` sends none. Default 25 s. */
   readonly pingInterval: Duration.Input
@@ -23,6 +27,7 @@ export interface Limits {
   readonly pingTimeout: Duration.Input
 }
 
+/** Enough for most; docs/limits.md says of each what lies beyond it. */
 export const defaults: Limits = {
   maxMessageBytes: 1_048_576,
   maxFragments: 16_384,

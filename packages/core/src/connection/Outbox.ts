@@ -43,6 +43,7 @@ export interface Owner {
   readonly broken: (defect: unknown) => void
 }
 
+/** What one connection has to write. Only its connection may use it. */
 export class Outbox {
   private readonly transport: Transport
   private readonly maskingKey: (() => number) | undefined

@@ -4,6 +4,7 @@
 import * as Frame from "../codec/Frame.ts"
 import * as Message from "../protocol/Message.ts"
 
+/** A message, and its frame once somebody has asked for it. Made by `make`. */
 export class Prepared {
   readonly message: Message.Message
   private encoded: Uint8Array | undefined

@@ -16,6 +16,7 @@ export interface Timed {
   slot: Set<Timed> | undefined
 }
 
+/** Deadlines in slots, a tick apart. It stands still unless somebody runs `run`: see `make`. */
 export class TimerWheel {
   private readonly resolution: number
   private readonly slots = new Map<number, Set<Timed>>()

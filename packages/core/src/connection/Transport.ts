@@ -16,6 +16,7 @@ export interface Receiver {
   readonly ended: (error: TransportError | undefined) => void
 }
 
+/** What a connection needs of it. None of these may throw. */
 export interface Transport {
   /** Starts the flow of bytes to the receiver. To be called once. */
   readonly open: (receiver: Receiver) => void

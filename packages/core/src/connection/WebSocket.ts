@@ -40,7 +40,7 @@ export type Written = "Written" | "Full" | "NotOpen"
 export interface WebSocket<out Handshake = unknown> {
   /**
    * The messages that have come, at least one, in order; waits for them. Ends with `Done` on an ordinary close and
-   * fails on any other end, both after what was received before it. For one fiber at a time.
+   * fails on any other end, both after what was received before it. For one fiber at a time: a second one dies.
    */
   readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError>
   /** The same as a stream. Nothing is lost by starting it late, or by ending it and starting another. */
@@ -70,6 +70,7 @@ export interface WebSocket<out Handshake = unknown> {
   readonly closed: Effect.Effect<Protocol.Closed>
   /** The subprotocol both ends agreed on. RFC 6455 section 1.9. */
   readonly subprotocol: string | undefined
+  /** On a server what its `handshake` accepted with; on a client the server's answer. */
   readonly handshake: Handshake
 }
 
@@ -86,7 +87,11 @@ export interface Settings extends Protocol.Config {
   readonly maskingKey: (() => number) | undefined
 }
 
-/** Throws for a client without masking keys, whose frames would leave as they are: RFC 6455 section 5.1. */
+/**
+ * The settings of connections in that role, with the defaults of `Limits` for what is not given.
+ *
+ * Throws for a client without masking keys, whose frames would leave as they are: RFC 6455 section 5.1.
+ */
 export const settings = (role: Protocol.Role, limits?: Partial<Limits.Limits>, maskingKey?: () => number): Settings => {
   if (role === "client" && maskingKey === undefined) throw new TypeError("a client needs masking keys")
   const all = { ...Limits.defaults, ...limits }
@@ -540,14 +545,19 @@ class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, Ti
   }
 }
 
+/** Who is told of the end without waiting for it. */
 export interface Observer {
   readonly ended: () => void
 }
 
+/** What a connection is made of, once its opening handshake is done. */
 export interface Options<out Handshake> {
+  /** Not opened yet. */
   readonly transport: Transport
   readonly settings: Settings
+  /** Keeps the deadlines, of as many connections as like to share it: see `makeWheel`. */
   readonly wheel: TimerWheel.TimerWheel
+  /** What the handshake agreed on. */
   readonly subprotocol: string | undefined
   readonly handshake: Handshake
   /** Told once, when the transport has ended: for whoever has to look after those that do not wait for it. */

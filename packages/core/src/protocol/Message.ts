@@ -31,6 +31,7 @@ export class Binary {
   }
 }
 
+/** Either, told apart by `_tag`. */
 export type Message = Text | Binary
 
 /** What can be sent: a message, or the plain value of one. A string is a text message, bytes are a binary one. */

@@ -17,6 +17,7 @@ import * as Frame from "../codec/Frame.ts"
 import { ProtocolViolation } from "../codec/ProtocolViolation.ts"
 import * as Utf8 from "../codec/Utf8.ts"
 
+/** Which end we are: a client masks what it sends, a server ends the transport first. */
 export type Role = "client" | "server"
 
 /** Section 5.6. */
@@ -40,6 +41,7 @@ interface Receiving {
   readonly utf8: Utf8.State
 }
 
+/** Messages may go both ways. */
 export interface Open {
   readonly _tag: "Open"
   readonly receiving: Receiving | undefined
@@ -72,8 +74,10 @@ export interface Closed {
   readonly violation: ProtocolViolation | undefined
 }
 
+/** Where a connection stands. It only goes forward: Open, Closing, Closed. */
 export type State = Open | Closing | Closed
 
+/** What a transition calls for. */
 export type Action<Payload = Uint8Array> =
   /** Hand this piece of a message to the application. */
   | { readonly _tag: "Deliver"; readonly fragment: Fragment }
@@ -81,6 +85,7 @@ export type Action<Payload = Uint8Array> =
   /** Close the TCP connection, after what was written. */
   | { readonly _tag: "EndTransport" }
 
+/** The next state, and what is to be done, in this order. */
 export type Transition<Payload = Uint8Array> = readonly [state: State, actions: ReadonlyArray<Action<Payload>>]
 
 /** The caller's fault: a message or a Close for a connection that is past it. */
@@ -104,6 +109,7 @@ export class Interleaved extends Data.TaggedError("Interleaved")<{ readonly send
   }
 }
 
+/** What does not change while a connection lasts. */
 export interface Config {
   readonly role: Role
   /** Longest message accepted, in bytes over all its fragments: 1009. */
@@ -112,6 +118,7 @@ export interface Config {
   readonly maxFragments: number
 }
 
+/** The state after the opening handshake. */
 export const initial: State = { _tag: "Open", receiving: undefined, sending: undefined }
 
 const write = <P>(opcode: Frame.Opcode, payload: P, fin = true): Action<P> => ({
