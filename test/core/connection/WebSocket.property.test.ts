@@ -195,4 +195,21 @@ describe("connections that are killed at random", () => {
       ),
       { numRuns: 300 }
     ))
+
+  it.effect("leave no deadline for a reader who was to make room", () =>
+    Effect.gen(function* () {
+      const settings = WebSocket.settings("server", { inboxBytes: 100 })
+      const wheel = yield* WebSocket.makeWheel(settings)
+      const far = new TestTransport()
+      const options = { transport: far, settings, wheel, subprotocol: undefined, handshake: undefined }
+      const connection = yield* WebSocket.make(options)
+      yield* Effect.flatMap(start(connection.pull), Fiber.interrupt)
+      yield* start(Effect.ignore(connection.close()))
+      for (let i = 0; i < 3; i++) far.push("81 80 00 00 00 00")
+      assert.strictEqual(far.log.at(-1), "pause")
+      assert.strictEqual(Reflect.get(wheel, "size"), 2)
+      far.hangUp()
+      assert.strictEqual(Reflect.get(wheel, "size"), 0)
+    })
+  )
 })
