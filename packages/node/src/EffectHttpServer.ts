@@ -179,10 +179,13 @@ const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
     const server =
       create?.() ?? (tls === undefined ? http.createServer(timeouts) : https.createServer({ ...timeouts, ...tls }))
     const sockets = yield* makeSockets(server)
-    // Finalizers run last to first. Effect's server waits for its last client, however long that takes.
-    const ending = yield* Scope.fork(yield* Effect.scope)
     const effects = yield* NodeHttpServer.make(() => server, options)
-    yield* Effect.addFinalizer(() => Effect.forkIn(Effect.andThen(Effect.sleep(lastWords), sockets.cut), ending))
+    yield* Effect.addFinalizer(() =>
+      Effect.andThen(
+        Effect.sync(() => server.close()),
+        sockets.end
+      )
+    )
     const pending: Upgrades["Service"]["pending"] = new WeakMap()
     const serve: Serve = (app, middleware) =>
       Effect.gen(function* () {
@@ -218,18 +221,30 @@ type UpgradeListener = (incoming: http.IncomingMessage, socket: Duplex, head: Bu
 const makeSockets = (server: http.Server) =>
   Effect.sync(() => {
     const sockets = new Set<Socket>()
+    let onEmpty: (() => void) | undefined
     server.on("connection", (socket: Socket) => {
       sockets.add(socket)
-      socket.once("close", () => sockets.delete(socket))
+      socket.once("close", () => {
+        sockets.delete(socket)
+        if (sockets.size === 0) onEmpty?.()
+      })
     })
     const cutIf = (matches: (socket: Socket) => boolean) =>
       Effect.sync(() => {
         for (const socket of sockets) if (matches(socket)) socket.destroy()
       })
+    const empty = Effect.callback<void>((resume) => {
+      onEmpty = () => resume(Effect.void)
+      if (sockets.size === 0) onEmpty()
+    })
     return {
-      cut: cutIf(() => true),
       /** Browsers connect ahead of their requests; Effect's server would wait for a request until its time is up. */
-      cutSilent: cutIf(({ bytesRead }) => bytesRead === 0)
+      cutSilent: cutIf(({ bytesRead }) => bytesRead === 0),
+      /** Waits for them no longer than `lastWords`: Effect's server would wait for ever, or leave them behind. */
+      end: Effect.andThen(
+        Effect.timeoutOption(empty, lastWords),
+        cutIf(() => true)
+      )
     }
   })
 
