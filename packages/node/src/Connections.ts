@@ -39,7 +39,8 @@ class Running implements Endpoint.Host, TimerWheel.Timed {
   }
 
   ended(): void {
-    this.wheel.schedule(this, this.grace)
+    // Often the end of the connection was all that the handler waited for.
+    if (this.fiber?.pollUnsafe() === undefined) this.wheel.schedule(this, this.grace)
   }
 
   expired(): void {
