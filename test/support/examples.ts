@@ -16,12 +16,13 @@
  * blocks run, and back again in what they print.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { stripTypeScriptTypes } from "node:module"
 import { type AddressInfo, createServer } from "node:net"
 import { type Block, blocks, type Page, root } from "./markdown.ts"
 
-const folder = `${root}node_modules/.cache/docs`
+/** Of this run alone: others may run beside it. */
+const folder = `${root}node_modules/.cache/docs-${process.pid}`
 
 /** How long a block may take to end, or to be ready, on a machine that has much else to do. */
 const patience = 30_000
@@ -223,10 +224,7 @@ const runPage = async (examples: ReadonlyArray<Block>, ports: Ports, verdicts: M
   await endServer()
 }
 
-/** What is wrong with each example of the pages. */
-export const run = async (pages: ReadonlyArray<Page>): Promise<ReadonlyMap<Block, Verdict>> => {
-  mkdirSync(folder, { recursive: true })
-  for (const name of readdirSync(folder)) if (/\.[jt]s$/.test(name)) rmSync(`${folder}/${name}`)
+const runAll = async (pages: ReadonlyArray<Page>): Promise<ReadonlyMap<Block, Verdict>> => {
   const byPage = pages.map((page) => ({
     examples: blocks(page).filter(isExample),
     named: [...new Set(page.text.match(portInPage))]
@@ -245,4 +243,14 @@ export const run = async (pages: ReadonlyArray<Page>): Promise<ReadonlyMap<Block
   }
   await Promise.all(Array.from({ length: 4 }, work))
   return verdicts
+}
+
+/** What is wrong with each example of the pages. */
+export const run = async (pages: ReadonlyArray<Page>): Promise<ReadonlyMap<Block, Verdict>> => {
+  mkdirSync(folder, { recursive: true })
+  try {
+    return await runAll(pages)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }
