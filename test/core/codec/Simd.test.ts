@@ -1,4 +1,4 @@
-/** The two WebAssembly loops, at the ends of their vectors of 16 bytes and of their blocks of 65,536. */
+/** The WebAssembly loops, at the ends of their vectors of 16 bytes and of their blocks of 65,536. */
 import { afterEach, describe, expect, it, vi } from "vitest"
 import * as Simd from "@millrace/core/codec/Simd"
 import { counting, mask, toHex } from "../../support/frames.ts"
@@ -38,7 +38,7 @@ describe("kernels", () => {
   it("find a high bit wherever it is", () => {
     for (const length of lengths) {
       const bytes = new Uint8Array(length).fill(0x7f)
-      expect(kernels.isAscii(bytes), `${length} bytes of ASCII`).toBe(true)
+      expect(kernels.isUtf8(bytes), `${length} bytes of ASCII`).toBe(true)
       const places = new Set([
         0,
         1,
@@ -56,7 +56,7 @@ describe("kernels", () => {
       for (const place of places) {
         if (place < 0 || place >= length) continue
         bytes[place] = 0x80
-        expect(kernels.isAscii(bytes), `0x80 at ${place} of ${length} bytes`).toBe(false)
+        expect(kernels.isUtf8(bytes), `0x80 at ${place} of ${length} bytes`).toBe(false)
         bytes[place] = 0x7f
       }
     }
@@ -66,23 +66,23 @@ describe("kernels", () => {
     const bytes = new Uint8Array(33)
     for (let byte = 0; byte < 256; byte++) {
       bytes[20] = byte
-      expect(kernels.isAscii(bytes)).toBe(byte < 0x80)
+      expect(kernels.isUtf8(bytes)).toBe(byte < 0x80)
     }
   })
 
   it("look at nothing that an earlier call left behind", () => {
     for (const length of [1, 15, 16, 17, 100, block - 1, block + 1]) {
       kernels.mask(new Uint8Array(2 * block), -1)
-      expect(kernels.isAscii(new Uint8Array(length)), `${length} bytes`).toBe(true)
+      expect(kernels.isUtf8(new Uint8Array(length)), `${length} bytes`).toBe(true)
     }
   })
 
   it("look at no byte outside of what they are given", () => {
     const buffer = new Uint8Array(200).fill(0xff)
     buffer.fill(0x20, 50, 150)
-    expect(kernels.isAscii(buffer.subarray(50, 150))).toBe(true)
-    expect(kernels.isAscii(buffer.subarray(49, 150))).toBe(false)
-    expect(kernels.isAscii(buffer.subarray(50, 151))).toBe(false)
+    expect(kernels.isUtf8(buffer.subarray(50, 150))).toBe(true)
+    expect(kernels.isUtf8(buffer.subarray(49, 150))).toBe(false)
+    expect(kernels.isUtf8(buffer.subarray(50, 151))).toBe(false)
     kernels.mask(buffer.subarray(50, 60), 0)
     expect(toHex(buffer.subarray(48, 62))).toBe("ff ff 20 20 20 20 20 20 20 20 20 20 20 20")
   })

@@ -39,6 +39,12 @@ const step = (state: State, byte: number): State => {
   return after === 0 ? accept : expecting(0x80, 0xbf, after - 1)
 }
 
+/** Where the last character starts, when it is no ASCII; otherwise the end. */
+const beforeLast = (bytes: Uint8Array): number => {
+  for (let back = 1; back <= 4; back++) if (bytes[bytes.length - back]! >= 0xc0) return bytes.length - back
+  return bytes.length
+}
+
 const isContinuation = (byte: number): boolean => (byte & 0xc0) === 0x80
 
 /**
@@ -95,9 +101,13 @@ const afterCharacters = (bytes: Uint8Array, start: number, end: number): number 
  */
 export const validate = (state: State, bytes: Uint8Array): State => {
   const end = bytes.length
-  if (state === accept && end >= Simd.worthwhileLength && Simd.kernels()?.isAscii(bytes) === true) return accept
   let current = state
   let at = 0
+  if (state === accept && end >= Simd.worthwhileLength) {
+    // The last character may go on in the next bytes. Where there is a mistake, the plain loop says so.
+    const whole = beforeLast(bytes)
+    if (Simd.kernels()?.isUtf8(bytes.subarray(0, whole)) === true) at = whole
+  }
   while (at < end) {
     if (current === accept) {
       at = afterCharacters(bytes, at, end)
