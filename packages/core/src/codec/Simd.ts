@@ -1,11 +1,12 @@
 /**
  * Loops over long runs of bytes, in WebAssembly SIMD: 16 bytes at a time where JavaScript does 4, or 1.
  *
- * The module is written out below, instruction by instruction, so that there is nothing to build and nothing opaque.
- * Bytes are copied into its memory in blocks and, for masking, back again; measured on 256 KiB, masking takes a
- * quarter of the time of the plain loop with both copies counted, and so does validating text that is not ASCII. Where WebAssembly or SIMD is missing or forbidden (a
- * content security policy without `wasm-unsafe-eval`), `kernels()` is `undefined` and callers run their plain loops.
+ * Bytes are copied into its memory in blocks and, for masking, back again. Measured on 256 KiB, with the copies counted,
+ * masking takes a quarter of the time of the plain loop, and so does validating text that is not ASCII. Where
+ * WebAssembly or SIMD is missing or forbidden (a content security policy without `wasm-unsafe-eval`), `kernels()` is
+ * `undefined` and callers run their plain loops.
  */
+import * as SimdModule from "./SimdModule.ts"
 
 /** A block is what a loop takes at once. It fits the level-two cache with room for the source. */
 const blockLength = 65_536
@@ -13,158 +14,6 @@ const blockLength = 65_536
 /** Below this many bytes the copies cost more than the loop saves. Measured. */
 export const worthwhileLength = 2_048
 
-/** Unsigned LEB128, in which WebAssembly writes lengths and the numbers of its vector instructions. */
-const leb = (value: number): ReadonlyArray<number> => (value < 0x80 ? [value] : [(value & 0x7f) | 0x80, value >> 7])
-
-const section = (id: number, ...body: ReadonlyArray<number>): ReadonlyArray<number> => [
-  id,
-  ...leb(body.length),
-  ...body
-]
-
-const code = (...body: ReadonlyArray<number>): ReadonlyArray<number> => [...leb(body.length), ...body]
-
-const i32 = 0x7f
-const v128 = 0x7b
-
-/** `v128.const` with 16 lanes of a byte each. */
-const lanes = (bytes: ReadonlyArray<number>): ReadonlyArray<number> => [0xfd, 0x0c, ...bytes]
-
-const everyLane = (byte: number): ReadonlyArray<number> => lanes(Array.from({ length: 16 }, () => byte))
-
-/** Of two vectors behind one another, the 16 bytes that begin at `first` (`i8x16.shuffle`). */
-const window = (first: number): ReadonlyArray<number> => [
-  0xfd,
-  0x0d,
-  ...Array.from({ length: 16 }, (_, i) => first + i)
-]
-
-/** A table of 16 entries, looked up by the upper (`i8x16.shr_u` 4) or lower half of each byte (`i8x16.swizzle`). */
-const byUpper = (table: ReadonlyArray<number>, local: number): ReadonlyArray<number> => [
-  ...lanes(table),
-  ...[0x20, local, 0x41, 0x04, 0xfd, 0x6d, 0xfd, 0x0e]
-]
-const byLower = (table: ReadonlyArray<number>, local: number): ReadonlyArray<number> => [
-  ...lanes(table),
-  ...[0x20, local, ...everyLane(0x0f), 0xfd, 0x4e, 0xfd, 0x0e]
-]
-
-/**
- * What can be wrong with two bytes that follow each other, a bit each. The three half bytes that decide it are looked
- * up in three tables, and what all three agree on is wrong: the method of Keiser and Lemire, "Validating UTF-8 In Less
- * Than One Instruction Per Byte" (2020). `twoContinuations` is only wrong where no third or fourth byte is due.
- */
-const wrong = {
-  tooShort: 1, // a lead byte, and no continuation behind it
-  tooLong: 2, // ASCII, and a continuation behind it
-  overlong3: 4, // e0, and less than a0
-  tooLarge: 8, // f4 and more than 8f, or above f4
-  surrogate: 16, // ed, and more than 9f
-  overlong2: 32, // c0 or c1
-  tooLarge1000OrOverlong4: 64, // above f4 and less than 90, or f0 and less than 90
-  twoContinuations: 128
-}
-
-const tables = (() => {
-  const { overlong2, overlong3, surrogate, tooLarge, tooLarge1000OrOverlong4: edge, tooLong, tooShort } = wrong
-  const { twoContinuations } = wrong
-  const always = tooShort | tooLong | twoContinuations
-  const large = always | tooLarge | edge
-  const second = tooLong | overlong2 | twoContinuations
-  const times = (count: number, entry: number) => Array.from({ length: count }, () => entry)
-  return {
-    // By the upper half of the first byte: 0-7 ASCII, 8-b continuation, c-f lead.
-    firstUpper: [
-      ...[...times(8, tooLong), ...times(4, twoContinuations)],
-      ...[tooShort | overlong2, tooShort, tooShort | overlong3 | surrogate, tooShort | tooLarge | edge]
-    ],
-    // By its lower half: 0 is e0, f0 or c0; 1 is c1; 4 is f4; d is ed; 5 and more are above f4.
-    firstLower: [
-      ...[always | overlong3 | overlong2 | edge, always | overlong2, always, always, always | tooLarge],
-      ...[...times(8, large), large | surrogate, large, large]
-    ],
-    // By the upper half of the second byte: 8, 9, a and b are continuations.
-    secondUpper: [
-      ...times(8, tooShort),
-      ...[second | overlong3 | edge, second | overlong3 | tooLarge],
-      ...[...times(2, second | surrogate | tooLarge), ...times(4, tooShort)]
-    ]
-  }
-})()
-
-// prettier-ignore
-const instructions = {
-  /** `mask(length, key)`: XORs the first `length` bytes, rounded up to 16, with the key in every lane. */
-  mask: [
-    0x02, 0x01, i32, 0x01, v128, // locals: 2 offset, 3 keys
-    0x20, 0x01, 0xfd, 0x11, 0x21, 0x03, // keys = i32x4.splat(key)
-    0x03, 0x40, // loop
-      0x20, 0x02, // address of the store
-      0x20, 0x02, 0xfd, 0x00, 0x04, 0x00, // v128.load(offset)
-      0x20, 0x03, 0xfd, 0x51, // v128.xor(_, keys)
-      0xfd, 0x0b, 0x04, 0x00, // v128.store
-      0x20, 0x02, 0x41, 0x10, 0x6a, 0x22, 0x02, // offset += 16
-      0x20, 0x00, 0x48, 0x0d, 0x00, // again while offset < length
-    0x0b, // end of loop
-    0x0b // end of function
-  ],
-  /** `highBits(length)`: not zero when one of the first `length` bytes, rounded up to 16, has its high bit set. */
-  highBits: [
-    0x02, 0x01, i32, 0x01, v128, // locals: 1 offset, 2 seen
-    0x03, 0x40, // loop
-      0x20, 0x02, 0x20, 0x01, 0xfd, 0x00, 0x04, 0x00, // seen, v128.load(offset)
-      0xfd, 0x50, 0x21, 0x02, // seen = v128.or
-      0x20, 0x01, 0x41, 0x10, 0x6a, 0x22, 0x01, // offset += 16
-      0x20, 0x00, 0x48, 0x0d, 0x00, // again while offset < length
-    0x0b, // end of loop
-    0x20, 0x02, 0xfd, 0x64, // i8x16.bitmask(seen)
-    0x0b // end of function
-  ],
-  /** `notUtf8(length)`: not zero when the first `length` bytes, rounded up to 16, are no UTF-8, but for their end. */
-  notUtf8: [
-    0x02, 0x01, i32, 0x04, v128, // locals: 1 offset, 2 bytes, 3 the 16 bytes before them, 4 errors, 5 shifted by one
-    0x03, 0x40, // loop
-      0x20, 0x01, 0xfd, 0x00, 0x04, 0x00, 0x21, 0x02, // bytes = v128.load(offset)
-      0x20, 0x03, 0x20, 0x02, ...window(15), 0x21, 0x05, // for each byte the one before it
-      ...byUpper(tables.firstUpper, 5),
-      ...byLower(tables.firstLower, 5), 0xfd, 0x4e, // v128.and
-      ...byUpper(tables.secondUpper, 2), 0xfd, 0x4e,
-      // Bit 0x80 where a third or a fourth byte is due: two before is at least e0, or three before at least f0.
-      0x20, 0x03, 0x20, 0x02, ...window(14), ...everyLane(0xe0 - 0x80), 0xfd, 0x73, // i8x16.sub_sat_u
-      0x20, 0x03, 0x20, 0x02, ...window(13), ...everyLane(0xf0 - 0x80), 0xfd, 0x73,
-      0xfd, 0x50, ...everyLane(0x80), 0xfd, 0x4e, // v128.or, v128.and
-      0xfd, 0x51, // v128.xor: wrong where two continuations are not due, and where due ones are missing
-      0x20, 0x04, 0xfd, 0x50, 0x21, 0x04, // errors |=
-      0x20, 0x02, 0x21, 0x03, // these are the bytes before the next
-      0x20, 0x01, 0x41, 0x10, 0x6a, 0x22, 0x01, // offset += 16
-      0x20, 0x00, 0x48, 0x0d, 0x00, // again while offset < length
-    0x0b, // end of loop
-    0x20, 0x04, 0xfd, 0x53, // v128.any_true(errors)
-    0x0b // end of function
-  ]
-}
-
-/** The magic number and version 1. */
-const preamble = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]
-
-const moduleBytes = (): Uint8Array<ArrayBuffer> =>
-  Uint8Array.of(
-    ...preamble,
-    ...section(1, 2, 0x60, 2, i32, i32, 0, 0x60, 1, i32, 1, i32), // types: (i32, i32) -> (), (i32) -> i32
-    ...section(3, 3, 0, 1, 1), // functions and their types
-    ...section(5, 1, 0, 1), // one memory of one page: one block
-    // exports: "b" the memory, "m" mask, "h" highBits, "u" notUtf8
-    ...section(7, 4, 1, 0x62, 2, 0, 1, 0x6d, 0, 0, 1, 0x68, 0, 1, 1, 0x75, 0, 2),
-    ...section(
-      10,
-      3,
-      ...code(...instructions.mask),
-      ...code(...instructions.highBits),
-      ...code(...instructions.notUtf8)
-    )
-  )
-
-/** The two loops. They work in place, and keep nothing of what they are given. */
 export interface Kernels {
   /** XORs `bytes` in place; `key` is the masking key as a 32-bit integer whose first wire byte is the lowest. */
   readonly mask: (bytes: Uint8Array, key: number) => void
@@ -183,7 +32,7 @@ const wholeCharacters = (bytes: Uint8Array, from: number): number => {
 const instantiate = (): Kernels | undefined => {
   if (typeof WebAssembly === "undefined") return undefined
   try {
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()))
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(SimdModule.bytes()))
     const {
       b: memory,
       m: mask,
