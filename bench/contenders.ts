@@ -43,6 +43,14 @@ export const wsPlain: Contender = {
   env: { WS_NO_BUFFER_UTIL: "1" }
 }
 
+/** What the collector makes of a heap that holds Effect, whoever does the work: most of it where messages are large. */
+export const wsBeside: Contender = {
+  name: "ws, beside",
+  what: "`ws` with its addon, in a process that has loaded this toolkit and Effect and does not use them",
+  server: "ws",
+  style: "beside"
+}
+
 /** A second `ws` in the place of ours: its ratio has to come out near 1, or the benchmark is not to be believed. */
 export const wsAgain: Contender = { ...ws, name: "ws again", what: "the same `ws` a second time, in our place" }
 

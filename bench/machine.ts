@@ -1,6 +1,6 @@
 /** What a number is worth nothing without: the machine and the versions. */
 import { readFileSync } from "node:fs"
-import { cpus, totalmem } from "node:os"
+import { cpus, loadavg, totalmem } from "node:os"
 import { fileURLToPath } from "node:url"
 
 const versionOf = (name: string): string => {
@@ -24,3 +24,6 @@ export const describe = (): string => {
     `bufferutil ${versionOf("bufferutil")}`
   ].join(", ")
 }
+
+/** Whether others keep more than half of the processor busy. */
+export const isBusy = (): boolean => (loadavg()[0] ?? 0) > cpus().length / 2

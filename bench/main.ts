@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join, relative, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import * as Child from "./Child.ts"
-import { bare, millrace, millraceStream, ws, wsAgain, wsPlain } from "./contenders.ts"
+import { bare, millrace, millraceStream, ws, wsAgain, wsBeside, wsPlain } from "./contenders.ts"
 import * as machine from "./machine.ts"
 import { profileOf, type Settings } from "./measure.ts"
 import { page } from "./page.ts"
@@ -22,6 +22,7 @@ const usage = `npm run bench -- [part of a suite's name ...] [options]
   --self          ws against a second ws: the ratio has to come out near 1
   --bare          adds bare sockets, the floor on Node.js
   --stream        adds our server with a stream of messages in place of batches
+  --beside        adds ws in a process that has loaded ours too, and so has as much on its heap
   --profile DIR   writes a profile of every server there and prints the hottest places; such ratios do not count
   --write         writes docs/performance.md (of a whole run)
 
@@ -34,6 +35,8 @@ interface Plan {
   readonly settings: Settings
   readonly write: boolean
 }
+
+const sentence = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const positive = (name: string, text: string): number => {
   const value = Number(text)
@@ -51,6 +54,7 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
       self: { type: "boolean", default: false },
       bare: { type: "boolean", default: false },
       stream: { type: "boolean", default: false },
+      beside: { type: "boolean", default: false },
       profile: { type: "string" },
       write: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
@@ -58,8 +62,9 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
   })
   if (values.help) return undefined
   const unknown = positionals.find((part) => !all.some(({ name }) => name.includes(part)))
-  if (unknown !== undefined)
+  if (unknown !== undefined) {
     throw new Error(`no suite has "${unknown}" in its name: ${all.map(({ name }) => name).join(", ")}`)
+  }
   if (values.write && (positionals.length > 0 || values.self || values.profile !== undefined)) {
     throw new Error("--write is for a whole run: it goes with no suite's name, not with --self and not with --profile")
   }
@@ -69,6 +74,7 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
       contenders: [
         ...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]),
         ...(values.stream ? [millraceStream] : []),
+        ...(values.beside ? [wsBeside] : []),
         ...(values.bare ? [bare] : [])
       ],
       rounds: Math.ceil(positive("--rounds", values.rounds)),
@@ -83,6 +89,8 @@ const run = async ({ settings, suites, write }: Plan): Promise<void> => {
   const description = machine.describe()
   const date = new Date()
   console.log(`${description}; ${Child.pinning}\n`)
+  if (machine.isBusy())
+    console.log("The machine has other work: expect ratios that are far apart from round to round.\n")
   if (settings.profiles !== undefined) mkdirSync(settings.profiles, { recursive: true })
   const rows: Array<Row> = []
   for (const suite of suites) {
@@ -109,12 +117,18 @@ const run = async ({ settings, suites, write }: Plan): Promise<void> => {
   }
 }
 
+let planned: Plan | undefined
 try {
-  const planned = plan(process.argv.slice(2))
+  planned = plan(process.argv.slice(2))
   if (planned === undefined) console.log(usage)
-  else await run(planned)
 } catch (error) {
-  console.error(`\nmillrace: the benchmark is broken: ${error instanceof Error ? error.message : String(error)}`)
+  console.error(`millrace: ${sentence(error)}\nnpm run bench -- --help tells what there is`)
+  process.exitCode = 2
+}
+try {
+  if (planned !== undefined) await run(planned)
+} catch (error) {
+  console.error(`\nmillrace: the benchmark is broken: ${sentence(error)}`)
   process.exitCode = 1
 } finally {
   await Child.stopAll()

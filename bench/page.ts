@@ -46,6 +46,8 @@ npm run bench -- echo memory         # the suites whose names contain one of the
 npm run bench -- --rounds 9 --secs 2 # longer, for a quieter answer
 npm run bench -- --self              # ws against ws: how far the machine is to be believed
 npm run bench -- --bare              # with a column for bare sockets, the floor
+npm run bench -- --beside            # with a column for ws in a process that has Effect on its heap too
+npm run bench -- --stream            # with a column for handlers that take a stream of messages
 npm run bench -- echo --profile out  # profiles of every server, for the developer tools of a browser
 npm run bench -- --write             # everything, and this page
 \`\`\`
