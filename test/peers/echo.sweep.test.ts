@@ -93,23 +93,22 @@ const section = (name: string, cases: ReadonlyArray<Case>) =>
 const alsoOctetwise = (cases: ReadonlyArray<Case>): ReadonlyArray<Case> =>
   cases.flatMap((one) => [one, { ...one, name: `${one.name}, octet by octet`, chop: 1 }])
 
-section(
-  "1 framing",
-  [textual, binary].flatMap((opcode) => {
-    const kind = opcode === textual ? "text" : "binary"
-    const of = (length: number) => (opcode === textual ? "*".repeat(length) : counting(length))
-    const whole = (length: number): Case => ({
-      name: `${kind} of ${length} bytes`,
-      send: [masked(opcode, of(length))],
-      expect: [[opcode, of(length)]]
-    })
-    return [
-      ...alsoOctetwise([0, 125, 126, 127, 128].map(whole)),
-      ...[65_535, 65_536].map(whole),
-      { ...whole(65_536), name: `${kind} of 65536 bytes, 997 at a time`, chop: 997 }
-    ]
+const framing = (opcode: number): ReadonlyArray<Case> => {
+  const kind = opcode === textual ? "text" : "binary"
+  const of = (length: number) => (opcode === textual ? "*".repeat(length) : counting(length))
+  const whole = (length: number): Case => ({
+    name: `${kind} of ${length} bytes`,
+    send: [masked(opcode, of(length))],
+    expect: [[opcode, of(length)]]
   })
-)
+  return [
+    ...alsoOctetwise([0, 125, 126, 127, 128].map(whole)),
+    ...[65_535, 65_536].map(whole),
+    { ...whole(65_536), name: `${kind} of 65536 bytes, 997 at a time`, chop: 997 }
+  ]
+}
+
+section("1 framing", [textual, binary].flatMap(framing))
 
 section("2 pings and pongs", [
   ...alsoOctetwise([
