@@ -57,7 +57,8 @@ const startServer = async (
       "--import",
       join(here, "usage.ts"),
       join(here, "servers", `${contender.server}.ts`),
-      mode
+      mode,
+      contender.style ?? ""
     ],
     env: contender.env ?? {},
     core: "server"
