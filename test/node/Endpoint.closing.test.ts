@@ -146,6 +146,24 @@ describe("a client that ends", () => {
     })
   )
 
+  it.live("gives a handler the grace that its endpoint has, whatever closeTimeout is", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const options = { limits: { closeTimeout: "1 millis" }, grace: "1 minute" } as const
+      const server = yield* NodeWebSocketServer.serve(options, (connection) =>
+        Effect.gen(function* () {
+          yield* connection.closed
+          yield* settled
+          told.push("finished")
+        }).pipe(Effect.onInterrupt(() => Effect.sync(() => told.push("interrupted"))))
+      )
+      const peer = yield* RawPeer.open(server.port)
+      peer.reset()
+      yield* eventually(() => server.connections() === 0)
+      expect(told).toEqual(["finished"])
+    })
+  )
+
   it.live("lets a handler finish that does so in time", () =>
     countingFibers((alive) =>
       Effect.gen(function* () {

@@ -76,12 +76,12 @@ export class Connections {
    * is uninterruptible, as what it has to do has an end of its own, and so a drain does not take its outcome away.
    */
   fork<A, E, R>(
-    { settings }: Pick<Endpoint.Endpoint<never, never, never>, "settings">,
+    { grace }: Pick<Endpoint.Endpoint<never, never, never>, "grace">,
     { socket }: Upgrade,
     life: (host: Endpoint.Host) => Effect.Effect<A, E, R>,
     context: Context.Context<R>
   ): Fiber.Fiber<A, E> {
-    const running = new Running(this.wheel, socket, settings.closeTimeout)
+    const running = new Running(this.wheel, socket, grace)
     this.running.add(running)
     const fiber = Effect.runForkWith(context)(life(running), { uninterruptible: true })
     running.fiber = fiber

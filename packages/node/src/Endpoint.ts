@@ -11,7 +11,7 @@ import type * as TimerWheel from "@millrace/core/connection/TimerWheel"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -56,11 +56,17 @@ export interface Options<A, RH = never> {
   /** How long `handshake` may take before the client is refused with 503. Default 10 s. */
   readonly handshakeTimeout?: Duration.Input | undefined
   readonly limits?: Partial<Limits> | undefined
+  /**
+   * How long a handler may go on after its connection has ended, whatever it is at, before it is interrupted. Default:
+   * the `closeTimeout` of `limits`. More for a handler that works through what it has received, such as writes to a
+   * database, which an interruption would cut short.
+   */
+  readonly grace?: Duration.Input | undefined
 }
 
 /**
  * The life of a connection, in a scope of its own: when it returns, the connection is closed with 1000, with 1011 when
- * it fails and with 1001 when it is interrupted. A handler that still runs `closeTimeout` after its connection has ended
+ * it fails and with 1001 when it is interrupted. A handler that still runs `grace` after its connection has ended
  * is interrupted, whatever it is at; what has to be done in any case belongs in a finalizer.
  */
 export type Handler<A, E, R> = (connection: WebSocket.WebSocket<A>) => Effect.Effect<unknown, E, R>
@@ -70,17 +76,19 @@ export interface Endpoint<A, E, R> {
   readonly options: Options<A, R>
   readonly handler: Handler<A, E, R>
   readonly settings: WebSocket.Settings
+  /** In milliseconds. */
+  readonly grace: number
 }
 
 /** An endpoint, for `Connections.serve` or a server of your own; most want `NodeWebSocketServer.route`. */
 export const make = <A = undefined, E = never, R = never, RH = never>(
   options: Options<A, RH>,
   handler: Handler<A, E, R>
-): Endpoint<A, E, R | RH> => ({
-  options: options as Options<A, R | RH>,
-  handler,
-  settings: WebSocket.settings("server", options.limits)
-})
+): Endpoint<A, E, R | RH> => {
+  const settings = WebSocket.settings("server", options.limits)
+  const grace = options.grace === undefined ? settings.closeTimeout : Duration.toMillis(options.grace)
+  return { options: options as Options<A, R | RH>, handler, settings, grace }
+}
 
 /** What an endpoint needs of the server that it runs on; told when the connection has ended. */
 export interface Host extends WebSocket.Observer {

@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as fc from "fast-check"
@@ -73,6 +74,26 @@ describe("a deadline", () => {
     const step = fc.record({ wait: fc.nat({ max: 450 }), delay: fc.integer({ min: -5, max: 3000 }) })
     return fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => await world(keep(steps))))
   })
+
+  it.effect("that fails is logged, and keeps no other from being kept", () =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const logger = Logger.make(({ message }) => void logged.push(message))
+      const wheel = yield* TimerWheel.make(shortest).pipe(Effect.provide(Logger.layer([logger])))
+      const { at, make } = yield* recording
+      wheel.schedule(
+        new Alarm(() => {
+          throw new Error("broken")
+        }),
+        800
+      )
+      wheel.schedule(make(), 800)
+      wheel.schedule(make(), 1600)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(at, [900, 1700])
+      assert.deepStrictEqual(logged, [["a deadline failed", new Error("broken")]])
+    })
+  )
 
   it.effect("takes the place of the one before it", () =>
     Effect.gen(function* () {

@@ -13,12 +13,14 @@ const ping = (value: string) => toward("client", frames.frame(9, utf8(value)))
 const pongs = (sent: ReadonlyArray<frames.Seen>) =>
   sent.filter(({ opcode }) => opcode === 10).map(({ payload }) => new TextDecoder().decode(payload))
 
+const pong = frames.encode({ fin: true, rsv: 0, opcode: 10, payload: new Uint8Array(125) })
+
 describe("the inbox", () => {
   it.effect("pauses the transport when it is over its bound, and resumes it when it is pulled", () =>
     Effect.gen(function* () {
       const { far, connection } = yield* open("client", { inboxBytes: 1000 })
-      // A message counts its bytes and 64 more: ten of 36 are just the bound.
-      for (let i = 0; i < 10; i++) far.push(text(`${i}`.padEnd(36)))
+      // A message counts the buffer it lies in, here its frame, and 64 more: ten frames of 36 are just the bound.
+      for (let i = 0; i < 10; i++) far.push(text(`${i}`.padEnd(34)))
       assert.deepStrictEqual(far.log, [])
       far.push(text("one more"))
       assert.deepStrictEqual(far.log, ["pause"])
@@ -27,6 +29,27 @@ describe("the inbox", () => {
       assert.strictEqual(first.length, 11)
       assert.deepStrictEqual(far.log, ["pause", "resume"])
       assert.deepStrictEqual(plain(yield* connection.pull), ["waits in the network"])
+    })
+  )
+
+  it.effect("counts what a message keeps in memory, however little of it is the message", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { inboxBytes: 10_000 })
+      // A letter between Pongs: 4 KiB of the network's buffer stay for it.
+      const read = () => frames.concat([text("a"), ...Array.from({ length: 30 }, () => pong)])
+      for (let i = 0; i < 2; i++) far.push(read())
+      assert.deepStrictEqual(far.log, [])
+      far.push(read())
+      assert.deepStrictEqual(far.log, ["pause"])
+      assert.deepStrictEqual(plain(yield* connection.pull), ["a", "a", "a"])
+    })
+  )
+
+  it.effect("counts a buffer once for all the messages in it", () =>
+    Effect.gen(function* () {
+      const { far } = yield* open("client", { inboxBytes: 10_000 })
+      far.push(frames.concat(Array.from({ length: 50 }, () => text("x".repeat(120)))))
+      assert.deepStrictEqual(far.log, [])
     })
   )
 

@@ -4,8 +4,11 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import * as WebSocket from "@millrace/core/connection/WebSocket"
 import { TransportError } from "@millrace/core/connection/WebSocketError"
 import * as frames from "../../support/frames.ts"
 import { open, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
@@ -127,6 +130,28 @@ describe("messages", () => {
       )
       yield* turn
       assert.deepStrictEqual(far.log, ["write 81 02 68 69 82 01 21"])
+    })
+  )
+
+  it.effect("can be had one at a time, and the rest as they come", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client")
+      far.push("81 01 61 81 01 62 81 01 63")
+      assert.deepStrictEqual(plain([yield* connection.receive]), ["a"])
+      assert.deepStrictEqual(plain([yield* connection.receive]), ["b"])
+      far.push("81 01 64 88 00")
+      assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), ["c", "d"])
+      assert.isTrue(Pull.isDoneCause(yield* Effect.flip(Effect.sandbox(connection.receive))))
+    })
+  )
+
+  it.effect("of which one is waited for alone come alone", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client")
+      const first = yield* start(connection.receive)
+      far.push("81 01 61 81 01 62")
+      assert.deepStrictEqual(plain([yield* Fiber.join(first)]), ["a"])
+      assert.deepStrictEqual(plain(yield* connection.pull), ["b"])
     })
   )
 
@@ -261,6 +286,31 @@ describe("limits", () => {
       const error = yield* Effect.flip(Stream.runDrain(connection.messages))
       assert(error.reason._tag === "ProtocolViolation")
       assert.strictEqual(error.reason.closeCode, 1008)
+    })
+  )
+})
+
+describe("a pair", () => {
+  it.effect("is a client and a server who talk, and close in good order with the scope", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { client, server } = yield* WebSocket.makePair({ maxMessageBytes: 100 }).pipe(Scope.provide(scope))
+      yield* client.send("hello")
+      assert.deepStrictEqual(plain(yield* server.pull), ["hello"])
+      yield* server.send(Uint8Array.of(1, 2))
+      assert.deepStrictEqual(plain(yield* client.pull), [Uint8Array.of(1, 2)])
+      yield* Scope.close(scope, Exit.void)
+      const [atClient, atServer] = [yield* client.closed, yield* server.closed]
+      assert.deepStrictEqual([atClient.received?.code, atServer.received?.code], [1000, 1000])
+    })
+  )
+
+  it.effect("has the limits it is given", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* WebSocket.makePair({ maxMessageBytes: 100 })
+      yield* client.send("x".repeat(101))
+      assert.strictEqual(yield* reasonOf(Stream.runDrain(server.messages)), "ProtocolViolation")
+      assert.strictEqual((yield* client.closed).received?.code, 1009)
     })
   )
 })

@@ -10,7 +10,6 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as CloseCode from "../codec/CloseCode.ts"
@@ -85,6 +84,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   /** While closing, the deadline for making room in the inbox. */
   private patience: TimerWheel.Timed | undefined
   private puller: PullResume | undefined
+  private pullerMost = 0
   private hasPulled = false
   /** The peer's Close, while it waits to be answered. */
   private lastPart: Frame.FramePart | undefined
@@ -122,7 +122,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     if (this.lastPart !== undefined) return
     try {
       const { parts, violation } = this.decoder.push(chunk)
-      this.receive(parts)
+      this.receiveParts(parts)
       if (violation !== undefined) {
         this.handOver()
         this.commit(Protocol.fail(this.settings, this.state, violation))
@@ -133,7 +133,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     this.handOver()
   }
 
-  private receive(parts: ReadonlyArray<Frame.FramePart>): void {
+  private receiveParts(parts: ReadonlyArray<Frame.FramePart>): void {
     const received = Protocol.receive(this.settings, this.state, parts)
     if (this.state._tag !== "Open" || received[0]._tag === "Open") return this.commit(received)
     // The peer closes or breaks a rule in here. What came before that is handed over first, and may be answered.
@@ -222,7 +222,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     const { puller } = this
     if (puller !== undefined && (this.inbox.size > 0 || this.end !== undefined)) {
       this.puller = undefined
-      puller(this.take())
+      puller(this.take(this.pullerMost))
     }
     if (this.paused || this.lastPart !== undefined || this.inbox.cost <= this.settings.inboxBytes) return
     if (this.state._tag === "Open" || this.isPatient()) {
@@ -248,10 +248,10 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     this.patience = undefined
   }
 
-  private take(): Exit.Exit<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done> {
-    const messages = this.inbox.take()
+  private take(most: number): Exit.Exit<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done> {
+    const messages = this.inbox.take(most)
     if (messages === undefined) return this.end!
-    this.unpause()
+    if (this.inbox.size === 0) this.unpause()
     return Exit.succeed(messages)
   }
 
@@ -264,18 +264,27 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     this.transport.resume()
   }
 
-  readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError> = Effect.callback((resume) => {
-    this.hasPulled = true
-    if (this.inbox.size === 0) this.release()
-    if (this.inbox.size > 0 || this.end !== undefined) return resume(this.take())
-    if (this.puller !== undefined) {
-      return resume(Effect.die(new Error("the messages of a WebSocket are for one fiber at a time")))
-    }
-    this.puller = resume
-    return Effect.sync(() => {
-      this.puller = undefined
+  readonly pull = this.pullUpTo(Number.POSITIVE_INFINITY)
+
+  get receive(): WebSocket["receive"] {
+    return Effect.map(this.pullUpTo(1), ([message]) => message)
+  }
+
+  private pullUpTo(most: number): WebSocket["pull"] {
+    return Effect.callback((resume) => {
+      this.hasPulled = true
+      if (this.inbox.size === 0) this.release()
+      if (this.inbox.size > 0 || this.end !== undefined) return resume(this.take(most))
+      if (this.puller !== undefined) {
+        return resume(Effect.die(new Error("the messages of a WebSocket are for one fiber at a time")))
+      }
+      this.puller = resume
+      this.pullerMost = most
+      return Effect.sync(() => {
+        this.puller = undefined
+      })
     })
-  })
+  }
 
   get messages(): Stream.Stream<Message.Message, WebSocketError> {
     return Stream.fromPull(Effect.succeed(this.pull))
@@ -394,7 +403,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
           : CloseCode.CloseCode.internalError
       const closing = Protocol.close(this.state, { code, reason: "" })
       if (Result.isSuccess(closing)) this.commit(closing.success)
-      this.inbox.take()
+      this.inbox.take(Number.POSITIVE_INFINITY)
       this.dropping = true
       this.unpause()
       return this.awaitEnd
@@ -426,6 +435,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     this.lastPart = undefined
     this.state = closed
     this.wheel.cancel(this)
+    this.outbox.discard()
     this.endPatience()
     this.pong = undefined
     this.endMessages(closed)

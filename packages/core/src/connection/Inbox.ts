@@ -10,8 +10,9 @@ import type * as Protocol from "../protocol/WebSocketProtocol.ts"
 const messageOverhead = 64
 
 export class Inbox {
-  /** What the waiting messages cost, in bytes. */
+  /** What the waiting messages keep in memory, in bytes: each buffer that one of them lies in, whole and once. */
   cost = 0
+  private lastBuffer: ArrayBufferLike | undefined
   private arriving: Chunks | undefined
   private waiting: Array<Message.Message> = []
 
@@ -33,16 +34,25 @@ export class Inbox {
   }
 
   add(message: Message.Message): void {
+    const { buffer } = message.bytes
     this.waiting.push(message)
-    this.cost += message.bytes.length + messageOverhead
+    this.cost += messageOverhead
+    // A message is a view of what the socket read, of which it may be a sliver.
+    if (buffer !== this.lastBuffer) this.cost += buffer.byteLength
+    this.lastBuffer = buffer
   }
 
-  /** All that wait, or `undefined`. */
-  take(): Arr.NonEmptyReadonlyArray<Message.Message> | undefined {
+  /** As many as wait, at most `most`; `undefined` for none. */
+  take(most: number): Arr.NonEmptyReadonlyArray<Message.Message> | undefined {
     if (this.waiting.length === 0) return undefined
-    const taken = this.waiting as unknown as Arr.NonEmptyReadonlyArray<Message.Message>
-    this.waiting = []
-    this.cost = 0
-    return taken
+    let taken = this.waiting
+    if (most < taken.length) {
+      taken = this.waiting.splice(0, most)
+    } else {
+      this.waiting = []
+      this.cost = 0
+      this.lastBuffer = undefined
+    }
+    return taken as unknown as Arr.NonEmptyReadonlyArray<Message.Message>
   }
 }

@@ -21,7 +21,10 @@ export interface Limits {
    * server's handler may go on after the end. Default 5 s.
    */
   readonly closeTimeout: Duration.Input
-  /** How often a Ping is sent. `Duration.infinity` sends none. Default 25 s. */
+  /**
+   * How often a Ping is sent, or every `pingTimeout` where that is longer: one Ping at a time. `Duration.infinity` sends
+   * none. Default 25 s.
+   */
   readonly pingInterval: Duration.Input
   /** How long after a Ping the peer may be silent; any byte is a sign of life. Default 20 s. */
   readonly pingTimeout: Duration.Input

@@ -157,4 +157,11 @@ export class Outbox {
     if (chunks.length === 1) this.transport.write(chunks[0]!)
     else this.transport.writeAll(chunks)
   }
+
+  /** Forgets what waits: there is nobody left to send it to. */
+  discard(): void {
+    this.chunks = []
+    this.run = undefined
+    this.pending = 0
+  }
 }

@@ -48,16 +48,24 @@ export class TimerWheel {
     timed.slot = undefined
   }
 
-  private advance(): void {
+  /** Moves on by a tick. What one deadline throws is logged, and keeps the others from nothing. */
+  private advance(): Effect.Effect<void> {
     this.tick++
     const due = this.slots.get(this.tick)
-    if (due === undefined) return
+    if (due === undefined) return Effect.void
     this.slots.delete(this.tick)
     this.between = false
+    const defects: Array<unknown> = []
     for (const timed of due) {
       this.cancel(timed)
-      timed.expired()
+      try {
+        timed.expired()
+      } catch (defect) {
+        defects.push(defect)
+      }
     }
+    if (defects.length === 0) return Effect.void
+    return Effect.forEach(defects, (defect) => Effect.logError("a deadline failed", defect), { discard: true })
   }
 
   /** Ticks while there is a deadline, and sleeps without a timer while there is none. */
@@ -66,7 +74,7 @@ export class TimerWheel {
     if (this.size > 0) {
       return Effect.andThen(
         Effect.sleep(Duration.millis(this.resolution)),
-        Effect.sync(() => this.advance())
+        Effect.suspend(() => this.advance())
       )
     }
     return Effect.callback<void>((resume) => {

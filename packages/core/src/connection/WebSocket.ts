@@ -14,11 +14,14 @@ import type * as Stream from "effect/Stream"
 import type * as Message from "../protocol/Message.ts"
 import type * as Protocol from "../protocol/WebSocketProtocol.ts"
 import { Connection, type Options } from "./Connection.ts"
+import type { Limits } from "./Limits.ts"
 import type { Prepared } from "./Prepared.ts"
+import { makeWheel, type Settings, settings } from "./Settings.ts"
+import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
 export type { Observer, Options } from "./Connection.ts"
-export { makeWheel, type Settings, settings } from "./Settings.ts"
+export { makeWheel, type Settings, settings }
 
 /** What `tryWriteUnsafe` did: `Full` and `NotOpen` wrote nothing. */
 export type Written = "Written" | "Full" | "NotOpen"
@@ -35,7 +38,13 @@ export interface WebSocket<out Handshake = unknown> {
    * fails on any other end, both after what was received before it. For one fiber at a time: a second one dies.
    */
   readonly pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError>
-  /** The same as a stream. Nothing is lost by starting it late, or by ending it and starting another. */
+  /** The next message alone, for a conversation in steps; the others stay where they are. Otherwise as `pull`. */
+  readonly receive: Pull.Pull<Message.Message, WebSocketError>
+  /**
+   * The same as `pull`, as a stream. Nothing is lost by starting it late. A stream that is ended early, as by
+   * `Stream.take`, drops what it has pulled together with its last message: use `receive` for the first messages and
+   * the stream for the rest.
+   */
   readonly messages: Stream.Stream<Message.Message, WebSocketError>
   /**
    * Sends a message: a string as text, bytes as binary. Suspends while the outbox is over `outboxBytes`; until then it
@@ -80,4 +89,36 @@ const openIn = <Handshake>(scope: Scope.Scope, connection: Connection<Handshake>
   Effect.map(
     Scope.addFinalizerExit(scope, (exit) => connection.shutdown(exit)),
     () => connection.open()
+  )
+
+/** The two ends of a connection in one process. */
+export interface Pair {
+  readonly client: WebSocket<undefined>
+  readonly server: WebSocket<undefined>
+}
+
+/**
+ * A client and a server that are connected in memory, as long as the scope is open: for tests of what is done with a
+ * connection. Under `TestClock` all their deadlines pass in no time.
+ */
+export const makePair = (limits?: Partial<Limits>): Effect.Effect<Pair, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const [near, far] = Transport.makePair()
+    let keys = 0
+    // Masking hides what is sent from what is in between. In memory there is nothing, so any keys will do.
+    const client = yield* over(
+      near,
+      settings("client", limits, () => keys++)
+    )
+    const server = yield* over(far, settings("server", limits))
+    // Together: neither is to wait for what the other, which the same scope ends, would do afterwards.
+    yield* Effect.addFinalizer(() =>
+      Effect.ignore(Effect.all([client.close(), server.close()], { concurrency: "unbounded" }))
+    )
+    return { client, server }
+  })
+
+const over = (transport: Transport.Transport, settings: Settings) =>
+  Effect.flatMap(makeWheel(settings), (wheel) =>
+    make({ transport, settings, wheel, subprotocol: undefined, handshake: undefined })
   )
