@@ -15,6 +15,9 @@ const pongs = (sent: ReadonlyArray<frames.Seen>) =>
 
 const pong = frames.encode({ fin: true, rsv: 0, opcode: 10, payload: new Uint8Array(125) })
 
+/** One read, of which 4 KiB stay in memory for a letter. */
+const letterAmongPongs = () => frames.concat([text("a"), ...Array.from({ length: 30 }, () => pong)])
+
 describe("the inbox", () => {
   it.effect("pauses the transport when it is over its bound, and resumes it when it is pulled", () =>
     Effect.gen(function* () {
@@ -35,11 +38,9 @@ describe("the inbox", () => {
   it.effect("counts what a message keeps in memory, however little of it is the message", () =>
     Effect.gen(function* () {
       const { far, connection } = yield* open("client", { inboxBytes: 10_000 })
-      // A letter between Pongs: 4 KiB of the network's buffer stay for it.
-      const read = () => frames.concat([text("a"), ...Array.from({ length: 30 }, () => pong)])
-      for (let i = 0; i < 2; i++) far.push(read())
+      for (let i = 0; i < 2; i++) far.push(letterAmongPongs())
       assert.deepStrictEqual(far.log, [])
-      far.push(read())
+      far.push(letterAmongPongs())
       assert.deepStrictEqual(far.log, ["pause"])
       assert.deepStrictEqual(plain(yield* connection.pull), ["a", "a", "a"])
     })
