@@ -1,4 +1,5 @@
 /** The WebSocket of a real browser: at the page of the real hub, and at a bare page against a server of ours. */
+// oxlint-disable unicorn/consistent-function-scoping -- what a page evaluates has no outer scope
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Effect from "effect/Effect"
@@ -32,6 +33,13 @@ const newPage: Effect.Effect<Page, never, Scope.Scope> = Effect.map(
   ({ page }) => page
 )
 
+const say = async (page: Page, text: string) => {
+  await page.locator("#body").fill(text)
+  await page.keyboard.press("Enter")
+}
+
+const seen = (page: Page) => page.locator(".message .text").allInnerTexts()
+
 describe("the hub", () => {
   it.live("lets two people talk who open its page", () =>
     Effect.gen(function* () {
@@ -46,11 +54,6 @@ describe("the hub", () => {
         )
       const ada = yield* visit("ada")
       const grace = yield* visit("grace")
-      const say = async (page: Page, text: string) => {
-        await page.locator("#body").fill(text)
-        await page.keyboard.press("Enter")
-      }
-      const seen = (page: Page) => page.locator(".message .text").allInnerTexts()
       yield* Effect.promise(async () => {
         await say(ada, "Is there water? 🌊")
         await grace.getByText("Is there water? 🌊").waitFor()
