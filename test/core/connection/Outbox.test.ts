@@ -1,6 +1,7 @@
 /** The outbox: frames encoded one behind the other into blocks that all share, one write at the end of the turn. */
 import * as fc from "fast-check"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
+import { Chunks } from "@millrace/core/codec/Chunks"
 import * as Frame from "@millrace/core/codec/Frame"
 import { Outbox, type Owner } from "@millrace/core/connection/Outbox"
 import { concat, counting, encode, frame, key, read, toHex } from "../../support/frames.ts"
@@ -54,6 +55,34 @@ describe("a turn", () => {
     expect(far.frames.map(({ payload }) => payload)).toEqual([utf8("a"), counting(3), long, utf8("b")])
     expect(far.writes[0]).toContain(shared)
     expect(far.writes[0]).toContain(long)
+  })
+
+  it("passes a message on in the pieces in which it came, which nobody joins", async () => {
+    const { far, outbox } = make()
+    const chunks = new Chunks()
+    const pieces = [counting(3000), counting(4000), counting(600)]
+    for (const piece of pieces) chunks.push(piece)
+    const join = vi.spyOn(chunks, "join")
+    outbox.append({ ...binary(new Uint8Array(0)), payload: chunks })
+    await endOfTurn()
+    expect(far.writes[0]).toEqual([Uint8Array.of(0x82, 126, 7600 >> 8, 7600 & 0xff), ...pieces])
+    for (const piece of pieces) expect(far.writes[0]).toContain(piece)
+    expect(join).not.toHaveBeenCalled()
+  })
+
+  it("joins the pieces of what is short, and of what a client has to mask", async () => {
+    for (const lengths of [
+      [600, 700],
+      [3000, 4000]
+    ]) {
+      const chunks = new Chunks()
+      for (const length of lengths) chunks.push(counting(length))
+      const whole = concat(lengths.map(counting))
+      const { far, outbox } = make(() => 0x01020304)
+      outbox.append({ ...binary(new Uint8Array(0)), payload: chunks })
+      await endOfTurn()
+      expect(read(concat(far.writes.flat()))).toMatchObject([{ payload: whole }])
+    }
   })
 
   it("is one write for each of many outboxes whose frames lie in the same block", async () => {

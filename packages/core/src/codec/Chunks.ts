@@ -2,7 +2,7 @@
 const minKept = 512
 
 /**
- * A payload that arrives in pieces, joined once when it is whole.
+ * A payload that arrives in pieces, joined when it is whole and somebody wants it in one.
  *
  * Costs linear time and about twice the bytes it holds, at worst three times, however small the pieces: a piece that is
  * short, or only a sliver of the buffer it lies in, is copied, so that a peer that sends a message byte by byte cannot
@@ -11,8 +11,8 @@ const minKept = 512
 export class Chunks {
   /** Bytes so far. */
   length = 0
-  private readonly pieces: Array<Uint8Array> = []
-  /** Where slivers are copied to; its first `used` bytes are taken, those from `from` on are not in `pieces` yet. */
+  private readonly kept: Array<Uint8Array> = []
+  /** Where slivers are copied to; its first `used` bytes are taken, those from `from` on are not in `kept` yet. */
   private block: Uint8Array | undefined
   private from = 0
   private used = 0
@@ -22,7 +22,7 @@ export class Chunks {
     this.length += piece.length
     if (piece.length >= minKept && piece.length * 2 >= piece.buffer.byteLength) {
       this.seal()
-      this.pieces.push(piece)
+      this.kept.push(piece)
       return
     }
     if (this.block === undefined || this.block.length - this.used < piece.length) {
@@ -36,17 +36,23 @@ export class Chunks {
 
   private seal(): void {
     if (this.block === undefined || this.used === this.from) return
-    this.pieces.push(this.block.subarray(this.from, this.used))
+    this.kept.push(this.block.subarray(this.from, this.used))
     this.from = this.used
+  }
+
+  /** The bytes in order, in as many pieces as they are kept in. */
+  get pieces(): ReadonlyArray<Uint8Array> {
+    this.seal()
+    return this.kept
   }
 
   /** All bytes, in order. The pieces stay what they are, so it may be asked again after more has come. */
   join(): Uint8Array {
-    this.seal()
-    if (this.pieces.length === 1) return this.pieces[0]!
+    const { pieces } = this
+    if (pieces.length === 1) return pieces[0]!
     const joined = new Uint8Array(this.length)
     let offset = 0
-    for (const piece of this.pieces) {
+    for (const piece of pieces) {
       joined.set(piece, offset)
       offset += piece.length
     }

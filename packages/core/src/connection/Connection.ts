@@ -17,7 +17,7 @@ import * as Frame from "../codec/Frame.ts"
 import type * as Message from "../protocol/Message.ts"
 import * as Protocol from "../protocol/WebSocketProtocol.ts"
 import { Inbox } from "./Inbox.ts"
-import { Outbox, type Owner } from "./Outbox.ts"
+import { Outbox, type Owner, type Payload } from "./Outbox.ts"
 import type { Prepared } from "./Prepared.ts"
 import type { Settings } from "./Settings.ts"
 import type * as TimerWheel from "./TimerWheel.ts"
@@ -58,12 +58,12 @@ const noBytes = new Uint8Array(0)
 const failWith = (reason: WebSocketError["reason"]): Exit.Exit<never, WebSocketError> =>
   Exit.fail(new WebSocketError({ reason }))
 
-const fragmentOf = (message: Message.Sendable): Protocol.Fragment<Uint8Array | string> =>
+const fragmentOf = (message: Message.Sendable): Protocol.Fragment<Payload> =>
   typeof message === "string"
     ? { kind: "text", payload: message, fin: true }
     : message instanceof Uint8Array
       ? { kind: "binary", payload: message, fin: true }
-      : { kind: message._tag === "Text" ? "text" : "binary", payload: message.bytes, fin: true }
+      : { kind: message._tag === "Text" ? "text" : "binary", payload: message.content, fin: true }
 
 export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, TimerWheel.Timed {
   readonly subprotocol: string | undefined
@@ -178,7 +178,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   }
 
   /** State and bytes move in one synchronous step: nothing can come between deciding to send and sending. */
-  private commit([next, actions]: Protocol.Transition<Uint8Array | string>): void {
+  private commit([next, actions]: Protocol.Transition<Payload>): void {
     const before = this.state
     this.state = next
     for (const action of actions) {
@@ -212,7 +212,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     this.inbox.add(message)
   }
 
-  private write(frame: Frame.Frame<Uint8Array | string>): void {
+  private write(frame: Frame.Frame<Payload>): void {
     const isPong = frame.opcode === Frame.Opcode.pong
     if (isPong && this.isFull()) this.pong = frame as Frame.Frame
     else this.outbox.append(frame)
@@ -301,7 +301,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   get sendAll(): WebSocket["sendAll"] {
     return (messages) =>
       Effect.suspend(() => {
-        const fragments: Array<Protocol.Fragment<Uint8Array | string>> = []
+        const fragments: Array<Protocol.Fragment<Payload>> = []
         for (const message of messages) fragments.push(fragmentOf(message))
         return this.sendFragments(fragments)
       })
@@ -316,9 +316,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     return (this.senders !== undefined && this.senders.length > 0) || this.isFull()
   }
 
-  private sendFragments(
-    fragments: ReadonlyArray<Protocol.Fragment<Uint8Array | string>>
-  ): Effect.Effect<void, WebSocketError> {
+  private sendFragments(fragments: ReadonlyArray<Protocol.Fragment<Payload>>): Effect.Effect<void, WebSocketError> {
     if (this.state._tag !== "Open" || !this.hasToWait()) return this.sendNow(fragments)
     return Effect.callback((resume: Resume) => {
       const sender = () => resume(this.sendNow(fragments))
@@ -331,7 +329,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     })
   }
 
-  private sendNow(fragments: ReadonlyArray<Protocol.Fragment<Uint8Array | string>>): Exit.Exit<void, WebSocketError> {
+  private sendNow(fragments: ReadonlyArray<Protocol.Fragment<Payload>>): Exit.Exit<void, WebSocketError> {
     const sending = Protocol.send(this.state, fragments)
     if (Result.isFailure(sending)) return failWith(sending.failure)
     this.commit(sending.success)

@@ -22,24 +22,28 @@ export class Inbox {
 
   /** Takes a piece; gives the message when it was the last one. The usual message comes whole and is never copied. */
   assemble({ fin, kind, payload }: Protocol.Fragment): Message.Message | undefined {
-    let bytes = payload
+    let content: Message.Content = payload
     if (!fin || this.arriving !== undefined) {
       this.arriving ??= new Chunks()
       this.arriving.push(payload)
       if (!fin) return undefined
-      bytes = this.arriving.join()
+      content = this.arriving
       this.arriving = undefined
     }
-    return kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes)
+    return kind === "text" ? new Message.Text(content) : new Message.Binary(content)
   }
 
   add(message: Message.Message): void {
-    const { buffer } = message.bytes
+    const { content } = message
     this.waiting.push(message)
     this.cost += messageOverhead
-    // A message is a view of what the socket read, of which it may be a sliver.
-    if (buffer !== this.lastBuffer) this.cost += buffer.byteLength
-    this.lastBuffer = buffer
+    if (!(content instanceof Uint8Array)) {
+      this.cost += content.length
+    } else if (content.buffer !== this.lastBuffer) {
+      // A message is a view of what the socket read, of which it may be a sliver.
+      this.cost += content.buffer.byteLength
+      this.lastBuffer = content.buffer
+    }
   }
 
   /** As many as wait, at most `most`; `undefined` for none. */

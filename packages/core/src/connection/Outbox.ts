@@ -5,9 +5,13 @@
  * An idle connection holds no buffer. Small frames of all connections are encoded into one shared block, whose bytes
  * are written once and never again; a long payload is not copied, except to mask it.
  */
+import { Chunks } from "../codec/Chunks.ts"
 import * as Frame from "../codec/Frame.ts"
 import * as Mask from "../codec/Mask.ts"
 import type { Transport } from "./Transport.ts"
+
+/** What can be sent as the payload of a frame: bytes in one piece or in several, or text that is still a string. */
+export type Payload = Uint8Array | Chunks | string
 
 const blockLength = 65_536
 
@@ -68,12 +72,12 @@ export class Outbox {
   }
 
   /** Takes a frame. A string is encoded where it goes, without bytes of its own. */
-  append(frame: Frame.Frame<Uint8Array | string>): void {
+  append(frame: Frame.Frame<Payload>): void {
     const { payload } = frame
     if (payload.length > maxCopied) {
-      this.appendLong({ ...frame, payload: typeof payload === "string" ? encoder.encode(payload) : payload })
+      this.appendLong(frame, typeof payload === "string" ? encoder.encode(payload) : payload)
     } else {
-      this.appendShort(frame)
+      this.appendShort(frame, payload instanceof Chunks ? payload.join() : payload)
     }
   }
 
@@ -85,17 +89,20 @@ export class Outbox {
     this.pending += bytes.length
   }
 
-  private appendLong(frame: Frame.Frame): void {
+  private appendLong(frame: Frame.Frame<unknown>, payload: Uint8Array | Chunks): void {
     const key = this.maskingKey?.()
-    if (key !== undefined) return this.appendEncoded(Frame.encode(frame, key))
-    const header = new Uint8Array(Frame.headerLength(frame.payload.length, false))
-    Frame.encodeHeaderInto(header, 0, frame, frame.payload.length)
+    if (key !== undefined) {
+      return this.appendEncoded(
+        Frame.encode({ ...frame, payload: payload instanceof Chunks ? payload.join() : payload }, key)
+      )
+    }
+    const header = new Uint8Array(Frame.headerLength(payload.length, false))
+    Frame.encodeHeaderInto(header, 0, frame, payload.length)
     this.appendEncoded(header)
-    this.appendEncoded(frame.payload)
+    for (const piece of payload instanceof Chunks ? payload.pieces : [payload]) this.appendEncoded(piece)
   }
 
-  private appendShort(frame: Frame.Frame<Uint8Array | string>): void {
-    const { payload } = frame
+  private appendShort(frame: Frame.Frame<unknown>, payload: Uint8Array | string): void {
     const key = this.maskingKey?.()
     const masked = key !== undefined
     this.schedule()

@@ -1,20 +1,38 @@
 /**
  * A message as the application sees it: RFC 6455 section 5.6.
  */
+import type { Chunks } from "../codec/Chunks.ts"
+
+/** What a message is made of: its bytes in one piece, or in the pieces in which they came. */
+export type Content = Uint8Array | Chunks
+
+abstract class Whole {
+  /** For who passes the message on: joining the pieces of a long one is work that a relay need not do. */
+  content: Content
+
+  constructor(content: Content) {
+    this.content = content
+  }
+
+  /** How many bytes it has. */
+  get length(): number {
+    return this.content.length
+  }
+
+  /** The bytes, joined when they are first asked for. They belong to whoever holds the message. */
+  get bytes(): Uint8Array {
+    if (!(this.content instanceof Uint8Array)) this.content = this.content.join()
+    return this.content
+  }
+}
 
 /**
  * Text, known to be UTF-8. The bytes are kept as they came, and the string is made when it is first asked for: what
  * only passes a message on never pays for it.
  */
-export class Text {
+export class Text extends Whole {
   readonly _tag = "Text"
-  /** The UTF-8 bytes. They belong to whoever holds the message; a view of what the socket read. */
-  readonly bytes: Uint8Array
   private decoded: string | undefined
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes
-  }
 
   get text(): string {
     return (this.decoded ??= decoder.decode(this.bytes))
@@ -22,16 +40,10 @@ export class Text {
 }
 
 /** Bytes without a meaning to the protocol. */
-export class Binary {
+export class Binary extends Whole {
   readonly _tag = "Binary"
-  readonly bytes: Uint8Array
-
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes
-  }
 }
 
-/** Either, told apart by `_tag`. */
 export type Message = Text | Binary
 
 /** What can be sent: a message, or the plain value of one. A string is a text message, bytes are a binary one. */
