@@ -44,6 +44,18 @@ const stillServes = ({ port }: Server) =>
     })
   )
 
+/** Waits until the server takes nothing more of what the peer has sent, although somebody else is served. */
+const stuck = (target: Server, { socket }: RawPeer.RawPeer) =>
+  Effect.gen(function* () {
+    for (let quiet = 0, left = socket.writableLength; quiet < 5;) {
+      yield* settled
+      yield* stillServes(target)
+      quiet = socket.writableLength === left ? quiet + 1 : 0
+      left = socket.writableLength
+    }
+    assert.isAbove(socket.writableLength, 0, "the peer did not have to wait")
+  })
+
 /** One frame again and again. */
 const repeated = (bytes: Uint8Array, times: number) => Buffer.alloc(bytes.length * times, bytes)
 
@@ -152,8 +164,7 @@ describe.runIf(memory.isMeasured)("frames, with memory measured", () => {
         const one = masked(2, counting(65_536))
         const messages = 3_072
         for (let i = 0; i < messages; i++) peer.send(one)
-        yield* stillServes(echo())
-        yield* stillServes(echo())
+        yield* stuck(echo(), peer)
         const expected = messages * (10 + 65_536)
         yield* Effect.callback<void>((resume) => {
           let received = 0
@@ -175,9 +186,8 @@ describe.runIf(memory.isMeasured)("frames, with memory measured", () => {
         const { peer } = yield* HubClient.connect(hub().port)
         peer.socket.pause()
         const nonsense = repeated(masked(1, "x"), 100_000)
-        for (let i = 0; i < 20; i++) peer.send(nonsense)
-        yield* stillServes(hub())
-        yield* settled
+        for (let i = 0; i < 100; i++) peer.send(nonsense)
+        yield* stuck(hub(), peer)
         peer.socket.destroy()
       })
     )
