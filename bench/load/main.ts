@@ -18,23 +18,22 @@ export interface Run {
   readonly seconds: number
 }
 
-const loads = new Map<number, Load>()
-
-const loadOf = (port: number): Load => {
-  const load = loads.get(port)
-  if (load === undefined) throw new Error(`nothing is open to port ${port}`)
-  return load
-}
+/** By port; the last one that was opened is the one that runs. */
+const loads = new Map<number, ReadonlyArray<Load>>()
 
 answer({
   open: async ({ port, scenario }: Open) => {
     const load =
       scenario.kind === "echo" ? await echo.open(port, scenario.options) : await broadcast.open(port, scenario.options)
-    loads.set(port, load)
+    loads.set(port, [load, ...(loads.get(port) ?? [])])
   },
-  run: ({ port, seconds }: Run) => loadOf(port).run(seconds),
+  run: ({ port, seconds }: Run) => {
+    const load = loads.get(port)?.[0]
+    if (load === undefined) throw new Error(`nothing is open to port ${port}`)
+    return load.run(seconds)
+  },
   end: (port: number) => {
-    loadOf(port).end()
+    for (const load of loads.get(port) ?? []) load.end()
     loads.delete(port)
   }
 })
