@@ -112,7 +112,10 @@ describe("docs/closing.md", () => {
   })
 
   it("says how long the answer to a Close may wait", () => {
-    const longest = written("packages/core/src/connection/Connection.ts", /longestDelay = ([\d_]+)/)?.replaceAll("_", "")
+    const longest = written("packages/core/src/connection/Connection.ts", /longestDelay = ([\d_]+)/)?.replaceAll(
+      "_",
+      ""
+    )
     expect(closing).toContain(`for ${seconds(Number(longest))} at most`)
   })
 })
