@@ -103,6 +103,8 @@ const readBody = (
       else chunks.push(chunk)
     })
     request.on("end", () => {
+      // The one too many may have been the last: then the answer is given.
+      if (length > limit) return
       try {
         resume(Effect.succeed(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))))
       } catch {

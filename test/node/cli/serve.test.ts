@@ -188,6 +188,23 @@ describe("POST /publish", () => {
     })
   )
 
+  it.live("answers a body that is too long once, though its last bytes are there and it is not UTF-8", () =>
+    Effect.gen(function* () {
+      const peer = yield* RawPeer.connect(hub().port)
+      peer.send(
+        "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+      )
+      peer.send("100000\r\n")
+      peer.send(new Uint8Array(0x100000).fill(0xff))
+      peer.send("\r\n")
+      yield* eventually(() => peer.socket.writableLength === 0)
+      peer.send("1\r\nx\r\n0\r\n\r\n")
+      expect((yield* peer.head).status).toBe(413)
+      yield* peer.rest
+      expect((yield* publish('{"topic":"t","data":1}')).status).toBe(200)
+    })
+  )
+
   it.live("survives a client that goes away in the middle of a body", () =>
     Effect.gen(function* () {
       for (const leave of ["end", "resetAndDestroy"] as const) {
