@@ -198,6 +198,27 @@ describe("a member whose outbox is full", () => {
     })
   )
 
+  it.effect("tells the others of it behind the message that it was too slow for", () =>
+    Effect.gen(function* () {
+      const hub = yield* Hub.make()
+      const [before, after] = [member(), member()]
+      const { connection, far } = yield* open("server", { outboxBytes: 100 })
+      far.stall()
+      for (const one of [before.self, connection, after.self]) hub.joinUnsafe("room", one)
+      const sending = Effect.andThen(connection.send("x".repeat(100)), connection.send("y"))
+      yield* start(Effect.andThen(Effect.ignore(sending), hub.publish("room", "it has left")))
+      yield* turn
+      yield* hub.publish("room", hello)
+      yield* turn
+      for (const { written } of [before, after]) {
+        assert.deepStrictEqual(
+          written.map(({ message }) => (message as Message.Text).text),
+          ["hello", "it has left"]
+        )
+      }
+    })
+  )
+
   it.effect("is disconnected with the code that was asked for", () =>
     Effect.gen(function* () {
       const hub = yield* Hub.make({ slowConsumer: { _tag: "Disconnect", code: 4008 } })

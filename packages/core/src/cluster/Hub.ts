@@ -96,11 +96,14 @@ export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
         if (members === undefined) return 0
         const prepared = message instanceof Prepared.Prepared ? message : Prepared.make(message)
         let written = 0
+        const slow: Array<Member> = []
         for (const member of members) {
           const result = member.tryWriteUnsafe(prepared)
           if (result === "Written") written++
-          else if (result === "Full") outrun(topic, member)
+          else if (result === "Full") slow.push(member)
         }
+        // Closing wakes who waits to send, who may publish: not before everybody has this message.
+        for (const member of slow) outrun(topic, member)
         return written
       }
 
