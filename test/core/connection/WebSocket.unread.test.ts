@@ -94,6 +94,20 @@ describe("an inbox that is full while we close", () => {
     })
   )
 
+  it.effect("is waited for as long as somebody takes one message after the other", () =>
+    Effect.gen(function* () {
+      const { far, connection, closing } = yield* full
+      far.push(text("d"))
+      for (const first of ["a", "b", "c", "d"]) {
+        assert.strictEqual(plain([yield* connection.receive])[0]![0], first)
+        yield* TestClock.adjust("1 second")
+      }
+      far.push(bye)
+      far.hangUp()
+      yield* Fiber.join(closing)
+    })
+  )
+
   it.effect("is waited for anew after somebody has made room", () =>
     Effect.gen(function* () {
       const { far, connection, closing } = yield* full

@@ -238,9 +238,12 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
       this.dropping = true
       this.unpause()
     }
-    this.patience = { slot: undefined, expired }
-    this.wheel.schedule(this.patience, Math.min(this.settings.closeTimeout, longestDelay))
+    this.startPatience((this.patience = { slot: undefined, expired }))
     return true
+  }
+
+  private startPatience(patience: TimerWheel.Timed): void {
+    this.wheel.schedule(patience, Math.min(this.settings.closeTimeout, longestDelay))
   }
 
   private endPatience(): void {
@@ -252,6 +255,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     const messages = this.inbox.take(most)
     if (messages === undefined) return this.end!
     if (this.inbox.size === 0) this.unpause()
+    else if (this.patience !== undefined) this.startPatience(this.patience)
     return Exit.succeed(messages)
   }
 
