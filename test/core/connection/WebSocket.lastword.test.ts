@@ -137,6 +137,18 @@ describe("the peer's Close", () => {
     })
   )
 
+  it.effect("is the last that counts, also in a chunk that goes on with what is no frame", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("server")
+      const pulling = yield* start(connection.pull)
+      far.push(frames.concat([question, bye, malformed]))
+      yield* Fiber.join(pulling)
+      assert.deepStrictEqual(far.log, [])
+      assert.deepStrictEqual(yield* Stream.runCollect(connection.messages), [])
+      assert.deepStrictEqual(far.log, [echo, "end"])
+    })
+  )
+
   it.effect("is read though the inbox is full, and resumes what was paused", () =>
     Effect.gen(function* () {
       const { far, connection } = yield* open("server", { inboxBytes: 100 })

@@ -123,7 +123,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     try {
       const { parts, violation } = this.decoder.push(chunk)
       this.receiveParts(parts)
-      if (violation !== undefined) {
+      if (violation !== undefined && this.lastPart === undefined) {
         this.handOver()
         this.commit(Protocol.fail(this.settings, this.state, violation))
       }
