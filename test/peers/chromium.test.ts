@@ -176,10 +176,12 @@ describe("a bare page", () => {
     Effect.gen(function* () {
       const { ended, url } = yield* echo()
       const page = yield* newPage
-      /** Opens, does one thing, and says how it ended. */
+      let connections = 0
+      /** Opens, does one thing, and says how it ended; our end has ended, too, by then. */
       const closing = (what: { readonly say?: string; readonly close?: readonly [number?, string?] }) =>
-        Effect.promise(() =>
-          page.evaluate(
+        Effect.promise(() => {
+          connections++
+          return page.evaluate(
             ([url, { close, say }]) =>
               new Promise((resolve) => {
                 const socket = new WebSocket(url)
@@ -192,7 +194,7 @@ describe("a bare page", () => {
               }),
             [url, what] as const
           )
-        )
+        }).pipe(Effect.tap(() => eventually(() => ended.length === connections)))
       assert.deepStrictEqual(yield* closing({ close: [] }), [1005, "", true])
       assert.deepStrictEqual(yield* closing({ close: [1000, "done é"] }), [1000, "done é", true])
       assert.deepStrictEqual(yield* closing({ close: [4999, "x".repeat(123)] }), [4999, "x".repeat(123), true])

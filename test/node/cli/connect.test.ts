@@ -36,7 +36,7 @@ const connected = (...flags: ReadonlyArray<string>) =>
 /** What it says after it has connected. */
 const farewell = (stderr: string) => stderr.replace(/^millrace: connected to [^\n]*; Ctrl-D ends it\n/, "")
 
-describe("the conversation", () => {
+describe.concurrent("the conversation", () => {
   it.live("sends each line as a message and shows each message as a line, and at Ctrl-D closes with 1000", () =>
     Effect.gen(function* () {
       const { port } = yield* echo
@@ -134,7 +134,7 @@ describe("the conversation", () => {
   )
 })
 
-describe("the end of the connection", () => {
+describe.concurrent("the end of the connection", () => {
   it.live.each(["SIGINT", "SIGTERM"] as const)("by %s is a Close with 1001, and exit code 0", (signal) =>
     Effect.gen(function* () {
       const { command, peer } = yield* connected()
@@ -210,7 +210,7 @@ describe("the end of the connection", () => {
   )
 })
 
-describe("a server that does not open the connection", () => {
+describe.concurrent("a server that does not open the connection", () => {
   const unauthorized = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 21\r\n\r\nno token\u001b[2J, no entry"
 
   it.live.each([

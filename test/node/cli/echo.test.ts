@@ -130,7 +130,7 @@ describe("--max-message", () => {
   )
 })
 
-describe("a signal", () => {
+describe.concurrent("a signal", () => {
   it.live.each(["SIGINT", "SIGTERM"] as const)(
     "%s closes every connection with 1001, and the exit code is 0",
     (signal) =>

@@ -3,7 +3,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { run } from "../../support/command.ts"
 
-describe("--help", () => {
+describe.concurrent("--help", () => {
   it.live("names the commands", () =>
     Effect.gen(function* () {
       for (const flags of [[], ["--help"]]) {
@@ -38,7 +38,7 @@ it.live("--version says a version", () =>
   })
 )
 
-describe("a mistake", () => {
+describe.concurrent("a mistake", () => {
   const mistakes: ReadonlyArray<readonly [flags: ReadonlyArray<string>, sentence: RegExp]> = [
     [["frobnicate"], /Unknown subcommand "frobnicate".* Try millrace --help\.$/],
     [["serve", "--bogus"], /Unrecognized flag: --bogus .* Try millrace serve --help\.$/],
