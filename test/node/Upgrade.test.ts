@@ -1,4 +1,5 @@
 /** What a server answers to a request that asks for a WebSocket, rightly or wrongly, in bytes. */
+import * as http from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -181,5 +182,33 @@ describe("refuse", () => {
       yield* eventually(() => closed, 10_000)
       expect(performance.now() - before).toBeLessThan(7_000)
     })
+  )
+})
+
+describe("a client that does not wait for the response to the request before", () => {
+  it.live.each([
+    ["a WebSocket", "/ws", "websocket"],
+    ["a WebSocket where none is", "/nowhere", "websocket"],
+    ["something else", "/", "h2c"]
+  ] as const)(
+    "and asks for %s is cut: nothing gets in between, and that response into no frames",
+    ([_what, path, to]) =>
+      Effect.gen(function* () {
+        const server = http.createServer((_request, response) => setTimeout(() => response.end("late"), 20))
+        const { port } = yield* NodeWebSocketServer.listen(server, {})
+        const attached = yield* NodeWebSocketServer.attach(server, [
+          NodeWebSocketServer.route({ path: "/ws" }, (connection) => Stream.runDrain(connection.messages))
+        ])
+        const peer = yield* RawPeer.connect(port)
+        peer.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n" + RawPeer.upgradeRequest(path, { Upgrade: to }))
+        expect((yield* peer.rest).toString()).toBe("")
+        expect(attached.connections()).toBe(0)
+        const patient = yield* RawPeer.connect(port)
+        patient.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        expect((yield* patient.head).status).toBe(200)
+        yield* Effect.sleep("50 millis")
+        patient.send(RawPeer.upgradeRequest("/ws"))
+        expect((yield* patient.head).start).toBe("lateHTTP/1.1 101 Switching Protocols")
+      })
   )
 })

@@ -107,6 +107,7 @@ export const serve = <A, E, R>(
   upgrade: Upgrade.Upgrade,
   host: Host
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
+  if (Upgrade.cutEarly(upgrade)) return Effect.void
   if (endpoint.options.handshake !== undefined) return serveAsking(endpoint, upgrade, host)
   const begun = begin(endpoint, upgrade)
   if (Result.isFailure(begun)) {

@@ -98,14 +98,32 @@ export const accept = (
     socket.write(yield* HttpHead.printResponse(response))
   })
 
+/**
+ * Whether the response to a request before this one is still on its way: the client did not wait for it. An answer
+ * would get in front of it, and what comes of it behind a 101 would be frames to the client. `node:http` says so here
+ * only, without taking the socket.
+ */
+const isEarly = ({ socket }: Upgrade): boolean =>
+  ((socket as { readonly _httpMessage?: object | null })._httpMessage ?? undefined) !== undefined
+
+/** Ends the connection of a client that did not wait, after what there is of the response before; `true` if it did not. */
+export const cutEarly = (upgrade: Upgrade): boolean => {
+  if (!isEarly(upgrade)) return false
+  upgrade.socket.on("error", () => upgrade.socket.destroy())
+  end(upgrade.socket)
+  return true
+}
+
 /** Sends a refusal and ends the socket; a refusal that cannot be sent as it is becomes a plain 500. */
-export const refuse = ({ socket }: Upgrade, refusal: Refusal): void => {
+export const refuse = (upgrade: Upgrade, refusal: Refusal): void => {
+  if (cutEarly(upgrade)) return
+  const { socket } = upgrade
   const bytes = Result.gen(function* () {
     const { body, response } = yield* Handshake.refuse(refusal)
     return [yield* HttpHead.printResponse(response), body] as const
   })
   if (Result.isFailure(bytes)) {
-    return refuse({ socket } as Upgrade, internalError)
+    return refuse(upgrade, internalError)
   }
   // Nobody may be listening to the socket any more, and the client may be gone: neither is our problem.
   socket.on("error", () => socket.destroy())
@@ -117,18 +135,14 @@ export const refuse = ({ socket }: Upgrade, refusal: Refusal): void => {
 /**
  * A response of `node:http` to the request, for whoever answers it as if it were no upgrade. The socket ends behind it.
  *
- * `undefined` when the response to a request before this one is still on its way: the client did not wait for it, and
- * is cut after what there is of it.
+ * `undefined` when the client did not wait for the response to the request before, and was cut.
  */
-export const respond = ({ incoming, socket }: Upgrade): ServerResponse | undefined => {
+export const respond = (upgrade: Upgrade): ServerResponse | undefined => {
+  if (cutEarly(upgrade)) return undefined
+  const { incoming, socket } = upgrade
   socket.on("error", () => socket.destroy())
   const response = new ServerResponse(incoming)
-  try {
-    response.assignSocket(socket as Socket)
-  } catch {
-    end(socket)
-    return undefined
-  }
+  response.assignSocket(socket as Socket)
   response.shouldKeepAlive = false
   response.on("finish", () => end(socket))
   return response
