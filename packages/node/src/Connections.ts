@@ -24,23 +24,30 @@ export interface DrainOptions {
 const batchesInWindow = 10
 const smallestBatch = 100
 
+type Settled = Pick<Endpoint.Endpoint<never, never, never>, "grace" | "settings">
+
 /** A handler, from the upgrade to its end; that may come after the end of its connection, until it is too late. */
 class Running implements Endpoint.Host, TimerWheel.Timed {
   slot: Set<TimerWheel.Timed> | undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   readonly wheel: TimerWheel.TimerWheel
   readonly socket: Duplex
-  private readonly grace: number
+  private readonly endpoint: Settled
 
-  constructor(wheel: TimerWheel.TimerWheel, socket: Duplex, grace: number) {
+  constructor(wheel: TimerWheel.TimerWheel, socket: Duplex, endpoint: Settled) {
     this.wheel = wheel
     this.socket = socket
-    this.grace = grace
+    this.endpoint = endpoint
+  }
+
+  /** How many milliseconds its closing handshake may take. */
+  get closeTimeout(): number {
+    return this.endpoint.settings.closeTimeout
   }
 
   ended(): void {
     // Often the end of the connection was all that the handler waited for.
-    if (this.fiber?.pollUnsafe() === undefined) this.wheel.schedule(this, this.grace)
+    if (this.fiber?.pollUnsafe() === undefined) this.wheel.schedule(this, this.endpoint.grace)
   }
 
   expired(): void {
@@ -76,12 +83,12 @@ export class Connections {
    * is uninterruptible, as what it has to do has an end of its own, and so a drain does not take its outcome away.
    */
   fork<A, E, R>(
-    { grace }: Pick<Endpoint.Endpoint<never, never, never>, "grace">,
+    endpoint: Settled,
     { socket }: Upgrade,
     life: (host: Endpoint.Host) => Effect.Effect<A, E, R>,
     context: Context.Context<R>
   ): Fiber.Fiber<A, E> {
-    const running = new Running(this.wheel, socket, grace)
+    const running = new Running(this.wheel, socket, endpoint)
     this.running.add(running)
     const fiber = Effect.runForkWith(context)(life(running), { uninterruptible: true })
     running.fiber = fiber
@@ -94,11 +101,12 @@ export class Connections {
 
   /**
    * Interrupts the handlers, which closes their connections with 1001, in batches over the window; waits for all of
-   * them, at most `timeout` after the last batch; then cuts what is left.
+   * them, at most the longest `closeTimeout` and a second after the last batch; then cuts what is left.
    */
-  drain(options: DrainOptions, timeout: Duration.Input): Effect.Effect<void> {
+  drain(options: DrainOptions): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
+      const timeout = Math.max(0, ...Array.from(this.running, ({ closeTimeout }) => closeTimeout)) + 1_000
       const fibers = Array.from(this.running, ({ fiber }) => fiber).filter((fiber) => fiber !== undefined)
       const batch = Math.max(smallestBatch, Math.ceil(fibers.length / batchesInWindow))
       const pause = Duration.millis(Duration.toMillis(options.window ?? "1 second") / batchesInWindow)
@@ -125,17 +133,14 @@ export class Connections {
   }
 }
 
-/** The connections of a server that lives as long as the scope, whose closing drains them. */
-export const make = (
-  drain: DrainOptions,
-  settings: ReadonlyArray<Endpoint.Endpoint<never, never, never>["settings"]>
-): Effect.Effect<Connections, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const shortest = settings.flatMap((one) => [one.closeTimeout, one.pingInterval, one.pingTimeout])
-    const longestClose = Math.max(0, ...settings.map((one) => one.closeTimeout))
-    const wheel = yield* TimerWheel.make(Math.min(...shortest, 5_000))
-    return yield* Effect.acquireRelease(
+/**
+ * The connections of a server that lives as long as the scope, whose closing drains them. `shortest` is the shortest
+ * deadline that their endpoints have, in milliseconds.
+ */
+export const make = (drain: DrainOptions, shortest: number): Effect.Effect<Connections, never, Scope.Scope> =>
+  Effect.flatMap(TimerWheel.make(shortest), (wheel) =>
+    Effect.acquireRelease(
       Effect.sync(() => new Connections(wheel)),
-      (connections) => connections.drain(drain, longestClose + 1_000)
+      (connections) => connections.drain(drain)
     )
-  })
+  )

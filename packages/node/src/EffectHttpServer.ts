@@ -24,7 +24,6 @@ import { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Cookies from "effect/http/Cookies"
 import type * as Etag from "effect/http/Etag"
@@ -42,15 +41,12 @@ import * as Upgrade from "./Upgrade.ts"
 
 export { accept, refuse } from "./Endpoint.ts"
 
-type AnyEndpoint = Pick<Endpoint.Endpoint<never, never, never>, "settings">
-
 /** A request to open a WebSocket that no route has answered yet. */
 interface Pending {
   readonly upgrade: Upgrade.Upgrade
   /** For any answer but the one that opens the connection. */
   readonly response: http.ServerResponse
-  /** `undefined` when the server is shutting down. */
-  readonly connections: (endpoint: AnyEndpoint) => Connections.Connections | undefined
+  readonly connections: Connections.Connections
 }
 
 /** What `upgrade` needs of the server that it is served by: a route on another one does not compile. */
@@ -100,8 +96,8 @@ export const upgrade: {
     const found = pending.get(request)
     if (found === undefined) return yield* Effect.fail(notAnUpgrade)
     pending.delete(request)
-    const connections = found.connections(endpoint)
-    if (connections === undefined) return yield* Effect.fail(Upgrade.shuttingDown)
+    const { connections } = found
+    if (connections.isDraining) return yield* Effect.fail(Upgrade.shuttingDown)
     const context = yield* Effect.context<R>()
     const fiber = connections.fork(endpoint, found.upgrade, (host) => live(endpoint, found, host), context)
     return yield* Fiber.join(fiber).pipe(
@@ -171,6 +167,9 @@ export interface Options extends Omit<NodeHttpServer.Options, "websocket"> {
 /** A client has so long to send the head of its request. */
 const timeouts = { headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }
 
+/** Routes come with requests, so their deadlines are not known before: in milliseconds, the shortest to be kept well. */
+const shortestDeadline = 800
+
 /** How long what the server still has to say may take when its time is up. */
 const lastWords = 1_000
 
@@ -191,13 +190,13 @@ const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
       Effect.gen(function* () {
         const requests = yield* Scope.fork(yield* Effect.scope, "parallel")
         const handle = yield* NodeHttpServer.makeHandler(app, { middleware: middleware as never, scope: requests })
-        const routes = yield* makeRoutes(drain)
+        const connections = yield* Connections.make(drain, shortestDeadline)
         const onUpgrade: UpgradeListener = (incoming, socket, head) => {
           if (!Upgrade.isWebSocket(incoming)) return onOtherUpgrade(incoming, socket, head)
           const upgrade = { incoming, socket, head }
           const response = Upgrade.respond(upgrade)
           if (response === undefined) return
-          pending.set(incoming, { upgrade, response, connections: routes.connections })
+          pending.set(incoming, { upgrade, response, connections })
           handle(incoming, response)
         }
         yield* Effect.addFinalizer(() => Effect.sync(() => server.off("upgrade", onUpgrade)))
@@ -206,7 +205,7 @@ const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
         const onOtherUpgrade = server.listeners("upgrade").at(-1) as UpgradeListener
         server.off("upgrade", onOtherUpgrade).on("upgrade", onUpgrade)
         // Begun first and waited for last: meanwhile Effect's server stops listening, and waits for other requests.
-        yield* Effect.addFinalizer(() => Effect.andThen(sockets.cutSilent, Effect.forkDetach(routes.drain)))
+        yield* Effect.addFinalizer(() => Effect.andThen(sockets.cutSilent, Effect.forkDetach(connections.drain(drain))))
       })
     return Context.make(Upgrades, { pending }).pipe(
       Context.add(HttpServer.HttpServer, HttpServer.make({ address: effects.address, serve }))
@@ -246,36 +245,6 @@ const makeSockets = (server: http.Server) =>
         cutIf(() => true)
       )
     }
-  })
-
-interface Routes extends Pick<Pending, "connections"> {
-  /** Drains the connections of all routes, once. */
-  readonly drain: Effect.Effect<void>
-}
-
-/** The connections of each route, which are drained when the scope closes, if they have not been before. */
-const makeRoutes = (options: Connections.DrainOptions): Effect.Effect<Routes, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const context = yield* Effect.context<never>()
-    const scope = Scope.makeUnsafe("parallel")
-    const known = new Map<AnyEndpoint, Connections.Connections>()
-    let draining = false
-    const drain = yield* Effect.cached(
-      Effect.suspend(() => {
-        draining = true
-        return Scope.close(scope, Exit.void)
-      })
-    )
-    yield* Effect.addFinalizer(() => drain)
-    const add = (endpoint: AnyEndpoint) => {
-      const connections = Connections.make(options, [endpoint.settings]).pipe(
-        Scope.provide(Scope.forkUnsafe(scope)),
-        Effect.runSyncWith(context)
-      )
-      known.set(endpoint, connections)
-      return connections
-    }
-    return { drain, connections: (endpoint) => (draining ? undefined : (known.get(endpoint) ?? add(endpoint))) }
   })
 
 /** The server alone: see `layer`. */

@@ -95,14 +95,15 @@ function onDrain(this: Duplex): void {
   ;(this as Owned)[transport].receiver?.drained()
 }
 
-/** The peer will send no more, and a WebSocket has no half-open state: we end too, and do not wait for ever. */
+/** The peer will send no more. Whoever speaks to it ends our direction; what they still say is not waited for for ever. */
 function onEnd(this: Duplex): void {
-  const { settings } = (this as Owned)[transport]
+  const { receiver, settings } = (this as Owned)[transport]
+  if (receiver?.peerEnded === undefined) this.end()
+  else receiver.peerEnded()
   if (this.writableLength > 0) {
     const timer = setTimeout(() => this.destroy(), settings.closeTimeout)
     this.once("close", () => clearTimeout(timer))
   }
-  this.end()
 }
 
 function onError(this: Duplex, cause: Error): void {

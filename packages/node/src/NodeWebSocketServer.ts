@@ -7,18 +7,18 @@
  */
 import * as http from "node:http"
 import * as https from "node:https"
-import type { AddressInfo, Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import { Refusal } from "@millrace/core/codec/HandshakeError"
-import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Connections from "./Connections.ts"
 import * as Endpoint from "./Endpoint.ts"
+import { listen, ListenError, type Listening, type ListenOptions } from "./Listen.ts"
 import * as Upgrade from "./Upgrade.ts"
 
 export { accept, refuse } from "./Endpoint.ts"
+export { listen, ListenError, type Listening, type ListenOptions }
 
 /** An endpoint at a path: exactly that path, or with `"*"` at every path that no other endpoint claims. */
 export interface Route<R> {
@@ -27,6 +27,9 @@ export interface Route<R> {
 }
 
 /** Who may connect, and where. */
+/** The path of an endpoint that takes what no other endpoint claims. */
+const everyPath = "*"
+
 export interface RouteOptions<A, RH> extends Endpoint.Options<A, RH> {
   /** Begins with a slash, and has no query; or `"*"`. Compared as it is sent, percent-encoding and all. */
   readonly path: string
@@ -36,10 +39,11 @@ export interface RouteOptions<A, RH> extends Endpoint.Options<A, RH> {
 export const route = <A = undefined, E = never, R = never, RH = never>(
   options: RouteOptions<A, RH>,
   handler: Endpoint.Handler<A, E, R>
-): Route<R | RH> => ({
-  path: options.path,
-  endpoint: Endpoint.make(options, handler) as unknown as Endpoint.Endpoint<never, unknown, R | RH>
-})
+): Route<R | RH> => {
+  const { path } = options
+  if (path !== everyPath && !path.startsWith("/")) throw new TypeError(`"${path}" is no path: it begins with a slash`)
+  return { path, endpoint: Endpoint.make(options, handler) as unknown as Endpoint.Endpoint<never, unknown, R | RH> }
+}
 
 /** What can be asked of the endpoints that were added. */
 export interface Attached {
@@ -57,9 +61,6 @@ type Claim = (path: string) => ((upgrade: Upgrade.Upgrade) => void) | undefined
 
 /** The claims of all `attach` calls on a server, so that an upgrade is refused only when nobody claims it. */
 const claims = new WeakMap<http.Server, Set<Claim>>()
-
-/** The path of an endpoint that takes what no other endpoint claims. */
-const everyPath = "*"
 
 const notFound = new Refusal({ status: 404, headers: [], clause: "RFC 9110 15.5.5", detail: "no WebSocket here" })
 
@@ -86,10 +87,10 @@ export const attach = <R>(
     }
     // Finalizers run last to first: after the drain nobody of ours is left; until then, whoever comes is told.
     yield* Effect.addFinalizer(() => Effect.sync(() => release(server, claim)))
-    const connections = yield* Connections.make(
-      options.drain ?? {},
-      routes.map(({ endpoint }) => endpoint.settings)
-    )
+    const deadlines = routes.flatMap(({ endpoint: { grace, settings } }) => {
+      return [grace, settings.closeTimeout, settings.pingInterval, settings.pingTimeout]
+    })
+    const connections = yield* Connections.make(options.drain ?? {}, Math.min(...deadlines))
     yield* Effect.sync(() => register(server, claim))
     return { connections: () => connections.size }
   }) as Effect.Effect<Attached, never, Exclude<R, Scope.Scope> | Scope.Scope>
@@ -147,102 +148,6 @@ const notUpgraded = new Refusal({
   clause: "RFC 9110 7.8",
   detail: "send this request without Upgrade"
 })
-
-/** The server could not be started: who runs it has to choose another address, or the rights for this one. */
-export class ListenError extends Data.TaggedError("ListenError")<{
-  /** As Node.js has it: `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENOTFOUND` ... */
-  readonly code: string | undefined
-  readonly address: string
-  readonly cause: unknown
-}> {
-  override get message(): string {
-    switch (this.code) {
-      case "EADDRINUSE":
-        return `${this.address} is in use already`
-      case "EADDRNOTAVAIL":
-      case "ENOTFOUND":
-        return `${this.address} is no address of this machine`
-      case "EACCES":
-        return `${this.address} may not be used by this user`
-      default:
-        return `cannot listen on ${this.address}: ${this.cause instanceof Error ? this.cause.message : this.cause}`
-    }
-  }
-}
-
-/** An address. */
-export interface ListenOptions {
-  /** Default 127.0.0.1, which only this machine can reach. `::` or `0.0.0.0` for every interface. */
-  readonly host?: string | undefined
-  /** Default 0: one that is free. */
-  readonly port?: number | undefined
-  /** A unix socket, in place of host and port. */
-  readonly socketPath?: string | undefined
-}
-
-/** Where a server listens. */
-export interface Listening {
-  readonly host: string
-  readonly port: number
-  /** With `ws:` or `wss:`, and without a path. */
-  readonly url: string
-}
-
-/** As `NodeWebSocket` takes it, where a colon ends the path. */
-const escapePath = (path: string): string => encodeURI(path).replaceAll(/[:?#]/g, encodeURIComponent)
-
-/** Starts a server, and ends it with the scope: it stops listening first, and cuts what is open at the end. */
-export const listen = (
-  server: http.Server,
-  options: ListenOptions
-): Effect.Effect<Listening, ListenError, Scope.Scope> => {
-  const { host = "127.0.0.1", port = 0, socketPath } = options
-  const shown = socketPath ?? `${host.includes(":") ? `[${host}]` : host}:${port}`
-  // An upgraded socket is none of `node:http` any more, and would keep the server from ending for as long as it likes.
-  const sockets = new Set<Socket>()
-  const forget = function (this: Socket) {
-    sockets.delete(this)
-  }
-  const remember = (socket: Socket) => {
-    sockets.add(socket)
-    socket.on("close", forget)
-  }
-  return Effect.acquireRelease(
-    Effect.callback<Listening, ListenError>((resume) => {
-      const fail = (cause: Error & { readonly code?: string }) =>
-        resume(Effect.fail(new ListenError({ code: cause.code, address: shown, cause })))
-      server.once("error", fail)
-      server.on("connection", remember)
-      const listening = () => {
-        server.off("error", fail)
-        const address = server.address() as AddressInfo | string
-        const bound = typeof address === "string" ? undefined : address
-        const scheme = server instanceof https.Server ? "wss" : "ws"
-        const name = bound?.family === "IPv6" ? `[${bound.address}]` : bound?.address
-        resume(
-          Effect.succeed({
-            host: bound?.address ?? "",
-            port: bound?.port ?? 0,
-            url:
-              bound === undefined
-                ? `${scheme}+unix:${escapePath(socketPath ?? "")}`
-                : `${scheme}://${name}:${bound.port}`
-          })
-        )
-      }
-      try {
-        server.listen(socketPath === undefined ? { host, port } : { path: socketPath }, listening)
-      } catch (cause) {
-        fail(cause as Error)
-      }
-    }),
-    () =>
-      Effect.callback<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        for (const socket of sockets) socket.destroy()
-      })
-  )
-}
 
 /** Where to listen, who may connect, and how to end. Nothing of it is required. */
 export interface ServeOptions<A, RH> extends Endpoint.Options<A, RH>, ListenOptions, AttachOptions {

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as CloseCode from "../codec/CloseCode.ts"
 import * as Prepared from "../connection/Prepared.ts"
 import type { WebSocket } from "../connection/WebSocket.ts"
 import type { Sendable } from "../protocol/Message.ts"
@@ -60,7 +61,10 @@ export class Hub extends Context.Service<
 export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.sync(() => {
-      const slowConsumer = options.slowConsumer ?? { _tag: "Disconnect", code: 1013 }
+      const slowConsumer = options.slowConsumer ?? { _tag: "Disconnect", code: CloseCode.CloseCode.tryAgainLater }
+      if (slowConsumer._tag === "Disconnect" && !CloseCode.isOnWire(slowConsumer.code)) {
+        throw new TypeError(`${slowConsumer.code} is not a close code that may be sent`)
+      }
       const topics = new Map<string, Set<Member>>()
       const counters = { dropped: 0, disconnected: 0 }
       const run = Effect.runForkWith(context)

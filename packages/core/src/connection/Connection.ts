@@ -88,6 +88,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   private hasPulled = false
   /** The peer's Close, while it waits to be answered. */
   private lastPart: Frame.FramePart | undefined
+  private peerHasEnded = false
   /** How the messages end; set when no more can come. */
   private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
   /** Messages in `send` that wait for the outbox, in order. */
@@ -119,7 +120,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   data(chunk: Uint8Array): void {
     if (this.heartbeat === "Awaiting") this.heartbeat = "Heard"
     // Behind a Close nothing counts: section 1.4.
-    if (this.lastPart !== undefined) return
+    if (this.lastPart !== undefined || (this.state._tag === "Closing" && this.state.discarding)) return
     try {
       const { parts, violation } = this.decoder.push(chunk)
       this.receiveParts(parts)
@@ -168,6 +169,18 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     const parts = [this.lastPart]
     this.lastPart = undefined
     this.commit(Protocol.receive(this.settings, this.state, parts))
+    if (this.peerHasEnded) this.endTransport()
+  }
+
+  /** A peer that has ended may still read what it is owed: the answer to its Close. */
+  peerEnded(): void {
+    this.peerHasEnded = true
+    if (this.lastPart === undefined) this.endTransport()
+  }
+
+  private endTransport(): void {
+    this.outbox.flush()
+    this.transport.end()
   }
 
   /** A mistake of ours, or of the transport's, must reach whoever waits, and no other connection. */
@@ -190,16 +203,16 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
           this.write(action.frame)
           break
         case "EndTransport":
-          this.outbox.flush()
-          this.transport.end()
+          this.endTransport()
       }
     }
-    if (before._tag === "Open" && next._tag !== "Open") this.leftOpen()
     if (next._tag === "Closing" && next.discarding) {
       // Behind the last Close, and behind the end that a server has made already, nothing may be written.
       this.pong = undefined
       this.endMessages(next)
     }
+    // Last, because it wakes those who wait to send, and they may go on to pull.
+    if (before._tag === "Open" && next._tag !== "Open") this.leftOpen()
   }
 
   private deliver(fragment: Protocol.Fragment, before: Protocol.State): void {
@@ -335,7 +348,10 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
 
   private sendNow(fragments: ReadonlyArray<Protocol.Fragment<Payload>>): Exit.Exit<void, WebSocketError> {
     const sending = Protocol.send(this.state, fragments)
-    if (Result.isFailure(sending)) return failWith(sending.failure)
+    if (Result.isFailure(sending)) {
+      // What is sent here is whole, so nothing can come between.
+      return sending.failure._tag === "NotOpen" ? failWith(sending.failure) : Exit.die(sending.failure)
+    }
     this.commit(sending.success)
     return Exit.void
   }
@@ -431,16 +447,19 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     if (this.state._tag === "Closed") return
     this.failure ??= error
     const wasOpen = this.state._tag === "Open"
-    // A peer that does not wait for the answer to its Close has closed in good order all the same.
-    const lastParts = this.lastPart === undefined ? [] : [this.lastPart]
-    const closed = Protocol.transportEnded(Protocol.receive(this.settings, this.state, lastParts)[0])
+    // A peer that does not wait for the answer to its Close, which was then not sent, has closed in good order all the
+    // same.
+    const { lastPart } = this
     this.lastPart = undefined
+    const parts = lastPart === undefined ? [] : [lastPart]
+    const answered = Protocol.transportEnded(Protocol.receive(this.settings, this.state, parts)[0])
+    const closed = lastPart === undefined ? answered : { ...answered, sent: undefined }
     this.state = closed
     this.wheel.cancel(this)
     this.outbox.discard()
     this.endPatience()
     this.pong = undefined
-    this.endMessages(closed)
+    this.endMessages(answered)
     if (wasOpen) this.wakeSenders()
     Deferred.doneUnsafe(this.ending, Exit.succeed(closed))
     this.handOver()

@@ -148,10 +148,10 @@ export class Outbox {
   endTurn(): void {
     try {
       this.flush()
+      this.owner.flushed()
     } catch (defect) {
-      return this.owner.broken(defect)
+      this.owner.broken(defect)
     }
-    this.owner.flushed()
   }
 
   /** Hands to the transport what waits for the end of the turn. */

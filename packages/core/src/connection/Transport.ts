@@ -12,6 +12,11 @@ export interface Receiver {
   readonly data: (chunk: Uint8Array) => void
   /** What was written has been taken by the network, so `writableLength` is low again. */
   readonly drained: () => void
+  /**
+   * The peer will send no more, but may still read: the receiver ends our direction when it has said what it owes. A
+   * transport that cannot tell, or whose peer cannot read any more, goes on to `ended`.
+   */
+  readonly peerEnded?: (() => void) | undefined
   /** The end, once: the peer ended or went away, or we did. With an error when the network failed. */
   readonly ended: (error: TransportError | undefined) => void
 }

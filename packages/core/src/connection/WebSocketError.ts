@@ -4,7 +4,7 @@
 import * as Data from "effect/Data"
 import * as CloseCode from "../codec/CloseCode.ts"
 import type { ProtocolViolation } from "../codec/ProtocolViolation.ts"
-import type { Closed, Interleaved, InvalidCloseCode, NotOpen } from "../protocol/WebSocketProtocol.ts"
+import type { Closed, InvalidCloseCode, NotOpen } from "../protocol/WebSocketProtocol.ts"
 
 const show = (status: CloseCode.CloseStatus | undefined): string =>
   status === undefined ? "nothing" : `${status.code} ${status.reason}`.trimEnd()
@@ -45,18 +45,11 @@ export class Unresponsive extends Data.TaggedError("Unresponsive")<{ readonly si
  *
  * Who only retries catches `WebSocketError`; who cares handles a reason, as in
  * `Effect.catchReason("WebSocketError", "NotOpen", ...)`. At fault were: the peer (`ProtocolViolation`), the network
- * (`TransportError`, `Unresponsive`), the caller (`NotOpen`, `InvalidCloseCode`, `Interleaved`), or either side by a
+ * (`TransportError`, `Unresponsive`), the caller (`NotOpen`, `InvalidCloseCode`), or either side by a
  * choice that its close code tells (`ConnectionLost`).
  */
 export class WebSocketError extends Data.TaggedError("WebSocketError")<{
-  readonly reason:
-    | ConnectionLost
-    | Interleaved
-    | InvalidCloseCode
-    | NotOpen
-    | ProtocolViolation
-    | TransportError
-    | Unresponsive
+  readonly reason: ConnectionLost | InvalidCloseCode | NotOpen | ProtocolViolation | TransportError | Unresponsive
 }> {
   override get message(): string {
     return this.reason.message
