@@ -174,6 +174,22 @@ describe.concurrent("the end of the connection", () => {
     })
   )
 
+  it.live("by both at once, the server for a reason of its own: exit code 1, and both are in the sentence", () =>
+    Effect.gen(function* () {
+      const { command, peer } = yield* connected()
+      command.typeEnd("too long")
+      yield* peer.frame
+      expect(yield* peer.closeCode).toBe(1000)
+      peer.send(encode(frame(8, closeBody(1009, "no more than 7"))))
+      peer.socket.end()
+      const { code, stderr } = yield* command.end
+      expect([code, farewell(stderr)]).toEqual([
+        1,
+        "millrace: closed with 1000 (normal), and by the server with 1009 (message too big) no more than 7\n"
+      ])
+    })
+  )
+
   it.live("by a Close that says nothing is ordinary", () =>
     Effect.gen(function* () {
       const { command, peer } = yield* connected()

@@ -94,9 +94,10 @@ const farewell = (closed: Closed): string => {
   }
   if (closed.by === "network") return "the connection was lost: it ended without a Close frame (1006)"
   if (closed.by === "remote") return `closed by the server ${status(closed.received!)}`
-  return closed.received === undefined
-    ? `closed ${status(closed.sent!)}, and the server did not answer`
-    : `closed ${status(closed.sent!)}`
+  const ours = `closed ${status(closed.sent!)}`
+  if (closed.received === undefined) return `${ours}, and the server did not answer`
+  // One that had something to say at the same moment has not just repeated ours.
+  return CloseCode.isOrdinary(closed.received.code) ? ours : `${ours}, and by the server ${status(closed.received)}`
 }
 
 /** The network's own words, where a person needs better ones. */
