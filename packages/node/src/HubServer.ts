@@ -21,6 +21,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
+import * as Upgrade from "./Upgrade.ts"
 
 /** Where to listen, and for whom. Nothing of it is required. */
 export interface Options extends NodeWebSocketServer.ListenOptions {
@@ -152,7 +153,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     const onRequest: http.RequestListener = (request, response) => {
       // A client that goes away in the middle of an answer is its own affair.
       response.on("error", () => response.destroy())
-      const path = (request.url ?? "/").split("?", 1)[0]!
+      const path = Upgrade.pathOf(request) ?? ""
       const isRead = request.method === "GET" || request.method === "HEAD"
       const notAllowed = (allow: string) =>
         problem(response, 405, "method-not-allowed", `use ${allow}`, { Allow: allow })

@@ -50,10 +50,14 @@ export const headersOf = ({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">): 
 export const isWebSocket = (incoming: IncomingMessage): boolean =>
   HttpHeaders.hasToken(headersOf(incoming), "Upgrade", "websocket")
 
-/** The path that a request is for, without its query; `undefined` when the target is none. */
+/** The path that a request is for, as it was sent but without its query; `undefined` when the target is none. */
 export const pathOf = ({ url: target = "" }: IncomingMessage): string | undefined => {
-  if (target.startsWith("/")) return target.split("?", 1)[0]
-  return URL.canParse(target) ? new URL(target).pathname : undefined
+  const path = target.split("?", 1)[0]!
+  if (path.startsWith("/")) return path
+  if (!URL.canParse(target) || !path.includes("://")) return undefined
+  // Not that of a `URL`, which takes "/a/../b" for "/b".
+  const slash = path.indexOf("/", path.indexOf("://") + 3)
+  return slash === -1 ? "/" : path.slice(slash)
 }
 
 /** Reads the client's handshake. The refusal is the client's fault and is to be sent to it. */

@@ -70,6 +70,26 @@ describe("by HTTP", () => {
     })
   )
 
+  it.live("takes a target that is a whole URL for the path in it", () =>
+    Effect.gen(function* () {
+      for (const [target, status] of [
+        ["http://localhost/health?x", 200],
+        ["http://localhost", 200],
+        ["http://localhost/nothing", 404],
+        ["http://localhost/a/../health", 404],
+        ["health", 400],
+        ["*", 404]
+      ] as const) {
+        const peer = yield* RawPeer.connect(hub().port)
+        const method = target === "*" ? "OPTIONS" : "GET"
+        peer.send(`${method} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+        expect([target, (yield* peer.head).status]).toEqual([target, status])
+      }
+      expect((yield* statusOf("http://localhost/ws")).status).toBe(101)
+      expect((yield* statusOf("http://localhost/a/../ws")).status).toBe(404)
+    })
+  )
+
   it.live("a path that is not there is 404, another method 405 with what is allowed, a plain /ws 426", () =>
     Effect.gen(function* () {
       expect(refusal(yield* http("/nothing"))).toEqual([404, "not-found"])
