@@ -1,4 +1,8 @@
 /** What a person reads who asks for help, and who makes a mistake: one sentence, and an exit code that says so. */
+import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { delimiter } from "node:path"
+import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { run } from "../../support/command.ts"
@@ -30,6 +34,18 @@ describe.concurrent("--help", () => {
     })
   )
 })
+
+it.skipIf(!existsSync("/dev/full"))(
+  "what cannot be written, to a disk that is full, has exit code 1 and a sentence",
+  () => {
+    const bin = fileURLToPath(new URL("../../../node_modules/.bin/", import.meta.url))
+    const { status, stderr } = spawnSync("sh", ["-c", 'exec "$0" --version > /dev/full', `${bin}millrace`], {
+      env: { ...process.env, PATH: `${bin}${delimiter}${process.env["PATH"]}` },
+      encoding: "utf8"
+    })
+    expect([status, stderr]).toEqual([1, expect.stringMatching(/^millrace: [^\n]*ENOSPC[^\n]*\n$/)])
+  }
+)
 
 it.live("--version says a version", () =>
   Effect.map(run(["--version"]), ({ code, stdout }) => {

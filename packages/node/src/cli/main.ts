@@ -74,15 +74,26 @@ const interrupt = () => {
 process.on("SIGINT", interrupt)
 process.on("SIGTERM", interrupt)
 
-// A pipe whose reader has gone, as in `millrace connect ... | head -1`, is the end of the command and no mistake.
-process.stdout.on("error", interrupt)
+/** A pipe whose reader has gone, as in `millrace connect ... | head -1`, is the end of the command and no mistake. */
+const unwritten = (error: Error & { readonly code?: string }) => {
+  if (error.code === "EPIPE" || process.exitCode) return
+  console.error(`millrace: cannot write to standard output: ${error.message}`)
+  process.exitCode = 1
+}
+process.stdout.on("error", (error) => {
+  unwritten(error)
+  if (!interrupted) interrupt()
+})
 
 fiber.addObserver((exit) => {
-  if (Exit.isSuccess(exit)) process.exitCode = exit.value
+  if (Exit.isSuccess(exit)) process.exitCode ||= exit.value
   else if (!Cause.hasInterruptsOnly(exit.cause)) {
     console.error(`millrace: this is a mistake in millrace itself: ${Cause.pretty(exit.cause)}`)
     process.exitCode = 70
   }
   // Standard input may be open still, and would keep the process; what was printed goes out first.
-  process.stdout.write("", () => process.exit())
+  process.stdout.write("", (error) => {
+    if (error) unwritten(error)
+    process.exit()
+  })
 })
