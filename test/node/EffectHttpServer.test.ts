@@ -138,6 +138,26 @@ describe("upgrade", () => {
     })
   )
 
+  it.live("may be made anew for each request, as by a route that looks at its parameters", () =>
+    Effect.gen(function* () {
+      const app = yield* serve(
+        HttpRouter.add(
+          "GET",
+          "/rooms/:room",
+          Effect.flatMap(HttpRouter.params, ({ room }) =>
+            EffectHttpServer.upgrade((connection) => connection.send(`this is ${room}`))
+          )
+        )
+      )
+      for (let room = 0; room < 10; room++) {
+        const connection = yield* NodeWebSocket.open(`${app.url}/rooms/${room}`)
+        assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), [`this is ${room}`])
+      }
+      yield* eventually(() => app.seen.length === 10)
+      assert.isTrue(app.seen.every(({ status }) => status === 101))
+    })
+  )
+
   it.live("serves many connections at once, each with its own messages", () =>
     Effect.gen(function* () {
       const app = yield* serve(HttpRouter.add("GET", "/echo", EffectHttpServer.upgrade(echo)))

@@ -193,6 +193,21 @@ describe("a client that ends", () => {
 })
 
 describe("a message that came before the end", () => {
+  it.live("is answered, and then the Close is, also where the peer has ended behind it and the answer takes time", () =>
+    Effect.gen(function* () {
+      const server = yield* NodeWebSocketServer.serve({}, (connection) =>
+        Stream.runForEach(connection.messages, (message) => Effect.andThen(settled, connection.send(message)))
+      )
+      const peer = yield* RawPeer.open(server.port)
+      peer.sendFrame(1, "question")
+      closeNormally(peer)
+      peer.socket.end()
+      expect(yield* peer.frame).toMatchObject({ opcode: 1, payload: Buffer.from("question") })
+      expect(yield* peer.frame).toMatchObject({ opcode: 8, payload: Buffer.from([0x03, 0xe8]) })
+      expect((yield* peer.rest).length).toBe(0)
+    })
+  )
+
   it.live.each([
     ["Close", closeNormally],
     ["FIN", (peer: RawPeer.RawPeer) => peer.socket.end()]

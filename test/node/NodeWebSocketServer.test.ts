@@ -12,6 +12,7 @@ import type * as WebSocket from "@millrace/core/connection/WebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { WebSocket as Ws, WebSocketServer } from "ws"
 import { eventually } from "../support/eventually.ts"
+import { logged } from "../support/logged.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 
 const textOf = (frame: { readonly payload: Uint8Array }) => Buffer.from(frame.payload).toString()
@@ -245,6 +246,24 @@ describe("serve", () => {
       expect((yield* fail({ socketPath: "/nowhere/at/all.sock" })).message).toMatch(/^\/nowhere\/at\/all\.sock /)
     })
   )
+
+  it.live("logs what goes wrong with a server that listens, and leaves no listener behind", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const server = http.createServer()
+        const scope = yield* Scope.make()
+        yield* NodeWebSocketServer.listen(server, {}).pipe(Scope.provide(scope))
+        server.emit("error", new Error("too many open files"))
+        expect(entries.map(({ level }) => level)).toEqual(["Error"])
+        yield* Scope.close(scope, Exit.void)
+        expect([server.listenerCount("error"), server.listenerCount("connection")]).toEqual([0, 1])
+      })
+    )
+  )
+
+  it("refuses a path that no request can have", () => {
+    expect(() => NodeWebSocketServer.route({ path: "chat" }, echo)).toThrow('"chat" is no path')
+  })
 
   it.live("cuts a client that takes too long to send its request", () =>
     Effect.gen(function* () {

@@ -181,6 +181,13 @@ describe("publish", () => {
 })
 
 describe("a member whose outbox is full", () => {
+  it.effect("cannot be disconnected with a code that cannot be sent", () =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(Hub.make({ slowConsumer: { _tag: "Disconnect", code: 1006 } }))
+      assert.isTrue(Exit.hasDies(exit))
+    })
+  )
+
   it.effect("is disconnected with 1013 once, and the others get the message", () =>
     Effect.gen(function* () {
       const hub = yield* Hub.make()
