@@ -125,6 +125,23 @@ describe("a client that ends", () => {
     )
   )
 
+  it.live("with a Close ends a handler that takes message after message, which is no error of the server", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const server = yield* NodeWebSocketServer.serve({}, ({ receive, send }) =>
+          Effect.forever(Effect.flatMap(receive, send))
+        )
+        const peer = yield* RawPeer.open(server.port)
+        peer.sendFrame(1, "hello")
+        expect((yield* peer.frame).opcode).toBe(1)
+        closeNormally(peer)
+        expect(yield* peer.closeCode).toBe(1000)
+        yield* eventually(() => server.connections() === 0)
+        expect(entries.map(({ level }) => level)).toEqual(["Debug"])
+      })
+    )
+  )
+
   it.live("leaves a handler alone that asks for nothing, for closeTimeout; then it is interrupted", () =>
     Effect.gen(function* () {
       let over = 0

@@ -242,10 +242,12 @@ const live = <A, E, R>(
 
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   if (Cause.hasInterruptsOnly(cause)) return Effect.void
-  const isOurs = cause.reasons.some((reason) => reason._tag !== "Interrupt" && !isWebSocketError(reason))
+  const isOurs = cause.reasons.some((reason) => reason._tag !== "Interrupt" && !isEndOfConnection(reason))
   const log = isOurs ? Effect.logError : Effect.logDebug
   return log("the handler of a WebSocket ended with a failure", cause)
 }
 
-const isWebSocketError = (reason: object): boolean =>
-  "error" in reason && (reason.error as { readonly _tag?: unknown } | undefined)?._tag === "WebSocketError"
+/** How `pull` and `receive` end, `Done` on an ordinary close: a handler that does nothing about it does nothing wrong. */
+const isEndOfConnection = (reason: object): boolean =>
+  "error" in reason &&
+  (Cause.isDone(reason.error) || (reason.error as { readonly _tag?: unknown } | undefined)?._tag === "WebSocketError")
