@@ -85,6 +85,29 @@ describe("a turn", () => {
     }
   })
 
+  it("ends when the transport says so, for all transports of its kind at once and for no other", async () => {
+    let end: (() => void) | undefined
+    let asked = 0
+    const atEndOfTurn = (callback: () => void) => {
+      asked++
+      end = callback
+    }
+    const ending = () => {
+      const far = Object.assign(new TestTransport(), { atEndOfTurn })
+      return { far, outbox: new Outbox(far, undefined, nobody) }
+    }
+    const [a, b] = [ending(), ending()]
+    const other = make()
+    for (const { outbox } of [a, b, a, other]) outbox.append(text("x"))
+    await endOfTurn()
+    expect([a, b, other].map(({ far }) => far.writes.length)).toEqual([0, 0, 1])
+    expect(asked).toBe(1)
+    end?.()
+    expect([a, b].map(({ far }) => far.log)).toEqual([["write 81 01 78 81 01 78"], ["write 81 01 78"]])
+    a.outbox.append(text("y"))
+    expect(asked).toBe(2)
+  })
+
   it("is one write for each of many outboxes whose frames lie in the same block", async () => {
     const [a, b, c] = [make(), make(), make()]
     for (let i = 0; i < 100; i++) {

@@ -16,6 +16,8 @@ export class Chunks {
   private block: Uint8Array | undefined
   private from = 0
   private used = 0
+  /** How many bytes were copied in all: what comes in slivers goes on doing so. */
+  private copied = 0
 
   push(piece: Uint8Array): void {
     if (piece.length === 0) return
@@ -27,11 +29,12 @@ export class Chunks {
     }
     if (this.block === undefined || this.block.length - this.used < piece.length) {
       this.seal()
-      this.block = new Uint8Array(Math.max(piece.length, Math.min(this.length * 2, 65_536), 64))
+      this.block = new Uint8Array(Math.max(piece.length, Math.min(this.copied * 2, 65_536), 64))
       this.from = this.used = 0
     }
     this.block.set(piece, this.used)
     this.used += piece.length
+    this.copied += piece.length
   }
 
   private seal(): void {

@@ -30,13 +30,34 @@ const reserve = (length: number): void => {
   used = 0
 }
 
-let waiting: Array<Outbox> = []
+/** What was sent in a turn, by however many connections: one callback at its end flushes all of it. */
+class Turn {
+  private readonly atEnd: (callback: () => void) => void
+  private waiting: Array<Outbox> = []
 
-/** One microtask flushes all that was sent in this turn, whatever the number of connections. */
-const flushWaiting = (): void => {
-  const outboxes = waiting
-  waiting = []
-  for (const outbox of outboxes) outbox.endTurn()
+  constructor(atEnd: (callback: () => void) => void) {
+    this.atEnd = atEnd
+  }
+
+  add(outbox: Outbox): void {
+    if (this.waiting.length === 0) this.atEnd(this.end)
+    this.waiting.push(outbox)
+  }
+
+  private readonly end = (): void => {
+    const outboxes = this.waiting
+    this.waiting = []
+    for (const outbox of outboxes) outbox.endTurn()
+  }
+}
+
+/** One for each way in which transports tell that a turn has ended. */
+const turns = new Map<(callback: () => void) => void, Turn>()
+
+const turnOf = ({ atEndOfTurn = queueMicrotask }: Transport): Turn => {
+  let turn = turns.get(atEndOfTurn)
+  if (turn === undefined) turns.set(atEndOfTurn, (turn = new Turn(atEndOfTurn)))
+  return turn
 }
 
 /** Who is told what became of the bytes at the end of the turn. */
@@ -52,6 +73,7 @@ export class Outbox {
   private readonly transport: Transport
   private readonly maskingKey: (() => number) | undefined
   private readonly owner: Owner
+  private readonly turn: Turn
   private chunks: Array<Uint8Array> = []
   /** The run of the shared block that ends in our last frame, and is not in `chunks` yet. */
   private run: Uint8Array | undefined
@@ -64,6 +86,7 @@ export class Outbox {
     this.transport = transport
     this.maskingKey = maskingKey
     this.owner = owner
+    this.turn = turnOf(transport)
   }
 
   /** Bytes that are not on the network yet. */
@@ -130,9 +153,7 @@ export class Outbox {
   }
 
   private schedule(): void {
-    if (this.pending > 0) return
-    if (waiting.length === 0) queueMicrotask(flushWaiting)
-    waiting.push(this)
+    if (this.pending === 0) this.turn.add(this)
   }
 
   private seal(): void {
@@ -144,7 +165,7 @@ export class Outbox {
     this.run = undefined
   }
 
-  /** For `flushWaiting`. */
+  /** For its turn. */
   endTurn(): void {
     try {
       this.flush()

@@ -34,6 +34,11 @@ export interface Transport {
   readonly writeAll: (chunks: ReadonlyArray<Uint8Array>) => void
   /** Bytes taken and not yet on the network. */
   readonly writableLength: number
+  /**
+   * Calls back when the event loop has gone through what is there to be read now: what is sent until then leaves in one
+   * write. The same function for all transports of a kind. Without it, that is the end of the microtasks.
+   */
+  readonly atEndOfTurn?: ((callback: () => void) => void) | undefined
   /** Ends our direction after what was written. Idempotent. */
   readonly end: () => void
   /** Ends both directions at once and drops what was not sent. Idempotent. */
