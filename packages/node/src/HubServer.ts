@@ -116,9 +116,13 @@ const readBody = (
     request.on("close", () => resume(Effect.succeed(undefined)))
   })
 
-/** The media type without its parameters. */
-const mediaType = (request: http.IncomingMessage): string =>
-  (request.headers["content-type"] ?? "").split(";", 1)[0]!.trim().toLowerCase()
+/** Whether the body is JSON as it is: of that type, in no other character set than UTF-8, and not compressed. */
+const isPlainJson = ({ headers }: http.IncomingMessage): boolean => {
+  const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";")
+  const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="))
+  const inUtf8 = charset === undefined || charset === "charset=utf-8" || charset === 'charset="utf-8"'
+  return type.trim() === "application/json" && inUtf8 && (headers["content-encoding"] ?? "identity") === "identity"
+}
 
 /** Where it listens, and the hub itself, to publish from within the program. */
 export interface Running extends NodeWebSocketServer.Listening {
@@ -137,8 +141,8 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
 
     const publish = (request: http.IncomingMessage, response: http.ServerResponse): Effect.Effect<void> =>
       Effect.gen(function* () {
-        if (mediaType(request) !== "application/json") {
-          return problem(response, 415, "unsupported-media-type", "send application/json")
+        if (!isPlainJson(request)) {
+          return problem(response, 415, "unsupported-media-type", "send application/json, in UTF-8 and not compressed")
         }
         const body = yield* readBody(request, response, maxBody)
         if (body === undefined) return

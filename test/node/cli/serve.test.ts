@@ -189,6 +189,19 @@ describe("POST /publish", () => {
     })
   )
 
+  it.live("refuses with 415 what it would have to decode first", () =>
+    Effect.gen(function* () {
+      const body = '{"topic":"t","data":1}'
+      const type = "application/json; charset=utf-16"
+      expect(refusal(yield* publish(body, type))).toEqual([415, "unsupported-media-type"])
+      const headers = { "Content-Type": "application/json", "Content-Encoding": "gzip" }
+      expect(refusal(yield* http("/publish", { method: "POST", body, headers }))).toEqual([
+        415,
+        "unsupported-media-type"
+      ])
+    })
+  )
+
   it.live("refuses a body of more than 1 MiB with 413, before it is there when its length is known", () =>
     Effect.gen(function* () {
       const fits = `{"topic":"t","data":"${"x".repeat(1_048_576 - 23)}"}`
