@@ -30,6 +30,7 @@ import { selfSigned } from "../support/certificate.ts"
 import { plain, start } from "../support/connection.ts"
 import { eventually } from "../support/eventually.ts"
 import { concat, encode, frame } from "../support/frames.ts"
+import { countingFibers } from "../support/leaks.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 import { utf8 } from "../support/wire.ts"
 
@@ -138,24 +139,33 @@ describe("upgrade", () => {
     })
   )
 
-  it.live("may be made anew for each request, as by a route that looks at its parameters", () =>
-    Effect.gen(function* () {
-      const app = yield* serve(
-        HttpRouter.add(
-          "GET",
-          "/rooms/:room",
-          Effect.flatMap(HttpRouter.params, ({ room }) =>
-            EffectHttpServer.upgrade((connection) => connection.send(`this is ${room}`))
+  it.live(
+    "may be made anew for each request, as by a route that looks at its parameters, and leaves nothing behind",
+    () =>
+      countingFibers((alive) =>
+        Effect.gen(function* () {
+          const app = yield* serve(
+            HttpRouter.add(
+              "GET",
+              "/rooms/:room",
+              Effect.flatMap(HttpRouter.params, ({ room }) =>
+                EffectHttpServer.upgrade((connection) => connection.send(`this is ${room}`))
+              )
+            )
           )
-        )
+          const visit = (room: number) =>
+            Effect.gen(function* () {
+              const connection = yield* NodeWebSocket.open(`${app.url}/rooms/${room}`)
+              assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), [`this is ${room}`])
+            }).pipe(Effect.scoped)
+          yield* visit(0)
+          yield* eventually(() => app.seen.length === 1)
+          const before = alive.fibers
+          for (let room = 1; room <= 30; room++) yield* visit(room)
+          yield* eventually(() => app.seen.length === 31)
+          yield* eventually(() => alive.fibers <= before)
+        })
       )
-      for (let room = 0; room < 10; room++) {
-        const connection = yield* NodeWebSocket.open(`${app.url}/rooms/${room}`)
-        assert.deepStrictEqual(plain(yield* Stream.runCollect(connection.messages)), [`this is ${room}`])
-      }
-      yield* eventually(() => app.seen.length === 10)
-      assert.isTrue(app.seen.every(({ status }) => status === 101))
-    })
   )
 
   it.live("serves many connections at once, each with its own messages", () =>

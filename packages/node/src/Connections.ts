@@ -106,7 +106,8 @@ export class Connections {
   drain(options: DrainOptions): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.draining = true
-      const timeout = Math.max(0, ...Array.from(this.running, ({ closeTimeout }) => closeTimeout)) + 1_000
+      let longestClose = 0
+      for (const { closeTimeout } of this.running) longestClose = Math.max(longestClose, closeTimeout)
       const fibers = Array.from(this.running, ({ fiber }) => fiber).filter((fiber) => fiber !== undefined)
       const batch = Math.max(smallestBatch, Math.ceil(fibers.length / batchesInWindow))
       const pause = Duration.millis(Duration.toMillis(options.window ?? "1 second") / batchesInWindow)
@@ -120,7 +121,7 @@ export class Connections {
         Effect.andThen(
           Effect.timeoutOption(
             Effect.forEach(fibers, (fiber) => Fiber.await(fiber), { discard: true }),
-            timeout
+            longestClose + 1_000
           )
         ),
         Effect.andThen(

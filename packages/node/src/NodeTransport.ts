@@ -78,7 +78,10 @@ class NodeTransport implements Transport {
     })
   }
 
-  /** One write for what several reads, of this socket and others, have had sent: measured, a tenth of the CPU time. */
+  /**
+   * One write for what several reads, of this socket and others, have had sent. Measured with 16 publishers to a thousand
+   * subscribers: a sixth of the CPU time for each delivery.
+   */
   get atEndOfTurn(): Transport["atEndOfTurn"] {
     return afterReading
   }

@@ -69,8 +69,7 @@ const escapes: ReadonlyMap<string, string> = new Map([
 /** Text of a peer on one line, from which it cannot write to the rest of the terminal. */
 const escape = (text: string): string =>
   text.replaceAll(
-    // oxlint-disable-next-line no-control-regex
-    /[\u0000-\u001f\u007f-\u009f]/g,
+    /\p{Control}/gu,
     (control) => escapes.get(control) ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`
   )
 
