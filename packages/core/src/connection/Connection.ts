@@ -16,6 +16,7 @@ import * as CloseCode from "../codec/CloseCode.ts"
 import * as Frame from "../codec/Frame.ts"
 import type * as Message from "../protocol/Message.ts"
 import * as Protocol from "../protocol/WebSocketProtocol.ts"
+import type * as Extension from "./Extension.ts"
 import { Inbox } from "./Inbox.ts"
 import { Outbox, type Owner, type Payload } from "./Outbox.ts"
 import type { Prepared } from "./Prepared.ts"
@@ -40,6 +41,8 @@ export interface Options<out Handshake> {
   /** What the handshake agreed on. */
   readonly subprotocol: string | undefined
   readonly handshake: Handshake
+  /** The extensions that both ends agreed on. Default: none. */
+  readonly extensions?: Extension.Agreed | undefined
   /** Told once, when the transport has ended: for whoever has to look after those that do not wait for it. */
   readonly observer?: Observer | undefined
 }
