@@ -4,7 +4,7 @@ import * as Frame from "@millrace/core/codec/Frame"
 import * as Protocol from "@millrace/core/protocol/WebSocketProtocol"
 import type { Open } from "./Codec.ts"
 
-const config: Protocol.Config = { role: "server", maxMessageBytes: 1024 * 1024, maxFragments: 16_384 }
+const config: Protocol.Config = { role: "server", maxMessageBytes: 1_048_576, maxFragments: 16_384 }
 
 export const open: Open = (message) => {
   const decoder = Frame.makeDecoder({ masked: true, rsv: 0, maxPayloadLength: config.maxMessageBytes })

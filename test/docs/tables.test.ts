@@ -37,8 +37,14 @@ const bytes = (n: number) => {
   return n >= 65_536 ? `${n / 1_024} KiB` : n.toLocaleString("en")
 }
 
-const shown = (value: Duration.Input | number, name: string) =>
-  typeof value === "number" ? (name === "maxFragments" ? value.toLocaleString("en") : bytes(value)) : seconds(value)
+const shown = (value: Duration.Input | number | undefined, name: string) => {
+  if (value === undefined || value === Number.POSITIVE_INFINITY) return "see there"
+  return typeof value === "number"
+    ? name === "maxFragments"
+      ? value.toLocaleString("en")
+      : bytes(value)
+    : seconds(value)
+}
 
 const yes = (is: boolean) => (is ? "yes" : "no")
 

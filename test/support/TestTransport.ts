@@ -20,6 +20,8 @@ export class TestTransport implements Transport {
   private receiver: Receiver | undefined
   private stalled = false
   private readonly incoming: Array<Uint8Array> = []
+  /** The first of them that was not delivered yet: there may be a million. */
+  private next = 0
 
   // The near end.
 
@@ -85,7 +87,7 @@ export class TestTransport implements Transport {
   hangUp(error?: TransportError): void {
     if (this.ended) return
     this.ended = true
-    this.incoming.length = 0
+    this.incoming.length = this.next = 0
     this.receiver?.ended(error)
   }
 
@@ -100,8 +102,11 @@ export class TestTransport implements Transport {
   }
 
   private deliver(): void {
-    while (!this.paused && this.receiver !== undefined && this.incoming.length > 0) {
-      this.receiver.data(this.incoming.shift()!)
+    while (!this.paused && this.receiver !== undefined && this.next < this.incoming.length) {
+      this.receiver.data(this.incoming[this.next++]!)
     }
+    if (this.next < this.incoming.length) return
+    this.incoming.length = 0
+    this.next = 0
   }
 }

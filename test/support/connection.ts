@@ -6,6 +6,7 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import type * as Frame from "@millrace/core/codec/Frame"
+import type * as Extension from "@millrace/core/connection/Extension"
 import type * as Limits from "@millrace/core/connection/Limits"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
@@ -16,18 +17,36 @@ import * as frames from "./frames.ts"
 import { TestTransport } from "./TestTransport.ts"
 
 /** A connection over that transport. A client's masking keys are all 0, so that what it writes can be read. */
-export const over = (transport: Transport, role: Role, limits?: Partial<Limits.Limits>, maskingKey = () => 0) =>
+export const over = (
+  transport: Transport,
+  role: Role,
+  limits?: Partial<Limits.Limits>,
+  maskingKey = () => 0,
+  extensions?: Extension.Agreed
+) =>
   Effect.gen(function* () {
     const settings = WebSocket.settings(role, limits, maskingKey)
     const wheel = yield* WebSocket.makeWheel(settings)
-    return yield* WebSocket.make({ transport, settings, wheel, subprotocol: undefined, handshake: undefined })
+    return yield* WebSocket.make({
+      transport,
+      settings,
+      wheel,
+      subprotocol: undefined,
+      handshake: undefined,
+      extensions
+    })
   })
 
 /** A connection whose far end is the test. The far end hangs up when the test is over, if nothing has ended it. */
-export const open = (role: Role, limits?: Partial<Limits.Limits>, maskingKey?: () => number) =>
+export const open = (
+  role: Role,
+  limits?: Partial<Limits.Limits>,
+  maskingKey?: () => number,
+  extensions?: Extension.Agreed
+) =>
   Effect.gen(function* () {
     const far = new TestTransport()
-    const connection = yield* over(far, role, limits, maskingKey)
+    const connection = yield* over(far, role, limits, maskingKey, extensions)
     yield* Effect.addFinalizer(() => Effect.sync(() => far.hangUp()))
     return { far, connection, role }
   })

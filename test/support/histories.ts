@@ -48,7 +48,13 @@ const ours: fc.Arbitrary<Step> = fc.oneof(
     weight: 6,
     arbitrary: fc
       .array(
-        fc.record({ kind: fc.constantFrom("text" as const, "binary" as const), payload: text, fin: fc.boolean() }),
+        fc.record({
+          kind: fc.constantFrom("text" as const, "binary" as const),
+          payload: text,
+          first: fc.boolean(),
+          fin: fc.boolean(),
+          rsv: fc.nat({ max: 7 })
+        }),
         { maxLength: 3 }
       )
       .map(

@@ -95,7 +95,7 @@ export class Endpoint {
 
   constructor(role: Role, { maxMessageBytes = 1 << 20, maxFragments = 1000, maskingKeys = [0] }: Settings = {}) {
     this.role = role
-    this.config = { role, maxMessageBytes, maxFragments }
+    this.config = { role, maxMessageBytes, maxCodedBytes: maxMessageBytes, maxFragments }
     this.decoder = Frame.makeDecoder({ masked: role === "server", rsv: 0, maxPayloadLength: maxMessageBytes })
     this.keys = maskingKeys
   }
@@ -108,11 +108,16 @@ export class Endpoint {
   }
 
   sendText(text: string, fin = true) {
-    return this.attempt(Protocol.send(this.state, [{ kind: "text", payload: utf8(text), fin }]))
+    return this.send("text", utf8(text), fin)
   }
 
   sendBinary(bytes: Uint8Array, fin = true) {
-    return this.attempt(Protocol.send(this.state, [{ kind: "binary", payload: bytes, fin }]))
+    return this.send("binary", bytes, fin)
+  }
+
+  private send(kind: Protocol.Kind, payload: Uint8Array, fin: boolean) {
+    const first = this.state._tag !== "Open" || this.state.sending !== kind
+    return this.attempt(Protocol.send(this.state, [{ kind, payload, first, fin, rsv: 0 }]))
   }
 
   ping(payload: Uint8Array) {

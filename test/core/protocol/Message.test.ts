@@ -20,6 +20,19 @@ describe("a message", () => {
     expect(Message.binary(bytes).length).toBe(3)
   })
 
+  it("may be marked to be compressed or not, and is otherwise the same", () => {
+    for (const value of ["a", utf8("a"), Message.text("a"), Message.binary(utf8("a"))]) {
+      const plain = Message.from(value)
+      for (const [marked, compress] of [
+        [plain, undefined],
+        [Message.compressed(value), true],
+        [Message.uncompressed(value), false]
+      ] as const) {
+        expect([marked._tag, marked.bytes, marked.compress]).toEqual([plain._tag, utf8("a"), compress])
+      }
+    }
+  })
+
   it("of pieces is joined when its bytes are asked for, once", () => {
     const chunks = inPieces(long(1), long(2))
     const join = vi.spyOn(chunks, "join")

@@ -9,7 +9,7 @@ import * as frames from "../../support/frames.ts"
 import { history, peerHistory, type Step, stream, text } from "../../support/histories.ts"
 import { cut, utf8 } from "../../support/wire.ts"
 
-const limits = { maxMessageBytes: 12, maxFragments: 3 }
+const limits = { maxMessageBytes: 12, maxCodedBytes: 14, maxFragments: 3 }
 
 const config = fc.constantFrom<Protocol.Config>({ role: "server", ...limits }, { role: "client", ...limits })
 
@@ -200,7 +200,7 @@ describe("two ends", () => {
   })
 
   it("receive what the other sends, in whatever fragments, with Pings in between", () => {
-    const roomy = { role: "client", maxMessageBytes: 1000, maxFragments: 4 } as const
+    const roomy = { role: "client", maxMessageBytes: 1000, maxCodedBytes: 1000, maxFragments: 4 } as const
     fc.assert(
       fc.property(fc.array(message, { maxLength: 6 }), frames.positions, (sent, at) => {
         let state: Protocol.State = Protocol.initial
@@ -213,7 +213,7 @@ describe("two ends", () => {
         for (const { kind, text, cuts, ping } of sent) {
           const pieces = cut(utf8(text), cuts)
           pieces.forEach((payload, i) => {
-            take(Protocol.send(state, [{ kind, payload, fin: i === pieces.length - 1 }]))
+            take(Protocol.send(state, [{ kind, payload, first: i === 0, fin: i === pieces.length - 1, rsv: 0 }]))
             if (ping) take(Protocol.ping(state, payload))
           })
         }

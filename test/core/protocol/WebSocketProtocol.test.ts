@@ -7,7 +7,7 @@ import * as Protocol from "@millrace/core/protocol/WebSocketProtocol"
 import { frame, toHex } from "../../support/frames.ts"
 import { hex, utf8 } from "../../support/wire.ts"
 
-const server: Protocol.Config = { role: "server", maxMessageBytes: 12, maxFragments: 3 }
+const server: Protocol.Config = { role: "server", maxMessageBytes: 12, maxCodedBytes: 12, maxFragments: 3 }
 const client: Protocol.Config = { ...server, role: "client" }
 
 const part = (opcode: Frame.Opcode, payload: Uint8Array, fin = true, remaining = 0): Frame.FramePart => ({
@@ -25,7 +25,7 @@ const violation = new ProtocolViolation({ closeCode: 1002, clause: "RFC 6455 5.2
 
 const closing = (status = { code: 1000, reason: "" }) => Result.getOrThrow(Protocol.close(Protocol.initial, status))
 
-const fragment = (kind: Protocol.Kind, fin: boolean) => ({ kind, payload: "x", fin })
+const fragment = (kind: Protocol.Kind, fin: boolean, first = true) => ({ kind, payload: "x", first, fin, rsv: 0 })
 
 const said = (code: number) => ({ code, reason: "" })
 
@@ -134,12 +134,17 @@ describe("receive", () => {
 })
 
 describe("the caller may not", () => {
-  it("send into a message of the other kind", () => {
+  it("send a message into another, nor continue one that is not there", () => {
     const [state] = Result.getOrThrow(Protocol.send(Protocol.initial, [fragment("text", false)]))
-    expect(Protocol.send(state, [fragment("binary", true)])).toEqual(
-      Result.fail(new Protocol.Interleaved({ sending: "text" }))
+    for (const wrong of [fragment("binary", true), fragment("text", true), fragment("binary", true, false)]) {
+      expect(Protocol.send(state, [wrong])).toEqual(Result.fail(new Protocol.Interleaved({ sending: "text" })))
+    }
+    expect(Protocol.send(Protocol.initial, [fragment("text", true, false)])).toEqual(
+      Result.fail(new Protocol.Interleaved({ sending: undefined }))
     )
-    const [after, actions] = Result.getOrThrow(Protocol.send(state, [fragment("text", true), fragment("binary", true)]))
+    const [after, actions] = Result.getOrThrow(
+      Protocol.send(state, [fragment("text", true, false), fragment("binary", true)])
+    )
     expect(actions).toEqual([
       { _tag: "Write", frame: { fin: true, rsv: 0, opcode: 0, payload: "x" } },
       { _tag: "Write", frame: { fin: true, rsv: 0, opcode: 2, payload: "x" } }

@@ -14,16 +14,22 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as CloseCode from "../codec/CloseCode.ts"
 import * as Frame from "../codec/Frame.ts"
-import type * as Message from "../protocol/Message.ts"
+import { ProtocolViolation } from "../codec/ProtocolViolation.ts"
+import * as Utf8 from "../codec/Utf8.ts"
+import * as Message from "../protocol/Message.ts"
 import * as Protocol from "../protocol/WebSocketProtocol.ts"
-import type * as Extension from "./Extension.ts"
-import { Inbox } from "./Inbox.ts"
+import * as Coding from "./Coding.ts"
+import * as Extension from "./Extension.ts"
+import * as Fragments from "./Fragments.ts"
+import { Coded, Inbox, type Pieces } from "./Inbox.ts"
 import { Outbox, type Owner, type Payload } from "./Outbox.ts"
 import type { Prepared } from "./Prepared.ts"
-import type { Settings } from "./Settings.ts"
+import { type Settings, withReservedBits } from "./Settings.ts"
+import { StreamedMessage } from "./StreamedMessage.ts"
 import type * as TimerWheel from "./TimerWheel.ts"
 import type { Receiver, Transport } from "./Transport.ts"
-import type { WebSocket, Written } from "./WebSocket.ts"
+import { Waiters } from "./Waiters.ts"
+import type { StreamOptions, WebSocket, Written } from "./WebSocket.ts"
 import { ConnectionLost, type TransportError, Unresponsive, WebSocketError } from "./WebSocketError.ts"
 
 /** Who is told of the end without waiting for it. */
@@ -47,11 +53,15 @@ export interface Options<out Handshake> {
   readonly observer?: Observer | undefined
 }
 
-type Resume = (effect: Effect.Effect<void, WebSocketError>) => void
+/** What a pull gives: an `Exit` at once, or what takes a moment. */
+type Pulled<A> = Effect.Effect<A, WebSocketError | Cause.Done>
 
-type PullResume = (
-  effect: Effect.Effect<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done>
-) => void
+type Messages = Arr.NonEmptyReadonlyArray<Message.Message>
+
+/** Whoever waits for messages: at most so many, or the next one as a stream. */
+type Puller =
+  | { readonly _tag: "Messages"; readonly most: number; readonly resume: (messages: Pulled<Messages>) => void }
+  | { readonly _tag: "Streamed"; readonly resume: (message: Pulled<StreamedMessage>) => void }
 
 /** How many milliseconds the closing handshake may wait for an application that pulls. */
 const longestDelay = 1_000
@@ -61,15 +71,33 @@ const noBytes = new Uint8Array(0)
 const failWith = (reason: WebSocketError["reason"]): Exit.Exit<never, WebSocketError> =>
   Exit.fail(new WebSocketError({ reason }))
 
+const whole = (kind: Protocol.Kind, payload: Payload, rsv = 0): Protocol.Fragment<Payload> => ({
+  kind,
+  payload,
+  first: true,
+  fin: true,
+  rsv
+})
+
 const fragmentOf = (message: Message.Sendable): Protocol.Fragment<Payload> =>
   typeof message === "string"
-    ? { kind: "text", payload: message, fin: true }
+    ? whole("text", message)
     : message instanceof Uint8Array
-      ? { kind: "binary", payload: message, fin: true }
-      : { kind: message._tag === "Text" ? "text" : "binary", payload: message.content, fin: true }
+      ? whole("binary", message)
+      : whole(message._tag === "Text" ? "text" : "binary", message.content)
+
+const outgoingOf = (message: Message.Sendable): Extension.Outgoing =>
+  typeof message === "string"
+    ? { kind: "text", payload: message, compress: undefined }
+    : message instanceof Uint8Array
+      ? { kind: "binary", payload: message, compress: undefined }
+      : { kind: message._tag === "Text" ? "text" : "binary", payload: message.content, compress: message.compress }
+
+const notText = () => new ProtocolViolation({ closeCode: 1007, clause: "RFC 6455 8.1", detail: "text is not UTF-8" })
 
 export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Owner, TimerWheel.Timed {
   readonly subprotocol: string | undefined
+  readonly extensions: WebSocket["extensions"]
   readonly handshake: Handshake
   slot: Set<TimerWheel.Timed> | undefined
   private readonly transport: Transport
@@ -78,6 +106,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   private readonly observer: Observer | undefined
   private readonly decoder: Frame.Decoder
   private readonly outbox: Outbox
+  private readonly coding: Extension.Coder | undefined
   private readonly ending = Deferred.makeUnsafe<Protocol.Closed>()
   private state: Protocol.State = Protocol.initial
   private readonly inbox = new Inbox()
@@ -86,16 +115,21 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   private dropping = false
   /** While closing, the deadline for making room in the inbox. */
   private patience: TimerWheel.Timed | undefined
-  private puller: PullResume | undefined
-  private pullerMost = 0
+  private puller: Puller | undefined
   private hasPulled = false
+  /** The last message that was given out as a stream. */
+  private streamed: StreamedMessage | undefined
+  /** Whoever waits for more of it. */
+  private reader: (() => void) | undefined
   /** The peer's Close, while it waits to be answered. */
   private lastPart: Frame.FramePart | undefined
   private peerHasEnded = false
   /** How the messages end; set when no more can come. */
   private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
-  /** Messages in `send` that wait for the outbox, in order. */
-  private senders: Array<() => void> | undefined
+  /** Messages that wait for the outbox or for the end of another one, in order. Made when there is one. */
+  private waiters: Waiters | undefined
+  /** Who sends a message as a stream and waits for the outbox. */
+  private streamer: (() => void) | undefined
   /** A Pong that waits for the outbox; a newer one takes its place. RFC 6455 section 5.5.3. */
   private pong: Frame.Frame | undefined
   private heartbeat: "Idle" | "Awaiting" | "Heard" = "Idle"
@@ -103,12 +137,15 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
 
   constructor(options: Options<Handshake>) {
     this.transport = options.transport
-    this.settings = options.settings
+    const extensions = options.extensions ?? Extension.none
+    this.extensions = extensions.response
+    this.coding = Coding.make(extensions)
+    this.settings = extensions.rsv === 0 ? options.settings : withReservedBits(options.settings, extensions.rsv)
     this.wheel = options.wheel
     this.subprotocol = options.subprotocol
     this.handshake = options.handshake
     this.observer = options.observer
-    this.decoder = new Frame.Decoder(options.settings.expected)
+    this.decoder = new Frame.Decoder(this.settings.expected)
     this.outbox = new Outbox(options.transport, options.settings.maskingKey, this)
   }
 
@@ -154,7 +191,7 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
 
   /** Somebody has taken messages and has not come back for more. */
   private isBusy(): boolean {
-    return this.hasPulled && this.puller === undefined && this.state._tag === "Open"
+    return this.hasPulled && this.puller === undefined && this.reader === undefined && this.state._tag === "Open"
   }
 
   /**
@@ -236,15 +273,39 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
 
   private handOver(): void {
     const { puller } = this
-    if (puller !== undefined && (this.inbox.size > 0 || this.end !== undefined)) {
+    if (puller?._tag === "Messages" && (this.inbox.size > 0 || this.end !== undefined)) {
       this.puller = undefined
-      puller(this.take(this.pullerMost))
+      puller.resume(this.take(puller.most))
+    } else if (puller?._tag === "Streamed" && (this.inbox.hasBegun || this.inbox.size > 0 || this.end !== undefined)) {
+      this.puller = undefined
+      puller.resume(this.takeStreamed())
     }
-    if (this.paused || this.lastPart !== undefined || this.inbox.cost <= this.settings.inboxBytes) return
+    this.reader?.()
+    this.checkMemory()
+    // What has begun is what a puller waits for. When nobody does, it is one more thing that nobody has asked for.
+    const unasked = this.inbox.unread + (this.puller === undefined ? this.inbox.begun : 0)
+    if (this.paused || this.lastPart !== undefined || this.inbox.cost + unasked <= this.settings.inboxBytes) return
     if (this.state._tag === "Open" || this.isPatient()) {
       this.paused = true
       this.transport.pause()
     }
+  }
+
+  /** Bytes of what was received and is still here. */
+  private get received(): number {
+    return this.inbox.cost + this.inbox.begun + this.inbox.unread
+  }
+
+  private checkMemory(): void {
+    if (this.state._tag === "Closed" || this.received + this.outbox.length <= this.settings.maxMemoryBytes) return
+    const detail = "no memory left for this message"
+    this.commit(
+      Protocol.fail(
+        this.settings,
+        this.state,
+        new ProtocolViolation({ closeCode: 1009, clause: "RFC 6455 10.4", detail })
+      )
+    )
   }
 
   /** Whether, while we close, whoever has pulled before is given time to make room. Starts that time. */
@@ -267,12 +328,142 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
     this.patience = undefined
   }
 
-  private take(most: number): Exit.Exit<Arr.NonEmptyReadonlyArray<Message.Message>, WebSocketError | Cause.Done> {
+  private take(most: number): Pulled<Messages> {
     const messages = this.inbox.take(most)
-    if (messages === undefined) return this.end!
+    if (messages !== undefined) {
+      this.hasRoom()
+      return Exit.succeed(messages)
+    }
+    return this.inbox.size === 0 ? this.end! : this.takeDecoded(most)
+  }
+
+  private hasRoom(): void {
     if (this.inbox.size === 0) this.unpause()
     else if (this.patience !== undefined) this.startPatience(this.patience)
-    return Exit.succeed(messages)
+  }
+
+  /** As `take`, while some are coded: as many as are decoded at once, and not many more bytes than an inbox holds. */
+  private takeDecoded(most: number): Pulled<Messages> {
+    const messages: Array<Message.Message> = []
+    let length = 0
+    for (let next; (next = this.inbox.first) !== undefined && messages.length < most;) {
+      const decoding = next instanceof Coded ? this.decode(next) : Exit.succeed(next)
+      const decoded = Coding.settled(decoding)
+      if (decoded === undefined) {
+        if (messages.length > 0) break
+        // Not to be interrupted: what is decoded has moved the decoder's context.
+        return Effect.uninterruptible(
+          Effect.matchEffect(decoding, {
+            onFailure: (violation) => {
+              this.violated(violation)
+              return this.end!
+            },
+            onSuccess: (message) => {
+              this.inbox.removeFirst()
+              this.hasRoom()
+              return Exit.succeed<Messages>([message])
+            }
+          })
+        )
+      }
+      if (Exit.isFailure(decoded)) {
+        const violation = decoded.cause.reasons[0]
+        if (violation?._tag !== "Fail") return Exit.failCause(decoded.cause as Cause.Cause<never>)
+        this.violated(violation.error)
+        break
+      }
+      this.inbox.removeFirst()
+      messages.push(decoded.value)
+      length += decoded.value.length
+      if (length > this.settings.inboxBytes) break
+    }
+    if (messages.length === 0) return this.end!
+    this.hasRoom()
+    return Exit.succeed(messages as unknown as Messages)
+  }
+
+  /** What it was before the peer's extensions coded it. */
+  private decode({ content, kind, rsv }: Coded): Effect.Effect<Message.Message, ProtocolViolation> {
+    const { maxMemoryBytes, maxMessageBytes } = this.settings
+    const room = Math.min(maxMessageBytes, Math.max(maxMemoryBytes - this.received - this.outbox.length, 0))
+    const decoding = this.coding?.decode(content, rsv, room)
+    const toMessage = (bytes: Message.Content): Exit.Exit<Message.Message, ProtocolViolation> => {
+      const message = kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes)
+      if (kind === "text" && Utf8.validate(Utf8.accept, message.bytes) !== Utf8.accept) return Exit.fail(notText())
+      return Exit.succeed(message)
+    }
+    return decoding === undefined ? toMessage(content) : Coding.andThen(decoding, toMessage)
+  }
+
+  /** The peer's fault in what was there already: nothing of what came behind it is given out. */
+  private violated(violation: ProtocolViolation): WebSocketError {
+    this.inbox.clear()
+    this.lastPart = undefined
+    this.commit(Protocol.fail(this.settings, this.state, violation))
+    // The closing handshake may be over by now.
+    const error = new WebSocketError({ reason: violation })
+    this.end = Exit.fail(error)
+    this.unpause()
+    return error
+  }
+
+  private takeStreamed(): Pulled<StreamedMessage> {
+    const pieces = this.inbox.takeStreamed()
+    if (pieces === undefined) return this.end!
+    this.hasRoom()
+    const { coding } = this
+    this.streamed = new StreamedMessage({
+      kind: pieces.kind,
+      pieces: this.pullPieces(pieces),
+      decode:
+        pieces.rsv === 0 || coding === undefined
+          ? undefined
+          : (stream) => coding.decodeStream(stream, pieces.rsv, this.settings.maxMessageBytes) ?? stream,
+      violated: (violation) => this.violated(violation)
+    })
+    return Exit.succeed(this.streamed)
+  }
+
+  private pullPieces(
+    pieces: Pieces
+  ): Effect.Effect<Arr.NonEmptyReadonlyArray<Uint8Array>, WebSocketError | Cause.Done> {
+    return Effect.callback((resume) => {
+      if (!pieces.ended && pieces.length === 0) this.release()
+      const ready = this.takePieces(pieces)
+      if (ready !== undefined) return resume(ready)
+      const read = () => {
+        // Taking makes room, and a transport may use it in the call.
+        this.reader = undefined
+        const taken = this.takePieces(pieces)
+        if (taken === undefined) this.reader = read
+        else resume(taken)
+      }
+      this.reader = read
+      if (this.inbox.size === 0) this.unpause()
+      return Effect.sync(() => {
+        if (this.reader === read) this.reader = undefined
+      })
+    })
+  }
+
+  private takePieces(pieces: Pieces): Pulled<Arr.NonEmptyReadonlyArray<Uint8Array>> | undefined {
+    if (pieces.length > 0) {
+      const taken = pieces.take().pieces
+      if (this.inbox.size === 0) this.unpause()
+      return Exit.succeed(taken as unknown as Arr.NonEmptyReadonlyArray<Uint8Array>)
+    }
+    if (pieces.ended) return Cause.done()
+    if (this.end === undefined) return undefined
+    const { end } = this
+    const isOrdinary = Exit.isFailure(end) && end.cause.reasons.some((r) => r._tag === "Fail" && Cause.isDone(r.error))
+    // An ordinary close in the middle of a message is none for whoever reads it.
+    return isOrdinary ? failWith(this.lost()) : (end as Exit.Exit<never, WebSocketError>)
+  }
+
+  private lost(): ConnectionLost {
+    const { state } = this
+    if (state._tag === "Open") return new ConnectionLost({ by: "network", sent: undefined, received: undefined })
+    return new ConnectionLost({ by: state.by, sent: state.sent, received: state.received })
   }
 
   private unpause(): void {
@@ -292,17 +483,45 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
 
   private pullUpTo(most: number): WebSocket["pull"] {
     return Effect.callback((resume) => {
-      this.hasPulled = true
-      if (this.inbox.size === 0) this.release()
+      const skip = this.skipStreamed()
+      if (skip !== undefined) return resume(Effect.andThen(skip, this.pullUpTo(most)))
       if (this.inbox.size > 0 || this.end !== undefined) return resume(this.take(most))
-      if (this.puller !== undefined) {
-        return resume(Effect.die(new Error("the messages of a WebSocket are for one fiber at a time")))
-      }
-      this.puller = resume
-      this.pullerMost = most
-      return Effect.sync(() => {
-        this.puller = undefined
-      })
+      return this.park({ _tag: "Messages", most, resume })
+    })
+  }
+
+  get receiveStream(): WebSocket["receiveStream"] {
+    return this.pullStreamed()
+  }
+
+  private pullStreamed(): WebSocket["receiveStream"] {
+    return Effect.callback((resume) => {
+      const skip = this.skipStreamed()
+      if (skip !== undefined) return resume(Effect.andThen(skip, this.pullStreamed()))
+      if (this.inbox.hasBegun || this.inbox.size > 0 || this.end !== undefined) return resume(this.takeStreamed())
+      return this.park({ _tag: "Streamed", resume })
+    })
+  }
+
+  /** Whoever comes for the next message has done with those before: what is left of one must be read first. */
+  private skipStreamed(): Effect.Effect<void, WebSocketError> | undefined {
+    this.hasPulled = true
+    const { streamed } = this
+    if (streamed !== undefined && !streamed.isRead) return streamed.skip
+    this.streamed = undefined
+    if (this.inbox.size === 0) this.release()
+    return undefined
+  }
+
+  private park(puller: Puller): Effect.Effect<void> | undefined {
+    if (this.puller !== undefined) {
+      puller.resume(Effect.die(new Error("the messages of a WebSocket are for one fiber at a time")))
+      return undefined
+    }
+    this.puller = puller
+    this.unpause()
+    return Effect.sync(() => {
+      if (this.puller === puller) this.puller = undefined
     })
   }
 
@@ -315,49 +534,155 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
   // Functions that may be passed around, made when they are asked for: an idle connection holds none of them.
 
   get send(): WebSocket["send"] {
-    return (message) => Effect.suspend(() => this.sendFragments([fragmentOf(message)]))
+    return (message) => Effect.suspend(() => this.sendMessages([message]))
   }
 
   get sendAll(): WebSocket["sendAll"] {
-    return (messages) =>
-      Effect.suspend(() => {
-        const fragments: Array<Protocol.Fragment<Payload>> = []
-        for (const message of messages) fragments.push(fragmentOf(message))
-        return this.sendFragments(fragments)
-      })
+    return (messages) => Effect.suspend(() => this.sendMessages(Array.from(messages)))
   }
 
   private isFull(): boolean {
-    return this.outbox.length >= this.settings.outboxBytes
+    const { length } = this.outbox
+    const { maxMemoryBytes, outboxBytes } = this.settings
+    return length >= outboxBytes || (length > 0 && length + this.received >= maxMemoryBytes)
   }
 
   /** Whether somebody waits already, or would have to. */
   private hasToWait(): boolean {
-    return (this.senders !== undefined && this.senders.length > 0) || this.isFull()
+    const { waiters } = this
+    return (waiters !== undefined && (waiters.isTaken || !waiters.isEmpty)) || this.isFull()
   }
 
-  private sendFragments(fragments: ReadonlyArray<Protocol.Fragment<Payload>>): Effect.Effect<void, WebSocketError> {
-    if (this.state._tag !== "Open" || !this.hasToWait()) return this.sendNow(fragments)
-    return Effect.callback((resume: Resume) => {
-      const sender = () => resume(this.sendNow(fragments))
-      const senders = (this.senders ??= [])
-      senders.push(sender)
-      return Effect.sync(() => {
-        const at = senders.indexOf(sender)
-        if (at >= 0) senders.splice(at, 1)
-      })
-    })
+  private sendMessages(messages: ReadonlyArray<Message.Sendable>): Effect.Effect<void, WebSocketError> {
+    if (this.state._tag !== "Open" || !this.hasToWait()) return this.sendNow(messages)
+    return (this.waiters ??= new Waiters()).wait(() => this.sendNow(messages))
   }
 
-  private sendNow(fragments: ReadonlyArray<Protocol.Fragment<Payload>>): Exit.Exit<void, WebSocketError> {
+  private sendNow(messages: ReadonlyArray<Message.Sendable>): Effect.Effect<void, WebSocketError> {
+    if (this.coding !== undefined && this.state._tag === "Open") return this.sendCoded(this.coding, messages, 0)
+    return this.sendFragments(messages.map(fragmentOf))
+  }
+
+  private sendFragments(fragments: ReadonlyArray<Protocol.Fragment<Payload>>): Exit.Exit<void, WebSocketError> {
     const sending = Protocol.send(this.state, fragments)
     if (Result.isFailure(sending)) {
-      // What is sent here is whole, so nothing can come between.
+      // Nobody sends while a message is being sent in fragments, so nothing can come between.
       return sending.failure._tag === "NotOpen" ? failWith(sending.failure) : Exit.die(sending.failure)
     }
     this.commit(sending.success)
     return Exit.void
   }
+
+  /** Those that extensions code in the call are sent in it. From the first that takes longer, nobody else sends. */
+  private sendCoded(
+    coding: Extension.Coder,
+    messages: ReadonlyArray<Message.Sendable>,
+    from: number
+  ): Effect.Effect<void, WebSocketError> {
+    for (let at = from; at < messages.length; at++) {
+      const message = messages[at]!
+      const encoding = coding.encode(outgoingOf(message))
+      const encoded = encoding === undefined ? undefined : Coding.settled(encoding)
+      if (encoding !== undefined && encoded === undefined) {
+        return this.alone(Effect.suspend(() => this.sendSlowly(coding, messages, at)))
+      }
+      const sent = this.sendEncoded(message, encoded)
+      if (Exit.isFailure(sent)) return sent
+    }
+    return Exit.void
+  }
+
+  private sendSlowly(
+    coding: Extension.Coder,
+    messages: ReadonlyArray<Message.Sendable>,
+    from: number
+  ): Effect.Effect<void, WebSocketError> {
+    const message = messages[from]
+    if (message === undefined) return Exit.void
+    const encoding = coding.encode(outgoingOf(message))
+    const encoded = encoding === undefined ? Effect.succeed(undefined) : Effect.exit(encoding)
+    return Effect.flatMap(encoded, (exit) =>
+      Effect.andThen(
+        this.sendEncoded(message, exit),
+        Effect.suspend(() => this.sendSlowly(coding, messages, from + 1))
+      )
+    )
+  }
+
+  private sendEncoded(
+    message: Message.Sendable,
+    encoded: Exit.Exit<Extension.Encoded> | undefined
+  ): Exit.Exit<void, WebSocketError> {
+    if (encoded === undefined) return this.sendFragments([fragmentOf(message)])
+    if (Exit.isFailure(encoded)) return encoded
+    const { payload, rsv, written } = encoded.value
+    const sent = this.sendFragments([whole(fragmentOf(message).kind, payload, rsv)])
+    if (Exit.isSuccess(sent)) written?.()
+    return sent
+  }
+
+  private alone<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return (this.waiters ??= new Waiters()).alone(effect, () => this.wakeSenders())
+  }
+
+  get sendStream(): WebSocket["sendStream"] {
+    return <E, R>(
+      kind: Protocol.Kind,
+      stream: Stream.Stream<string, E, R> | Stream.Stream<Uint8Array, E, R>,
+      options: StreamOptions = {}
+    ) =>
+      Effect.suspend(() => {
+        const bytes =
+          kind === "text"
+            ? Fragments.encodeText(stream as Stream.Stream<string, E, R>)
+            : (stream as Stream.Stream<Uint8Array, E, R>)
+        const send = this.alone(Effect.suspend(() => this.sendPieces(kind, bytes, options)))
+        if (this.state._tag !== "Open" || !this.hasToWait()) return send
+        return (this.waiters ??= new Waiters()).wait(() => send)
+      })
+  }
+
+  /** A message in fragments. It cannot be taken back: when its stream does not come to its end, nor can the connection. */
+  private sendPieces<E, R>(
+    kind: Protocol.Kind,
+    bytes: Stream.Stream<Uint8Array, E, R>,
+    { compress, fragmentBytes = Fragments.defaultLength }: StreamOptions
+  ): Effect.Effect<void, WebSocketError | E, R> {
+    const coded = this.coding?.encodeStream({ kind, payload: bytes, compress })
+    let first = true
+    const send = (payload: Uint8Array, fin: boolean): Effect.Effect<void, WebSocketError> => {
+      const sent = this.sendFragments([{ kind, payload, first, fin, rsv: coded?.rsv ?? 0 }])
+      first = false
+      return sent
+    }
+    const whenRoom = (payload: Uint8Array, fin: boolean): Effect.Effect<void, WebSocketError> =>
+      this.state._tag === "Open" && this.isFull()
+        ? Effect.andThen(
+            this.room,
+            Effect.suspend(() => whenRoom(payload, fin))
+          )
+        : send(payload, fin)
+    const fragments = Stream.runForEachArray(coded?.pieces ?? bytes, (pieces) =>
+      Effect.forEach(Fragments.cut(pieces, fragmentBytes), (payload) => whenRoom(payload, false), { discard: true })
+    )
+    const ended = Effect.suspend(() => whenRoom(new Uint8Array(0), true))
+    return Effect.onError(Effect.andThen(fragments, ended), () =>
+      Effect.sync(() => {
+        if (first) return
+        const status = { code: CloseCode.CloseCode.internalError, reason: "a message was not finished" }
+        const closing = Protocol.close(this.state, status)
+        if (Result.isSuccess(closing)) this.commit(closing.success)
+      })
+    )
+  }
+
+  /** Room in the outbox for whoever is sending a message in fragments. */
+  private readonly room: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    this.streamer = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.streamer = undefined
+    })
+  })
 
   drained(): void {
     const { pong } = this
@@ -368,23 +693,52 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
 
   /** What waited for room in a turn that sent much need not wait for `drained`, if the transport took it all at once. */
   flushed(): void {
-    if ((this.senders !== undefined || this.pong !== undefined) && !this.isFull()) this.drained()
+    const isAwaited = this.waiters !== undefined || this.streamer !== undefined || this.pong !== undefined
+    if (isAwaited && !this.isFull()) this.drained()
   }
 
   /** Each sends as it is woken, so nobody who comes later can get in before. */
   private wakeSenders(): void {
-    const { senders } = this
-    if (senders === undefined) return
-    while (senders.length > 0 && (this.state._tag !== "Open" || !this.isFull())) senders.shift()!()
-    if (senders.length === 0 && this.senders === senders) this.senders = undefined
+    const mayGo = () => this.state._tag !== "Open" || !this.isFull()
+    const { streamer } = this
+    if (streamer !== undefined && mayGo()) {
+      this.streamer = undefined
+      streamer()
+    }
+    this.waiters?.wake(mayGo)
+    if (this.waiters?.isEmpty === true && !this.waiters.isTaken) this.waiters = undefined
   }
 
   tryWriteUnsafe(message: Prepared): Written {
     if (this.state._tag !== "Open") return "NotOpen"
+    const { waiters } = this
+    if (waiters !== undefined && waiters.isTaken) {
+      // Not slow: a message is on its way that takes its time, and this one comes behind it.
+      if (this.outbox.length + waiters.bytes >= this.settings.outboxBytes) return "Full"
+      waiters.leave(() => this.writePrepared(message), message.length)
+      return "Written"
+    }
     if (this.hasToWait()) return "Full"
-    if (this.settings.role === "server") this.outbox.appendEncoded(message.serverFrame)
-    else this.sendNow([fragmentOf(message.message)])
+    this.writePrepared(message)
     return "Written"
+  }
+
+  private writePrepared(message: Prepared): void {
+    const shared = this.coding?.shared
+    const isServer = this.settings.role === "server"
+    if (this.state._tag !== "Open") return
+    if (this.coding !== undefined && shared === undefined) {
+      const sending = this.sendCoded(this.coding, [message.message], 0)
+      if (!Exit.isExit(sending)) Effect.runFork(sending)
+      return
+    }
+    const code = shared === undefined ? undefined : message.codedBy(shared)
+    if (isServer) this.outbox.appendEncoded((code ?? message).serverFrame)
+    else
+      this.sendFragments([
+        code === undefined ? fragmentOf(message.message) : whole(message.outgoing.kind, code.payload, code.rsv)
+      ])
+    if (code !== undefined) shared?.written(message.outgoing)
   }
 
   // Ending: the closing handshake, and the transport's end.
@@ -397,6 +751,15 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
         if (Result.isSuccess(closing)) this.commit(closing.success)
         else if (closing.failure._tag === "InvalidCloseCode") return failWith(closing.failure)
         return this.awaitEnd
+      })
+  }
+
+  get fail(): WebSocket["fail"] {
+    return (violation) =>
+      Effect.sync(() => {
+        this.release()
+        this.commit(Protocol.fail(this.settings, this.state, violation))
+        this.handOver()
       })
   }
 
@@ -424,10 +787,11 @@ export class Connection<Handshake> implements WebSocket<Handshake>, Receiver, Ow
           : CloseCode.CloseCode.internalError
       const closing = Protocol.close(this.state, { code, reason: "" })
       if (Result.isSuccess(closing)) this.commit(closing.success)
-      this.inbox.take(Number.POSITIVE_INFINITY)
+      this.inbox.clear()
       this.dropping = true
       this.unpause()
-      return this.awaitEnd
+      const { streamed } = this
+      return streamed === undefined ? this.awaitEnd : Effect.andThen(streamed.close, this.awaitEnd)
     })
   }
 

@@ -91,7 +91,7 @@ export interface Accepted {
 export interface Extension {
   /** As registered with IANA. RFC 6455 section 11.4. */
   readonly name: string
-  /** The reserved bits that it gives a meaning to. */
+  /** The reserved bits that it gives a meaning to, and of which each message that it has encoded carries one. */
   readonly rsv: Rsv
   /** What a client offers, the one it likes best first. */
   readonly offers: ReadonlyArray<Extensions.Extension>

@@ -7,6 +7,11 @@ import * as Duration from "effect/Duration"
 export interface Limits {
   /** Longest message received, in bytes over all its fragments. Beyond it: 1009. Default 1 MiB. */
   readonly maxMessageBytes: number
+  /**
+   * Longest frame received, in bytes of its payload. Beyond it: 1009. Default: as long as a message may be, which bounds
+   * it already.
+   */
+  readonly maxFrameBytes: number
   /** Most fragments in one received message, empty ones too. Beyond it: 1008. Default 16,384. */
   readonly maxFragments: number
   /**
@@ -16,6 +21,12 @@ export interface Limits {
   readonly inboxBytes: number
   /** Bytes that wait for the network. Above it `send` suspends, and a broadcast applies its policy. Default 1 MiB. */
   readonly outboxBytes: number
+  /**
+   * All that a connection may hold: messages and pieces of them that have come, one that is being inflated, and what
+   * waits for the network. A message that does not fit in beside the rest: 1009; `send` suspends before that. Default
+   * 8 MiB, or four times `maxMessageBytes` where that is more; `inboxBytes` and `outboxBytes` count in it.
+   */
+  readonly maxMemoryBytes: number | undefined
   /**
    * How long the closing handshake may take, and the peer to end the transport, before it is cut; and how long a
    * server's handler may go on after the end. Default 5 s.
@@ -33,9 +44,11 @@ export interface Limits {
 /** Enough for most; docs/limits.md says of each what lies beyond it. */
 export const defaults: Limits = {
   maxMessageBytes: 1_048_576,
+  maxFrameBytes: Number.POSITIVE_INFINITY,
   maxFragments: 16_384,
   inboxBytes: 65_536,
   outboxBytes: 1_048_576,
+  maxMemoryBytes: undefined,
   closeTimeout: Duration.seconds(5),
   pingInterval: Duration.seconds(25),
   pingTimeout: Duration.seconds(20)

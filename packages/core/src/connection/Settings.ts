@@ -12,8 +12,11 @@ import * as TimerWheel from "./TimerWheel.ts"
 /** The limits of an endpoint with what its connections share, made once for all of them. */
 export interface Settings extends Protocol.Config {
   readonly expected: Frame.Expected
+  readonly maxFrameBytes: number
+  readonly maxCodedBytes: number
   readonly inboxBytes: number
   readonly outboxBytes: number
+  readonly maxMemoryBytes: number
   /** These three in milliseconds. */
   readonly closeTimeout: number
   readonly pingInterval: number
@@ -33,16 +36,42 @@ export const settings = (role: Protocol.Role, limits?: Partial<Limits.Limits>, m
   return {
     role,
     maxMessageBytes: all.maxMessageBytes,
+    maxCodedBytes: codedLength(all.maxMessageBytes),
     maxFragments: all.maxFragments,
-    expected: { masked: role === "server", rsv: 0, maxPayloadLength: all.maxMessageBytes },
+    expected: {
+      masked: role === "server",
+      rsv: 0,
+      maxPayloadLength: Math.min(all.maxFrameBytes, all.maxMessageBytes)
+    },
+    maxFrameBytes: all.maxFrameBytes,
     inboxBytes: all.inboxBytes,
     outboxBytes: all.outboxBytes,
+    maxMemoryBytes: all.maxMemoryBytes ?? Math.max(defaultMemory, 4 * all.maxMessageBytes),
     closeTimeout: Duration.toMillis(all.closeTimeout),
     pingInterval: Duration.toMillis(all.pingInterval),
     pingTimeout: Duration.toMillis(all.pingTimeout),
     maskingKey: role === "client" ? maskingKey : undefined
   }
 }
+
+const defaultMemory = 8_388_608
+
+/** How long a message may be on the wire whose content is as long as may be: what does not shrink grows a little. */
+const codedLength = (length: number): number => length + Math.ceil(length / 8) + 64
+
+/** The same settings where extensions give reserved bits a meaning. Kept, as all connections of an endpoint share them. */
+export const withReservedBits = (self: Settings, rsv: number): Settings => {
+  let variants = coded.get(self)
+  if (variants === undefined) coded.set(self, (variants = new Map()))
+  let variant = variants.get(rsv)
+  if (variant === undefined) {
+    const maxPayloadLength = Math.min(self.maxFrameBytes, self.maxCodedBytes)
+    variants.set(rsv, (variant = { ...self, expected: { ...self.expected, rsv, maxPayloadLength } }))
+  }
+  return variant
+}
+
+const coded = new WeakMap<Settings, Map<number, Settings>>()
 
 /** A wheel for connections with these settings. */
 export const makeWheel = (self: Settings): Effect.Effect<TimerWheel.TimerWheel, never, Scope.Scope> =>

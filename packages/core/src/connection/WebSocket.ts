@@ -11,12 +11,15 @@ import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { ProtocolViolation } from "../codec/ProtocolViolation.ts"
+import type { Extension } from "../codec/Extensions.ts"
 import type * as Message from "../protocol/Message.ts"
 import type * as Protocol from "../protocol/WebSocketProtocol.ts"
 import { Connection, type Options } from "./Connection.ts"
 import type { Limits } from "./Limits.ts"
 import type { Prepared } from "./Prepared.ts"
 import { makeWheel, type Settings, settings } from "./Settings.ts"
+import type { StreamedMessage } from "./StreamedMessage.ts"
 import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
@@ -25,6 +28,14 @@ export { makeWheel, type Settings, settings }
 
 /** What `tryWriteUnsafe` did: `Full` and `NotOpen` wrote nothing. */
 export type Written = "Written" | "Full" | "NotOpen"
+
+/** How a message is sent as a stream. */
+export interface StreamOptions {
+  /** Whether to compress it where both ends can. Default: yes. */
+  readonly compress?: boolean | undefined
+  /** The longest payload of a fragment, in bytes. What comes together is sent together, up to this. Default 16 KiB. */
+  readonly fragmentBytes?: number | undefined
+}
 
 /**
  * A connection. `Handshake` is what the opening handshake found out, such as who the user is.
@@ -56,6 +67,33 @@ export interface WebSocket<out Handshake = unknown> {
   readonly send: (message: Message.Sendable) => Effect.Effect<void, WebSocketError>
   /** Sends several messages, one behind the other, in one write. */
   readonly sendAll: (messages: Iterable<Message.Sendable>) => Effect.Effect<void, WebSocketError>
+  /**
+   * The next message before it has ended, as soon as its first piece is there: for what is too long to be held. What
+   * the program leaves of it unread is read and dropped when it comes for the next message, in whatever way. Otherwise
+   * as `pull`, with which it can take turns.
+   *
+   * `maxMessageBytes` holds for it as for any message; no more than `inboxBytes` of it wait at a time.
+   */
+  readonly receiveStream: Pull.Pull<StreamedMessage, WebSocketError>
+  /**
+   * Sends one message whose end is not known yet, in fragments, as it comes; suspends while the outbox is full. Other
+   * messages wait until it has ended, Pings and Pongs do not. A stream that fails, or is interrupted when something of
+   * it was sent already, leaves half a message behind, which nothing can make good: the connection is closed with 1011.
+   *
+   * Fails with `NotOpen` as `send` does, or as the stream does.
+   */
+  readonly sendStream: {
+    <E, R>(
+      kind: "text",
+      stream: Stream.Stream<string, E, R>,
+      options?: StreamOptions
+    ): Effect.Effect<void, WebSocketError | E, R>
+    <E, R>(
+      kind: "binary",
+      stream: Stream.Stream<Uint8Array, E, R>,
+      options?: StreamOptions
+    ): Effect.Effect<void, WebSocketError | E, R>
+  }
   /** For broadcasts: writes now or not at all, and tells which. Never suspends, never fails. */
   readonly tryWriteUnsafe: (message: Prepared) => Written
   /**
@@ -67,10 +105,18 @@ export interface WebSocket<out Handshake = unknown> {
    * Fails with `InvalidCloseCode` for a code that may not be sent. A reason longer than 123 bytes is cut.
    */
   readonly close: (code?: number, reason?: string) => Effect.Effect<void, WebSocketError>
+  /**
+   * Fails the connection for what the peer did, as the protocol does when a rule of its own is broken: a Close with the
+   * code and the detail of the violation, behind which nothing counts that the peer sends. RFC 6455 section 7.1.7. The
+   * messages end with the violation. Waits for nothing. A connection that is past it stays as it is.
+   */
+  readonly fail: (violation: ProtocolViolation) => Effect.Effect<void>
   /** How the connection ended: who closed it, what each side said. Waits for it. */
   readonly closed: Effect.Effect<Protocol.Closed>
   /** The subprotocol both ends agreed on. RFC 6455 section 1.9. */
   readonly subprotocol: string | undefined
+  /** The extensions both ends agreed on, as the server's answer lists them. RFC 6455 section 9.1. */
+  readonly extensions: ReadonlyArray<Extension>
   /** On a server what its `handshake` accepted with; on a client the server's answer. */
   readonly handshake: Handshake
 }

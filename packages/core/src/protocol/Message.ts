@@ -9,9 +9,12 @@ export type Content = Uint8Array | Chunks
 abstract class Whole {
   /** For who passes the message on: joining the pieces of a long one is work that a relay need not do. */
   content: Content
+  /** Whether it is to be compressed where both ends can; `undefined` leaves that to the connection. */
+  readonly compress: boolean | undefined
 
-  constructor(content: Content) {
+  constructor(content: Content, compress?: boolean) {
     this.content = content
+    this.compress = compress
   }
 
   /** How many bytes it has. */
@@ -58,3 +61,21 @@ export const text = (value: string): Text => new Text(encoder.encode(value))
 
 /** A binary message. The bytes are not copied. */
 export const binary = (bytes: Uint8Array): Binary => new Binary(bytes)
+
+/** The message that a plain value stands for. */
+export const from = (value: Sendable): Message =>
+  typeof value === "string" ? text(value) : value instanceof Uint8Array ? binary(value) : value
+
+const withCompress = (value: Sendable, compress: boolean): Message => {
+  const { content, _tag } = from(value)
+  return _tag === "Text" ? new Text(content, compress) : new Binary(content, compress)
+}
+
+/** The same message, to be compressed where both ends can, however short it is. */
+export const compressed = (value: Sendable): Message => withCompress(value, true)
+
+/**
+ * The same message, to be sent as it is: for what does not shrink, and for a secret beside which stands what an attacker
+ * chooses, as the length of the two together would tell of it.
+ */
+export const uncompressed = (value: Sendable): Message => withCompress(value, false)

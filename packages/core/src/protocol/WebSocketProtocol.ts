@@ -27,8 +27,12 @@ export type Kind = "text" | "binary"
 export interface Fragment<out Payload = Uint8Array> {
   readonly kind: Kind
   readonly payload: Payload
-  /** `true` on the last piece of its message. */
+  /** `true` on the first piece of its message. */
+  readonly first: boolean
+  /** `true` on the last. */
   readonly fin: boolean
+  /** The reserved bits of its message, which the first frame carries: 0 but for what an extension has coded. */
+  readonly rsv: number
 }
 
 /** The message that is being received, as far as it has come. */
@@ -37,6 +41,7 @@ interface Receiving {
   /** Payload bytes over all its frames. */
   readonly length: number
   readonly frames: number
+  readonly rsv: number
   /** Where the text stands between two pieces. */
   readonly utf8: Utf8.State
 }
@@ -102,10 +107,12 @@ export class InvalidCloseCode extends Data.TaggedError("InvalidCloseCode")<{ rea
   }
 }
 
-/** The caller's fault: another message while one is being sent in fragments. Section 5.4. */
-export class Interleaved extends Data.TaggedError("Interleaved")<{ readonly sending: Kind }> {
+/** The caller's fault: a message inside another, or the next piece of one that is not being sent. Section 5.4. */
+export class Interleaved extends Data.TaggedError("Interleaved")<{ readonly sending: Kind | undefined }> {
   override get message(): string {
-    return `a ${this.sending} message is being sent in fragments: finish it before the next`
+    return this.sending === undefined
+      ? "there is no message to continue"
+      : `a ${this.sending} message is being sent in fragments: finish it before the next`
   }
 }
 
@@ -114,6 +121,11 @@ export interface Config {
   readonly role: Role
   /** Longest message accepted, in bytes over all its fragments: 1009. */
   readonly maxMessageBytes: number
+  /**
+   * The same for a message with a reserved bit, as it is on the wire: what it is a code for has a limit elsewhere.
+   * Default: no other.
+   */
+  readonly maxCodedBytes?: number | undefined
   /** Most frames in one message, empty ones too: 1008. */
   readonly maxFragments: number
 }
@@ -121,9 +133,9 @@ export interface Config {
 /** The state after the opening handshake. */
 export const initial: State = { _tag: "Open", receiving: undefined, sending: undefined }
 
-const write = <P>(opcode: Frame.Opcode, payload: P, fin = true): Action<P> => ({
+const write = <P>(opcode: Frame.Opcode, payload: P, fin = true, rsv = 0): Action<P> => ({
   _tag: "Write",
-  frame: { fin, rsv: 0, opcode, payload }
+  frame: { fin, rsv, opcode, payload }
 })
 
 /** The server closes the TCP connection first; the client waits for it to. Section 7.1.1. */
@@ -168,9 +180,14 @@ const receiveData = (config: Config, state: Open | Closing, part: Frame.FramePar
     }
   }
   const kind = receiving?.kind ?? (part.opcode === Frame.Opcode.text ? "text" : "binary")
+  // That a continuation has none, and a message none that was not agreed on, is for the decoder of frames to see.
+  const rsv = receiving?.rsv ?? part.rsv
   const length = (receiving?.length ?? 0) + part.payload.length
   // What the header has announced counts before it is there.
-  if (length + part.remaining > config.maxMessageBytes) {
+  if (
+    length + part.remaining >
+    (rsv === 0 ? config.maxMessageBytes : (config.maxCodedBytes ?? config.maxMessageBytes))
+  ) {
     return failWith(config, state, 1009, "RFC 6455 7.4.1", "message too big", actions)
   }
   const frames = (receiving?.frames ?? 0) + (startsFrame ? 1 : 0)
@@ -179,15 +196,16 @@ const receiveData = (config: Config, state: Open | Closing, part: Frame.FramePar
   }
   const fin = part.fin && part.remaining === 0
   let utf8: Utf8.State = Utf8.accept
-  if (kind === "text") {
+  // What is coded is not text yet.
+  if (kind === "text" && rsv === 0) {
     utf8 = Utf8.validate(receiving?.utf8 ?? Utf8.accept, part.payload)
     if (utf8 === Utf8.reject || (fin && utf8 !== Utf8.accept)) {
       return failWith(config, state, 1007, "RFC 6455 8.1", "text is not UTF-8", actions)
     }
   }
-  actions.push({ _tag: "Deliver", fragment: { kind, payload: part.payload, fin } })
+  actions.push({ _tag: "Deliver", fragment: { kind, payload: part.payload, first: receiving === undefined, fin, rsv } })
   if (fin) return receiving === undefined ? state : { ...state, receiving: undefined }
-  return { ...state, receiving: { kind, length, frames, utf8 } }
+  return { ...state, receiving: { kind, length, frames, rsv, utf8 } }
 }
 
 const receiveClose = (config: Config, state: Open | Closing, body: Uint8Array, actions: Array<Action>): State => {
@@ -260,8 +278,8 @@ export const close = (
 }
 
 /**
- * Sends pieces of messages, in order. The first piece of a message names its kind, the rest continue it. The payload
- * is passed through unseen, so it may be whatever the caller's encoder takes.
+ * Sends pieces of messages, in order. The payload is passed through unseen, so it may be whatever the caller's encoder
+ * takes. Fails with `Interleaved` for a piece that is not the next of the message that is being sent.
  */
 export const send = <P>(
   state: State,
@@ -270,9 +288,9 @@ export const send = <P>(
   if (state._tag !== "Open") return Result.fail(new NotOpen({ state: state._tag }))
   const actions: Array<Action<P>> = []
   let { sending } = state
-  for (const { kind, payload, fin } of fragments) {
-    if (sending !== undefined && sending !== kind) return Result.fail(new Interleaved({ sending }))
-    actions.push(write(sending === undefined ? Frame.Opcode[kind] : Frame.Opcode.continuation, payload, fin))
+  for (const { kind, payload, first, fin, rsv } of fragments) {
+    if (first ? sending !== undefined : sending !== kind) return Result.fail(new Interleaved({ sending }))
+    actions.push(first ? write(Frame.Opcode[kind], payload, fin, rsv) : write(Frame.Opcode.continuation, payload, fin))
     sending = fin ? undefined : kind
   }
   return Result.succeed([sending === state.sending ? state : { ...state, sending }, actions])

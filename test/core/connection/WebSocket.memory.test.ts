@@ -1,0 +1,96 @@
+/** What one connection may hold in all, whatever it is. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as frames from "../../support/frames.ts"
+import { open, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { hex } from "../../support/wire.ts"
+
+const binary = (length: number, fin = true) =>
+  toward("client", { fin, rsv: 0, opcode: 2, payload: new Uint8Array(length) })
+
+/** That of the last frame, which is a Close. */
+const closeCode = (sent: ReadonlyArray<frames.Seen>) => {
+  const { opcode, payload } = sent.at(-1)!
+  return opcode === 8 ? payload[0]! * 256 + payload[1]! : undefined
+}
+
+describe("the memory of a connection", () => {
+  it.effect("refuses a frame over its limit at its header, in a message that would be short enough", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { maxFrameBytes: 100, maxMessageBytes: 1000 })
+      far.push(binary(100))
+      assert.strictEqual((yield* connection.pull)[0].length, 100)
+      far.push(hex("02 65"))
+      assert.strictEqual(yield* reasonOf(Pull.catchDone(connection.receive, () => Effect.void)), "ProtocolViolation")
+      yield* turn
+      assert.strictEqual(closeCode(far.frames), 1009)
+    })
+  )
+
+  it.effect("counts what was received and not taken, and what was not sent, as one", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", {
+        inboxBytes: 10_000,
+        outboxBytes: 10_000,
+        maxMemoryBytes: 12_000
+      })
+      far.stall()
+      // Nine thousand received, two thousand sent: another message of two thousand does not fit in.
+      far.push(binary(9_000))
+      yield* connection.send(new Uint8Array(2_000))
+      yield* turn
+      assert.deepStrictEqual(far.frames.length, 1)
+      far.push(binary(2_000))
+      yield* turn
+      assert.strictEqual(closeCode(far.frames), 1009)
+      assert.strictEqual((yield* connection.pull)[0].length, 9_000)
+    })
+  )
+
+  it.effect("suspends who sends while what was received takes the room, and lets them go on when it is taken", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", {
+        inboxBytes: 10_000,
+        outboxBytes: 10_000,
+        maxMemoryBytes: 11_000
+      })
+      far.stall()
+      far.push(binary(8_000))
+      yield* connection.send(new Uint8Array(2_950))
+      yield* turn
+      const sender = yield* start(connection.send(new Uint8Array(10)))
+      yield* turn
+      assert.strictEqual(sender.pollUnsafe(), undefined)
+      yield* connection.pull
+      far.drain()
+      yield* turn
+      assert.notStrictEqual(sender.pollUnsafe(), undefined)
+    })
+  )
+
+  it.effect("counts a message in pieces, and reads no more of it than an inbox holds while nobody has asked", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { inboxBytes: 1_000 })
+      for (let at = 0; at < 20; at++) far.push(binaryPart(at, 20))
+      assert.deepStrictEqual(far.log, ["pause"])
+      // Whoever pulls wants it whole.
+      const [message] = yield* connection.pull
+      assert.strictEqual(message.length, 2_000)
+    })
+  )
+
+  it.effect("is enough for one message of the greatest length, unless it was said how much there is", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { maxMessageBytes: 16 << 20 })
+      const pulling = yield* start(connection.pull)
+      far.push(binary(16 << 20))
+      yield* turn
+      assert.notStrictEqual(pulling.pollUnsafe(), undefined)
+    })
+  )
+})
+
+/** A message of 100 bytes a fragment, the one at `at` of `count`. */
+const binaryPart = (at: number, count: number) =>
+  frames.encode({ fin: at === count - 1, rsv: 0, opcode: at === 0 ? 2 : 0, payload: new Uint8Array(100) })
