@@ -24,7 +24,10 @@ export interface InflateOptions extends DeflateOptions {
   readonly maxBytes: number
 }
 
-/** The peer's fault: what it sent is no DEFLATE, or ends in the middle of a block, or has more behind its end. */
+/**
+ * The peer's fault: what it sent is no DEFLATE, ends in the middle of a block, or has so many final blocks that each
+ * cannot have had a purpose. `detail` quotes nothing of what it sent.
+ */
 export class CorruptData extends Data.TaggedError("CorruptData")<{ readonly detail: string }> {
   override get message(): string {
     return `what was to be inflated is corrupt: ${this.detail}`
@@ -40,23 +43,28 @@ export class TooLong extends Data.TaggedError("TooLong")<{ readonly maxBytes: nu
 
 export type InflateError = CorruptData | TooLong
 
+/** What all compressed bytes end in, and what is left out of them and added again. RFC 7692 section 7.2.1. */
+export const tail: Uint8Array = Uint8Array.of(0x00, 0x00, 0xff, 0xff)
+
 /**
  * What a platform does for us. An effect that is done in the call is given as an `Exit`, which costs no fiber
- * anything; a long message may be given to a thread.
+ * anything; a long message may be given to a thread. What comes out belongs to the caller.
  *
- * All compressed bytes end at a byte boundary behind an empty block without its last four bytes, `00 00 ff ff`: RFC
- * 7692 sections 7.2.1 and 7.2.2. Blocks with the final bit set may be in between.
+ * All compressed bytes end at a byte boundary behind an empty block without its last four bytes, `tail`: RFC 7692
+ * sections 7.2.1 and 7.2.2. So what was deflated piece by piece is joined by writing `tail` between the pieces. Blocks
+ * with the final bit set may be in between. No bytes at all inflate to none.
  */
 export interface Service {
   /** The smallest window that `deflate` can keep to. 9 with zlib. */
   readonly smallestWindowBits: WindowBits
   readonly deflate: (bytes: Uint8Array, options: DeflateOptions) => Effect.Effect<Uint8Array>
+  /** The same bytes, in the call, however long it takes: for what goes to many, who are not to wait for a thread. */
+  readonly deflateNow: (bytes: Uint8Array, options: DeflateOptions) => Uint8Array
   readonly inflate: (bytes: Uint8Array, options: InflateOptions) => Effect.Effect<Uint8Array, InflateError>
-  /** Each piece comes out before the next is pulled, flushed; at the end the last four bytes are left out. */
-  readonly deflateStream: (
-    options: DeflateOptions
-  ) => <E, R>(pieces: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E, R>
-  /** Gives pieces of at most 64 KiB, and pulls the next when what there is has been taken. */
+  /**
+   * Pieces of a message, cut anywhere. Gives pieces of at most 64 KiB, and pulls the next when all that comes out of the
+   * one before has been taken. Holds whatever it needs from the first piece to the end of the stream, however it ends.
+   */
   readonly inflateStream: (
     options: InflateOptions
   ) => <E, R>(pieces: Stream.Stream<Uint8Array, E, R>) => Stream.Stream<Uint8Array, E | InflateError, R>

@@ -40,14 +40,19 @@ export interface Encoded {
 export interface Shared {
   /** Connections whose coders give the same key encode to the same bytes. */
   readonly key: string
-  /** Depends on nothing that was sent before, and is decoded whatever was; `undefined` leaves the message as it is. */
+  /**
+   * Depends on nothing that was sent before, and is decoded whatever was; `undefined` leaves the message as it is. May be
+   * called by itself, without its object.
+   */
   readonly encode: (message: Outgoing<Uint8Array>) => Omit<Encoded, "written"> | undefined
   /** Called when what `encode` gave is written on this connection. */
   readonly written: (message: Outgoing<Uint8Array>) => void
 }
 
 /**
- * What an extension does to the messages of one connection, in both directions. Calls for one direction never overlap.
+ * What an extension does to the messages of one connection, in both directions. Calls for one direction never overlap,
+ * and messages are encoded in the order in which they are written: the next one, also one that goes to many, when the one
+ * before has been written or given up.
  *
  * An effect that is an `Exit` is taken at once, in the same turn. Any other suspends that direction of the connection
  * until it is done, and is interrupted when the connection ends. None may fail with a defect for what a peer sent.
