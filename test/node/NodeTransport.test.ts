@@ -1,29 +1,13 @@
 import * as net from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import type { Receiver, Transport } from "@millrace/core/connection/Transport"
-import type { TransportError } from "@millrace/core/connection/WebSocketError"
+import type { Transport } from "@millrace/core/connection/Transport"
 import * as NodeTransport from "@millrace/node/NodeTransport"
 import { eventually, settled } from "../support/eventually.ts"
 import { over, type RawPeer } from "../support/RawPeer.ts"
+import { Told } from "../support/Told.ts"
 
 const defaults: NodeTransport.Settings = { closeTimeout: 1_000, outboxBytes: 1_048_576 }
-
-/** What a receiver was told. */
-class Told implements Receiver {
-  text = ""
-  drains = 0
-  readonly ends: Array<TransportError | undefined> = []
-  data(chunk: Uint8Array): void {
-    this.text += Buffer.from(chunk).toString()
-  }
-  drained(): void {
-    this.drains++
-  }
-  ended(error: TransportError | undefined): void {
-    this.ends.push(error)
-  }
-}
 
 interface Pair {
   readonly near: net.Socket

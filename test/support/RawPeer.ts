@@ -113,6 +113,16 @@ export class RawPeer {
     })
   )
 
+  /** The next `count` bytes. */
+  bytes(count: number): Effect.Effect<Buffer> {
+    return this.take(() => {
+      if (this.received.length < count) return undefined
+      const bytes = this.received.subarray(0, count)
+      this.received = this.received.subarray(count)
+      return bytes
+    })
+  }
+
   /** The next frame. */
   readonly frame: Effect.Effect<Seen> = Effect.suspend(() =>
     this.take(() => {

@@ -1,6 +1,7 @@
 /**
- * A Node.js `Duplex` (a TCP, TLS or unix socket) as the transport of a connection.
+ * A Node.js `Duplex` (a TCP, TLS or unix socket, or a stream of HTTP/2) as the transport of a connection.
  */
+import type { Http2Stream } from "node:http2"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
 import type { Receiver, Transport } from "@millrace/core/connection/Transport"
@@ -15,6 +16,9 @@ const transport = Symbol("millrace/NodeTransport")
 export type Settings = Pick<WebSocket.Settings, "closeTimeout" | "outboxBytes">
 
 const noBytes = new Uint8Array(0)
+
+/** CANCEL, which is to a stream what a reset is to a TCP connection: RFC 8441 section 5. */
+const cancel = 8
 
 interface Owned extends Duplex {
   [transport]: NodeTransport
@@ -91,8 +95,16 @@ class NodeTransport implements Transport {
   }
 
   destroy(): void {
-    this.socket.destroy()
+    destroy(this.socket)
   }
+}
+
+/** Ends both directions at once: a socket is closed, a stream of HTTP/2 is reset with CANCEL. */
+export const destroy = (socket: Duplex): void => {
+  const stream = socket as Partial<Http2Stream>
+  // Before it is destroyed, which alone would reset it with NO_ERROR, or with INTERNAL_ERROR.
+  if (stream.rstCode !== undefined) stream.close?.(cancel)
+  socket.destroy()
 }
 
 /** Node.js runs it when all sockets that have something have been read. */
