@@ -118,7 +118,7 @@ describe("docs/closing.md", () => {
   })
 
   it("says how long the answer to a Close may wait", () => {
-    const longest = written("packages/core/src/connection/Connection.ts", /longestDelay = ([\d_]+)/)?.replaceAll(
+    const longest = written("packages/core/src/connection/Receiving.ts", /longestDelay = ([\d_]+)/)?.replaceAll(
       "_",
       ""
     )
