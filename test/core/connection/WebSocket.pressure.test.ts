@@ -154,6 +154,26 @@ describe("Pongs", () => {
     })
   )
 
+  it.effect("of 100,000 Pings in a burst fill the outbox of a peer that does not read, and one more waits", () =>
+    Effect.gen(function* () {
+      const { far } = yield* open("server", { outboxBytes: 10_000 })
+      far.stall()
+      const pings = Array.from({ length: 100_000 }, (_, i) => toward("server", frames.frame(9, utf8(`${i}`))))
+      far.push(frames.concat(pings))
+      yield* turn
+      assert.isAtLeast(far.writableLength, 10_000)
+      assert.isBelow(far.writableLength, 10_000 + 7)
+      const answered = pongs(far.frames)
+      assert.deepStrictEqual(
+        answered,
+        answered.map((_, i) => `${i}`)
+      )
+      far.drain()
+      yield* turn
+      assert.deepStrictEqual(pongs(far.frames), [...answered, "99999"])
+    })
+  )
+
   it.effect("wait on while it is full, also when something else is written", () =>
     Effect.gen(function* () {
       const { far, connection } = yield* open("client", { outboxBytes: 100 })
