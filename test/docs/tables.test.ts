@@ -59,6 +59,13 @@ describe("docs/limits.md", () => {
     expect(ofPage).toEqual(Object.entries(Limits.defaults).map(([name, value]) => [`\`${name}\``, shown(value, name)]))
   })
 
+  it("has every option of a rate", () => {
+    const source = read("packages/core/src/protocol/TokenBucket.ts").split("export interface Options {")[1]!
+    const options = [...source.split("\n}")[0]!.matchAll(/readonly (\w+)\?/g)].map(([, name]) => `\`${name}\``)
+    expect(options.length).toBeGreaterThan(0)
+    expect(rows(limits, "Of what comes in a second").map(([option]) => option)).toEqual(options)
+  })
+
   it("has the limits of a handshake", () => {
     const title = "Of a handshake"
     const [server, listener, client] = rows(limits, title).filter(([, , option]) => option === "`handshakeTimeout`")
@@ -118,10 +125,7 @@ describe("docs/closing.md", () => {
   })
 
   it("says how long the answer to a Close may wait", () => {
-    const longest = written("packages/core/src/connection/Receiving.ts", /longestDelay = ([\d_]+)/)?.replaceAll(
-      "_",
-      ""
-    )
+    const longest = written("packages/core/src/connection/Receiving.ts", /longestDelay = ([\d_]+)/)?.replaceAll("_", "")
     expect(closing).toContain(`for ${seconds(Number(longest))} at most`)
   })
 })
