@@ -6,6 +6,7 @@ import { Refusal } from "@millrace/core/codec/HandshakeError"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import * as Negotiation from "@millrace/core/codec/Negotiation"
 import * as Origin from "@millrace/core/codec/Origin"
+import * as Extension from "@millrace/core/connection/Extension"
 import type { Limits } from "@millrace/core/connection/Limits"
 import type * as TimerWheel from "@millrace/core/connection/TimerWheel"
 import type { Transport } from "@millrace/core/connection/Transport"
@@ -51,6 +52,11 @@ export interface Options<A, RH = never> {
   readonly origin?: Origin.Policy | undefined
   /** The subprotocols spoken here, the preferred one first. A client that offers none of them is served without. */
   readonly subprotocols?: ReadonlyArray<string> | undefined
+  /**
+   * Spoken where the client offers them, and applied in this order. Default: none, so nothing is compressed. Two that
+   * cannot be used together are a `TypeError`.
+   */
+  readonly extensions?: ReadonlyArray<Extension.Extension> | undefined
   /** Looks at the request and accepts with a value that the connection carries, or refuses. Default: accepts. */
   readonly handshake?: ((request: Upgrade.UpgradeRequest) => Effect.Effect<Accepted<A>, Refusal, RH>) | undefined
   /** How long `handshake` may take before the client is refused with 503. Default 10 s. */
@@ -85,6 +91,7 @@ export const make = <A = undefined, E = never, R = never, RH = never>(
   options: Options<A, RH>,
   handler: Handler<A, E, R>
 ): Endpoint<A, E, R | RH> => {
+  Extension.compose(options.extensions ?? [])
   const settings = WebSocket.settings("server", options.limits)
   const grace = options.grace === undefined ? settings.closeTimeout : Duration.toMillis(options.grace)
   return { options: options as Options<A, R | RH>, handler, settings, grace }
@@ -139,6 +146,7 @@ const serveAsking = <A, E, R>(
 export interface Opened<A> {
   readonly transport: Transport
   readonly subprotocol: string | undefined
+  readonly extensions: Extension.Agreed
   readonly handshake: A
 }
 
@@ -188,8 +196,10 @@ const finish = <A>(
   { headers, subprotocol, value }: Accepted<A>
 ): Opened<A> => {
   const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
-  Result.getOrThrow(Upgrade.accept(upgrade, request.client, { subprotocol: chosen, headers }))
-  return { transport, subprotocol: chosen, handshake: value }
+  const extensions = Extension.accept(options.extensions ?? [], request.client.extensions)
+  const { response } = extensions
+  Result.getOrThrow(Upgrade.accept(upgrade, request.client, { subprotocol: chosen, extensions: response, headers }))
+  return { transport, subprotocol: chosen, extensions, handshake: value }
 }
 
 /** What `handshake` says, for as long as the client, the server and our patience last. */
@@ -231,11 +241,11 @@ export const run = <A, E, R>(
  */
 const live = <A, E, R>(
   { handler, settings }: Endpoint<A, E, R>,
-  { handshake, subprotocol, transport }: Opened<A>,
+  { extensions, handshake, subprotocol, transport }: Opened<A>,
   host: Host
 ): Effect.Effect<void, E, R | Scope.Scope> =>
   Effect.flatMap(
-    WebSocket.make({ transport, settings, wheel: host.wheel, subprotocol, handshake, observer: host }),
+    WebSocket.make({ transport, settings, wheel: host.wheel, subprotocol, extensions, handshake, observer: host }),
     // Only the handler: a connection that was accepted is closed properly, whenever the interruption comes.
     (connection) => Effect.interruptible(handler(connection)) as Effect.Effect<void, E, R>
   )

@@ -14,6 +14,7 @@ import * as Hub from "@millrace/core/cluster/Hub"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubSession from "@millrace/core/cluster/HubSession"
 import * as Origin from "@millrace/core/codec/Origin"
+import type { Extension } from "@millrace/core/connection/Extension"
 import * as Limits from "@millrace/core/connection/Limits"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -29,6 +30,8 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly origin?: Origin.Policy | undefined
   /** `maxMessageBytes` also bounds the body of a publication. */
   readonly limits?: Partial<Limits.Limits> | undefined
+  /** Spoken where a client offers them. Default: none, so nothing is compressed. */
+  readonly extensions?: ReadonlyArray<Extension> | undefined
   readonly drain?: DrainOptions | undefined
   /** Default: members that are too slow are disconnected with 1013. */
   readonly hub?: Hub.Options | undefined
@@ -199,6 +202,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
             path: "/ws",
             origin: options.origin,
             limits: options.limits,
+            extensions: options.extensions,
             subprotocols: [HubMessage.subprotocol],
             handshake: ({ query }) => {
               const name = query.get("name") ?? randomName()

@@ -91,7 +91,7 @@ export abstract class Sending implements Owner {
   }
 
   get sendAll(): WebSocket["sendAll"] {
-    return (messages) => Effect.suspend(() => this.sendMessages(Array.from(messages)))
+    return (messages) => Effect.suspend(() => this.sendMessages(Array.isArray(messages) ? messages : Array.from(messages)))
   }
 
   private isFull(): boolean {
