@@ -7,7 +7,9 @@ import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as Extensions from "@millrace/core/codec/Extensions"
 import * as Frame from "@millrace/core/codec/Frame"
 import * as HttpHead from "@millrace/core/codec/HttpHead"
+import * as Compression from "@millrace/core/connection/Compression"
 import * as Limits from "@millrace/core/connection/Limits"
+import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import { root } from "../support/markdown.ts"
 
 const read = (name: string) => readFileSync(`${root}${name}`, "utf8")
@@ -64,6 +66,16 @@ describe("docs/limits.md", () => {
     const options = [...source.split("\n}")[0]!.matchAll(/readonly (\w+)\?/g)].map(([, name]) => `\`${name}\``)
     expect(options.length).toBeGreaterThan(0)
     expect(rows(limits, "Of what comes in a second").map(([option]) => option)).toEqual(options)
+  })
+
+  it("has every option of compression, with its default", () => {
+    const ofPage = rows(limits, "Of compression").map(([option, standard]) => [option, standard])
+    const all = Object.entries({ ...Compression.defaults, ...NodeDeflate.defaults })
+    expect(ofPage).toEqual(all.map(([name, value]) => [`\`${name}\``, bytes(value)]))
+    const window = 2 ** Compression.defaults.compressorWindowBits
+    expect(section(limits, "Of compression")).toContain(`${window / 1_024} KiB`)
+    const finalBlocks = written("packages/node/src/Inflate.ts", /mostFinalBlocks = (\d+)/)
+    expect(section(limits, "Of compression")).toContain(`more than ${finalBlocks} final blocks`)
   })
 
   it("has the limits of a handshake", () => {
