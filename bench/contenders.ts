@@ -12,6 +12,10 @@ export interface Contender {
   /** The module in `codecs/`. */
   readonly codec?: string
   readonly env?: Readonly<Record<string, string>>
+  /** It is in suites with compression only: without, it is as another one. */
+  readonly compresses?: true
+  /** What it answers to an offer of permessage-deflate, unless just that. */
+  readonly deflate?: string
 }
 
 export const millrace: Contender = {
@@ -49,6 +53,25 @@ export const wsBeside: Contender = {
   what: "`ws` with its addon, in a process that has loaded this toolkit and Effect and does not use them",
   server: "ws",
   style: "beside"
+}
+
+/** As far back as `ws` refers, at what that costs: as few bytes on the wire. */
+export const millraceWide: Contender = {
+  name: "millrace, 32 KiB",
+  what: "this toolkit with `compressorWindowBits: 15`",
+  server: "millrace",
+  style: "wide",
+  compresses: true
+}
+
+/** What `ws` is told where its memory is too much: it forgets what it has sent, and still compresses for each receiver. */
+export const wsFresh: Contender = {
+  name: "ws, fresh",
+  what: "`ws` with its addon and `serverNoContextTakeover`",
+  server: "ws",
+  style: "fresh",
+  compresses: true,
+  deflate: "permessage-deflate; server_no_context_takeover"
 }
 
 /** A second `ws` in the place of ours: its ratio has to come out near 1, or the benchmark is not to be believed. */

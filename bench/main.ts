@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs"
 import { join, relative, resolve } from "node:path"
 import { parseArgs } from "node:util"
 import * as Child from "./Child.ts"
-import { bare, millrace, millraceStream, ws, wsAgain, wsBeside, wsPlain } from "./contenders.ts"
+import { bare, millrace, millraceStream, millraceWide, ws, wsAgain, wsBeside, wsFresh, wsPlain } from "./contenders.ts"
 import * as machine from "./machine.ts"
 import { profileOf, type Settings } from "./measure.ts"
 import { page } from "./page.ts"
@@ -23,6 +23,7 @@ const usage = `npm run bench -- [part of a suite's name ...] [options]
   --bare          adds bare sockets, the floor on Node.js
   --stream        adds our server with a stream of messages in place of batches
   --beside        adds ws in a process that has loaded ours too, and so has as much on its heap
+  --windows       adds, where there is compression, ours with a window of 32 KiB and ws that refers to no earlier message
   --profile DIR   writes a profile of every server there and prints the hottest places; such ratios do not count
   --write         writes docs/performance.md (of a whole run)
 
@@ -55,6 +56,7 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
       bare: { type: "boolean", default: false },
       stream: { type: "boolean", default: false },
       beside: { type: "boolean", default: false },
+      windows: { type: "boolean", default: false },
       profile: { type: "string" },
       write: { type: "boolean", default: false },
       help: { type: "boolean", default: false }
@@ -75,6 +77,7 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
         ...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]),
         ...(values.stream ? [millraceStream] : []),
         ...(values.beside ? [wsBeside] : []),
+        ...(values.windows ? [millraceWide, wsFresh] : []),
         ...(values.bare ? [bare] : [])
       ],
       rounds: Math.ceil(positive("--rounds", values.rounds)),
@@ -96,7 +99,8 @@ const run = async ({ settings, suites, write }: Plan): Promise<void> => {
   for (const suite of suites) {
     const began = performance.now()
     process.stderr.write(`${suite.name} ...`)
-    const measured = await suite.run(settings)
+    const contenders = settings.contenders.filter(({ compresses }) => compresses !== true || suite.compresses === true)
+    const measured = await suite.run({ ...settings, contenders })
     // What was promised was promised of ours.
     rows.push(...measured.map((row) => (settings.contenders[0] === millrace ? row : { ...row, targets: [] })))
     const took = ((performance.now() - began) / 1000).toFixed(1)

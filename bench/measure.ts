@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import * as Child from "./Child.ts"
 import type { Contender } from "./contenders.ts"
+import type { Counted } from "./load/Load.ts"
 import type { Open, Run, Scenario } from "./load/main.ts"
 import type { Memory } from "./usage.ts"
 
@@ -44,12 +45,20 @@ const profiled = async (child: Child.Child, file: string | undefined, subject: S
   }
 }
 
+interface Server {
+  readonly child: Child.Child
+  readonly port: number
+  /** What it is to agree to when it is offered permessage-deflate; `""` when it is not offered. */
+  readonly extensions: string
+}
+
 const startServer = async (
   contender: Contender,
-  mode: Scenario["kind"],
+  scenario: Scenario,
   ...flags: ReadonlyArray<string>
-): Promise<{ readonly server: Child.Child; readonly port: number }> => {
-  const server = Child.start({
+): Promise<Server> => {
+  const compressed = scenario.options.documents !== undefined
+  const child = Child.start({
     title: `the server of ${contender.name}`,
     args: [
       conditions,
@@ -57,17 +66,24 @@ const startServer = async (
       "--import",
       join(here, "usage.ts"),
       join(here, "servers", `${contender.server}.ts`),
-      mode,
-      contender.style ?? ""
+      scenario.kind,
+      contender.style ?? "",
+      compressed ? "deflate" : ""
     ],
     env: contender.env ?? {},
     core: "server"
   })
-  const { port } = JSON.parse(await server.firstLine) as { readonly port: number }
-  return { server, port }
+  const { port } = JSON.parse(await child.firstLine) as { readonly port: number }
+  return { child, port, extensions: compressed ? (contender.deflate ?? "permessage-deflate") : "" }
 }
 
 const startLoad = () => Child.start({ title: "the load generator", args: [join(here, "load/main.ts")], core: "client" })
+
+const openLoad = (load: Child.Child, { child, extensions, port }: Server, scenario: Scenario): Promise<void> =>
+  load.ask<void>("open", { port, extensions, scenario } satisfies Open).catch(child.blame)
+
+const noSamples = ({ contenders }: Settings) =>
+  new Map<Contender, Array<number>>(contenders.map((contender) => [contender, []]))
 
 /** What was spent in one turn, and on how many. */
 interface Turn {
@@ -91,7 +107,7 @@ const takeTurns = async (
   turns: number,
   begin: (contender: Contender) => Promise<Subject>
 ): Promise<Samples> => {
-  const samples = new Map<Contender, Array<number>>(settings.contenders.map((contender) => [contender, []]))
+  const samples = noSamples(settings)
   for (let round = 0; round < settings.rounds; round++) {
     const all = []
     for (const contender of settings.contenders)
@@ -117,65 +133,89 @@ const turns = 5
 /** Before anything is measured: the compiler's work is not the messages'. In seconds. */
 const warmUp = 0.75
 
-/** The server's CPU microseconds for each message of a scenario (for each delivery, when it is a broadcast). */
-export const cpuOfServer = async (suite: string, scenario: Scenario, settings: Settings): Promise<Samples> => {
+/**
+ * The server's CPU microseconds for each message of a scenario (for each delivery, when it is a broadcast), and the bytes
+ * that it sends for each as the message's payload.
+ */
+export const cpuOfServer = async (
+  suite: string,
+  scenario: Scenario,
+  settings: Settings
+): Promise<{ readonly cpu: Samples; readonly bytes: Samples }> => {
   const load = startLoad()
-  const samples = await takeTurns(settings, turns, async (contender) => {
-    const { port, server } = await startServer(contender, scenario.kind)
-    const run = (seconds: number) => load.ask<number>("run", { port, seconds } satisfies Run).catch(server.blame)
-    await load.ask("open", { port, scenario } satisfies Open).catch(server.blame)
+  const bytes = noSamples(settings)
+  const cpu = await takeTurns(settings, turns, async (contender) => {
+    const server = await startServer(contender, scenario)
+    const { child, port } = server
+    const run = (seconds: number) => load.ask<Counted>("run", { port, seconds } satisfies Run).catch(child.blame)
+    await openLoad(load, server, scenario)
     await run(warmUp)
-    return profiled(server, profileOf(contender, suite, settings, "cpuprofile"), {
+    const all = { count: 0, bytes: 0 }
+    return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {
       turn: async () => {
-        const before = await server.ask<number>("cpu")
-        const count = await run(settings.seconds / turns)
-        return { cost: (await server.ask<number>("cpu")) - before, count }
+        const before = await child.ask<number>("cpu")
+        const { bytes, count } = await run(settings.seconds / turns)
+        all.count += count
+        all.bytes += bytes
+        return { cost: (await child.ask<number>("cpu")) - before, count }
       },
       end: async () => {
+        bytes.get(contender)?.push(all.bytes / all.count)
         await load.ask("end", port)
-        await server.stop()
+        await child.stop()
       }
     })
   })
   await load.stop()
-  return samples
+  return { cpu, bytes }
 }
 
-/**
- * Bytes that a server holds for each idle connection, each of which has echoed one message: resident, and on V8's heap
- * with what hangs on it.
- */
+export interface MemoryOfServer {
+  /** Bytes for each connection, resident. */
+  readonly rss: Samples
+  /** Bytes for each connection, on V8's heap and with what hangs on it. */
+  readonly heap: Samples
+  /** Of the whole process, resident, in MiB. */
+  readonly total: Samples
+}
+
+/** Connections that are opened before those whose memory is counted. */
+export const uncounted = 1000
+
+/** What a server holds for idle connections, each of which has echoed what the scenario sends first. */
 export const memoryOfServer = async (
   suite: string,
-  connections: number,
+  scenario: Scenario & { readonly kind: "echo" },
   settings: Settings
-): Promise<{ readonly rss: Samples; readonly heap: Samples }> => {
+): Promise<MemoryOfServer> => {
+  const connections = scenario.options.connections - uncounted
   const load = startLoad()
-  const heap = new Map<Contender, Array<number>>(settings.contenders.map((contender) => [contender, []]))
+  const heap = noSamples(settings)
+  const total = noSamples(settings)
   const rss = await takeTurns(settings, 1, async (contender) => ({
     turn: async () => {
-      const { port, server } = await startServer(contender, "echo", "--expose-gc")
-      const open = (connections: number) => {
-        const scenario: Scenario = { kind: "echo", options: { connections, depth: 1, size: 64, kind: "text" } }
-        return load.ask("open", { port, scenario } satisfies Open).catch(server.blame)
-      }
+      const server = await startServer(contender, scenario, "--expose-gc")
+      const { child, port } = server
       // The code is loaded and the heap has had its growth before anything is counted. These connections stay: of
       // closed ones a server may keep something for seconds, and would look the better for it.
-      await open(1000)
-      const before = await server.ask<Memory>("memory")
+      const open = (connections: number) =>
+        openLoad(load, server, { kind: "echo", options: { ...scenario.options, connections } })
+      await open(uncounted)
+      const before = await child.ask<Memory>("memory")
       await open(connections)
-      const after = await server.ask<Memory>("memory")
+      const after = await child.ask<Memory>("memory")
       const file = profileOf(contender, suite, settings, "heapsnapshot")
-      if (file !== undefined) await server.ask("heapSnapshot", file)
+      if (file !== undefined) await child.ask("heapSnapshot", file)
       await load.ask("end", port)
-      await server.stop()
+      await child.stop()
       heap.get(contender)?.push((after.heap - before.heap) / connections)
+      total.get(contender)?.push(after.rss / 1024 ** 2)
       return { cost: after.rss - before.rss, count: connections }
     },
     end: async () => {}
   }))
   await load.stop()
-  return { rss, heap }
+  return { rss, heap, total }
 }
 
 const startCodec = (contender: Contender) =>

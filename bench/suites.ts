@@ -1,6 +1,7 @@
 /** What is measured, and what was promised of it. */
-import { millrace, wsPlain } from "./contenders.ts"
+import { bare, millrace, wsPlain } from "./contenders.ts"
 import type { Kind } from "./load/frames.ts"
+import type { Scenario } from "./load/main.ts"
 import * as measure from "./measure.ts"
 
 export interface Target {
@@ -11,7 +12,7 @@ export interface Target {
 
 export interface Row {
   readonly title: string
-  readonly unit: "µs" | "ns" | "bytes" | "×"
+  readonly unit: "µs" | "ns" | "bytes" | "MiB" | "×"
   readonly samples: measure.Samples
   readonly targets: ReadonlyArray<Target>
 }
@@ -21,6 +22,8 @@ export interface Suite {
   readonly name: string
   /** What the number is, for the reader of the table. */
   readonly means: string
+  /** Whether its messages are compressed. */
+  readonly compresses?: true
   readonly run: (settings: measure.Settings) => Promise<ReadonlyArray<Row>>
 }
 
@@ -36,7 +39,7 @@ const echo = (
     {
       title,
       unit: "µs",
-      samples: await measure.cpuOfServer(name, { kind: "echo", options }, settings),
+      samples: (await measure.cpuOfServer(name, { kind: "echo", options }, settings)).cpu,
       targets: [{ times: "ws", most }]
     }
   ]
@@ -57,11 +60,13 @@ const broadcast = (name: string, title: string, senders: number): Suite => ({
     {
       title,
       unit: "µs",
-      samples: await measure.cpuOfServer(
-        name,
-        { kind: "broadcast", options: { senders, receivers: 1000, size: 128 } },
-        settings
-      ),
+      samples: (
+        await measure.cpuOfServer(
+          name,
+          { kind: "broadcast", options: { senders, receivers: 1000, size: 128 } },
+          settings
+        )
+      ).cpu,
       targets: [{ times: "ws", most: 0.5 }]
     }
   ]
@@ -76,7 +81,12 @@ const memory: Suite = {
     // The addon holds no memory, and every sample is a server of its own: three of them say enough.
     const contenders = settings.contenders.filter((contender) => contender !== wsPlain)
     const rounds = Math.min(settings.rounds, 3)
-    const { heap, rss } = await measure.memoryOfServer("memory", 5000, { ...settings, contenders, rounds })
+    const options = { connections: 5000 + measure.uncounted, depth: 1, size: 64, kind: "text" } as const
+    const { heap, rss } = await measure.memoryOfServer(
+      "memory",
+      { kind: "echo", options },
+      { ...settings, contenders, rounds }
+    )
     return [
       {
         title: "memory of an idle connection, resident",
@@ -88,6 +98,60 @@ const memory: Suite = {
     ]
   }
 }
+
+/** The addon unmasks what is a third as long here, and bare sockets do not compress. */
+const thatCompress = (settings: measure.Settings): measure.Settings => ({
+  ...settings,
+  contenders: settings.contenders.filter((contender) => contender !== wsPlain && contender !== bare)
+})
+
+const deflated = (name: string, title: string, scenario: Scenario, most: number): Suite => ({
+  name,
+  means:
+    `CPU time of the server for each ${scenario.kind === "echo" ? "message that it echoes" : "delivery"}, all of it ` +
+    "compressed; and the bytes on the wire, without the header of the frame",
+  compresses: true,
+  run: async (settings) => {
+    const { bytes, cpu } = await measure.cpuOfServer(name, scenario, thatCompress(settings))
+    return [
+      { title, unit: "µs", samples: cpu, targets: [{ times: "ws", most }] },
+      { title: `${title}: on the wire`, unit: "bytes", samples: bytes, targets: [] }
+    ]
+  }
+})
+
+const deflatedMemory = (options: {
+  readonly name: string
+  readonly connections: number
+  /** Documents that each connection has echoed. */
+  readonly documents: number
+  readonly most: number
+}): Suite => ({
+  name: options.name,
+  means:
+    `growth of the server's memory for each idle connection with compression, which has echoed ` +
+    `${options.documents === 1 ? "one document" : `${options.documents} documents`} of 1 KiB; and what the process has ` +
+    `resident with ${options.connections.toLocaleString("en")} of them. After a full garbage collection`,
+  compresses: true,
+  run: async (settings) => {
+    const { connections, documents, most, name } = options
+    const { rss, total } = await measure.memoryOfServer(
+      name,
+      { kind: "echo", options: { connections, depth: 1, size: 1024, kind: "text", documents } },
+      { ...thatCompress(settings), rounds: Math.min(settings.rounds, 3) }
+    )
+    const title = `memory of an idle connection with compression, ${documents === 1 ? "1 message" : `${documents} messages`}`
+    return [
+      { title: `${title}, resident`, unit: "bytes", samples: rss, targets: [{ times: "ws", most }] },
+      {
+        title: `a process with ${connections.toLocaleString("en")} of them, resident`,
+        unit: "MiB",
+        samples: total,
+        targets: []
+      }
+    ]
+  }
+})
 
 const frames: Suite = {
   name: "codec-frames",
@@ -145,6 +209,27 @@ export const suites: ReadonlyArray<Suite> = [
   broadcast("broadcast-1", "broadcast, 128 B text to 1,000 connections, 1 in flight", 1),
   broadcast("broadcast-16", "broadcast, 128 B text to 1,000 connections, from 16 at once", 16),
   memory,
+  // Of 40 documents of 1 KiB none refers to itself: when it comes again it has left the window of 32 KiB.
+  deflated(
+    "deflate-echo-1k",
+    "echo, 64 connections, 1 KiB JSON compressed, 1 in flight",
+    { kind: "echo", options: { connections: 64, depth: 1, size: 1024, kind: "text", documents: 40 } },
+    0.8
+  ),
+  deflated(
+    "deflate-echo-64k",
+    "echo, 8 connections, 64 KiB JSON compressed, 1 in flight",
+    { kind: "echo", options: { connections: 8, depth: 1, size: 65_536, kind: "text", documents: 8 } },
+    0.9
+  ),
+  deflated(
+    "deflate-broadcast",
+    "broadcast, 1 KiB JSON compressed to 1,000 connections, 1 in flight",
+    { kind: "broadcast", options: { senders: 1, receivers: 1000, size: 1024, documents: 40 } },
+    0.1
+  ),
+  deflatedMemory({ name: "deflate-memory", connections: 10_000, documents: 1, most: 0.6 }),
+  deflatedMemory({ name: "deflate-memory-full", connections: 3000, documents: 40, most: 0.6 }),
   frames,
   growth
 ]

@@ -6,15 +6,21 @@ import { connect } from "node:net"
 import * as Deferred from "../Deferred.ts"
 import * as frames from "./frames.ts"
 
+export interface Reply {
+  readonly payload: Buffer
+  /** Whether it is marked as compressed. */
+  readonly compressed: boolean
+}
+
 export interface Connection {
   readonly write: (bytes: Buffer) => void
-  /** The next message's payload, for looking at what a server really sends. */
-  readonly next: () => Promise<Buffer>
+  /** The next message, for looking at what a server really sends. */
+  readonly next: () => Promise<Reply>
   readonly end: () => void
 }
 
 export interface Handlers {
-  readonly message: (length: number) => void
+  readonly message: (length: number, compressed: boolean) => void
   /** The connection ended although nobody asked for it: a sentence. */
   readonly lost: (why: string) => void
 }
@@ -22,8 +28,11 @@ export interface Handlers {
 // Callbacks run before the next read, so one buffer serves every socket.
 const shared = Buffer.alloc(256 * 1024)
 
+/** What Chromium offers. */
+const offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
+
 // The key and its answer are those that RFC 6455 prints in section 1.3.
-const request = (port: number) =>
+const request = (port: number, extensions: string) =>
   [
     "GET / HTTP/1.1",
     `Host: 127.0.0.1:${port}`,
@@ -31,16 +40,22 @@ const request = (port: number) =>
     "Connection: Upgrade",
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ...(extensions === "" ? [] : [offer]),
     "\r\n"
   ].join("\r\n")
 const accepted = /^HTTP\/1\.1 101 [^]*\r\nsec-websocket-accept: ?s3pPLMBiTxaQ9kYGzzhZRbK\+xOo=\r\n/i
 
-/** Comes back when the server has accepted the WebSocket. */
-export const open = (port: number, handlers: Handlers): Promise<Connection> => {
+const extensionsIn = (head: string): string => /^sec-websocket-extensions: *(.*?) *$/im.exec(head)?.[1] ?? ""
+
+/**
+ * Comes back when the server has accepted the WebSocket, with these very extensions: `""` offers none, and anything else
+ * permessage-deflate.
+ */
+export const open = (port: number, extensions: string, handlers: Handlers): Promise<Connection> => {
   const { promise, resolve, reject } = Deferred.make<Connection>()
   let state: "opening" | "open" | "ended" = "opening"
   let head = Buffer.alloc(0)
-  let looking: { readonly pieces: Array<Buffer>; readonly found: Deferred.Deferred<Buffer> } | undefined
+  let looking: { readonly pieces: Array<Buffer>; readonly found: Deferred.Deferred<Reply> } | undefined
 
   const lose = (why: string) => {
     if (state === "ended") return
@@ -53,11 +68,11 @@ export const open = (port: number, handlers: Handlers): Promise<Connection> => {
   }
 
   const count = frames.counter({
-    message: (length) => {
-      if (looking === undefined) return handlers.message(length)
+    message: (length, compressed) => {
+      if (looking === undefined) return handlers.message(length, compressed)
       const { found, pieces } = looking
       looking = undefined
-      found.resolve(Buffer.concat(pieces))
+      found.resolve({ payload: Buffer.concat(pieces), compressed })
     },
     ping: (body) => socket.write(frames.encode("pong", body)),
     close: (code) => lose(`the server closed a connection with code ${code}`)
@@ -69,9 +84,12 @@ export const open = (port: number, handlers: Handlers): Promise<Connection> => {
     head = Buffer.concat([head, bytes])
     const end = head.indexOf("\r\n\r\n")
     if (end < 0) return
-    if (!accepted.test(head.toString("latin1", 0, end + 2))) {
-      return lose(`the server refused a connection: ${head.toString("latin1", 0, Math.max(0, head.indexOf("\r\n")))}`)
+    const response = head.toString("latin1", 0, end + 2)
+    if (!accepted.test(response)) {
+      return lose(`the server refused a connection: ${response.slice(0, Math.max(0, response.indexOf("\r\n")))}`)
     }
+    const agreed = extensionsIn(response)
+    if (agreed !== extensions) return lose(`the server agreed to "${agreed}" and was to agree to "${extensions}"`)
     state = "open"
     resolve(connection)
     const rest = head.subarray(end + 4)
@@ -93,14 +111,14 @@ export const open = (port: number, handlers: Handlers): Promise<Connection> => {
   })
   socket.on("error", (error) => lose(`a connection failed: ${error.message}`))
   socket.on("close", () => lose("the server ended a connection"))
-  socket.write(request(port))
+  socket.write(request(port, extensions))
 
   const connection: Connection = {
     write: (bytes) => {
       socket.write(bytes)
     },
     next: () => {
-      const found = Deferred.make<Buffer>()
+      const found = Deferred.make<Reply>()
       looking = { pieces: [], found }
       return found.promise
     },

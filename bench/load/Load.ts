@@ -4,12 +4,16 @@
  */
 import * as Deferred from "../Deferred.ts"
 
+/** Messages that have come back: deliveries, for a broadcast. */
+export interface Counted {
+  readonly count: number
+  /** Of their payloads as they came, without the headers of frames. */
+  readonly bytes: number
+}
+
 export interface Load {
-  /**
-   * Loads the server for so many seconds, then waits until everything sent has come back. Gives the count of messages
-   * (deliveries, for a broadcast), and fails when one is lost.
-   */
-  readonly run: (seconds: number) => Promise<number>
+  /** Loads the server for so many seconds, then waits until everything sent has come back. Fails when one is lost. */
+  readonly run: (seconds: number) => Promise<Counted>
   readonly end: () => void
 }
 

@@ -1,23 +1,29 @@
 /** Each sender sends a message, and sends the next when all receivers have those of every sender. */
 import * as Connection from "./Connection.ts"
-import * as frames from "./frames.ts"
 import * as Load from "./Load.ts"
+import * as Sequence from "./Sequence.ts"
 
 export interface Options {
   readonly senders: number
   readonly receivers: number
   /** Bytes of a message. */
   readonly size: number
+  /** With it, every sender sends so many different documents in turn, compressed. */
+  readonly documents?: number
 }
 
+/** So many messages are looked at by every receiver. What comes second may refer to what came first. */
+const looked = 2
+
 /** Opens the connections and sees that each receiver gets what is sent, byte for byte. */
-export const open = async (port: number, { receivers, senders, size }: Options): Promise<Load.Load> => {
-  const body = frames.payload(size)
-  const message = frames.encode("text", body)
+export const open = async (port: number, extensions: string, options: Options): Promise<Load.Load> => {
+  const { documents, receivers, senders, size } = options
+  const sequence = documents === undefined ? Sequence.plain("text", size) : await Sequence.compressed(documents, size)
   const deliveries = senders * receivers
   let run: Load.Run | undefined
   let lost: string | undefined
   let delivered = 0
+  let bytes = 0
   let waiting = 0
 
   const lose = (why: string) => {
@@ -25,14 +31,26 @@ export const open = async (port: number, { receivers, senders, size }: Options):
     run?.fail(why)
   }
   // What senders receive is not counted: whether one gets its own message back is the server's affair.
-  const sending = await Connection.many(senders, () => Connection.open(port, { message: () => {}, lost: lose }))
+  const sending = await Connection.many(senders, async () => {
+    let next = 0
+    const connection = await Connection.open(port, extensions, { message: () => {}, lost: lose })
+    const send = () => {
+      const index = next
+      connection.write(sequence.frames[index]!)
+      next = (index + 1) % sequence.frames.length
+      return sequence.bodies[index]!
+    }
+    return { send, end: connection.end }
+  })
   const send = () => {
     waiting = deliveries
-    for (const sender of sending) sender.write(message)
+    for (const sender of sending) sender.send()
   }
   const delivery: Connection.Handlers = {
-    message: (length) => {
-      if (length !== size) return lose(`a message of ${size} bytes was delivered with ${length}`)
+    message: (length, compressed) => {
+      const wrong = Sequence.wrong(sequence, length, compressed)
+      if (wrong !== undefined) return lose(wrong)
+      bytes += length
       waiting--
       if (waiting > 0) return
       if (run === undefined || waiting < 0) return lose("a message was delivered that nobody had sent")
@@ -42,23 +60,26 @@ export const open = async (port: number, { receivers, senders, size }: Options):
     },
     lost: lose
   }
-  const receiving = await Connection.many(receivers, () => Connection.open(port, delivery))
+  const receiving = await Connection.many(receivers, () => Connection.open(port, extensions, delivery))
 
-  const first = receiving.map((connection) => connection.next())
-  sending[0]?.write(message)
-  for (const received of await Promise.all(first)) {
-    if (!received.equals(body)) throw new Error("a message was delivered changed")
+  const readers = receiving.map(() => Sequence.reader(sequence))
+  for (let look = 0; look < looked; look++) {
+    const replies = receiving.map((connection) => connection.next())
+    const body = sending[0]!.send()
+    for (const [index, reply] of (await Promise.all(replies)).entries()) await readers[index]!.expect(body, reply)
   }
+  for (const reader of readers) reader.end()
 
   return {
     run: async (seconds) => {
       if (lost !== undefined) throw new Error(lost)
       delivered = 0
+      bytes = 0
       run = Load.start(seconds, () => waiting)
       send()
       await run.over
       run = undefined
-      return delivered
+      return { count: delivered, bytes }
     },
     end: () => {
       for (const connection of [...sending, ...receiving]) connection.end()

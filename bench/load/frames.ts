@@ -10,34 +10,27 @@ const alphabet = "Sphinx of black quartz, judge my vow; the mill turns while the
 /** `size` bytes of ASCII, which any decoder's fast path likes equally. */
 export const payload = (size: number): Buffer => Buffer.alloc(size, alphabet)
 
+/** FIN, and what RFC 7692 marks a compressed message with: RSV1. */
+const fin = 0x80
+const rsv1 = 0x40
+
 /** A whole message in one frame as a client sends it: FIN, masked. Section 5.2. */
-export const encode = (kind: Kind | "pong", body: Uint8Array): Buffer => {
-  const opcode = { text: 0x1, binary: 0x2, pong: 0xa }[kind]
+export const encode = (kind: Kind | "pong", body: Uint8Array, compressed = false): Buffer => {
+  const first = fin | (compressed ? rsv1 : 0) | { text: 0x1, binary: 0x2, pong: 0xa }[kind]
   const size = body.length
   const header =
     size < 126
-      ? Buffer.of(0x80 | opcode, 0x80 | size)
+      ? Buffer.of(first, 0x80 | size)
       : size < 65_536
-        ? Buffer.of(0x80 | opcode, 0x80 | 126, size >> 8, size & 0xff)
-        : Buffer.of(
-            0x80 | opcode,
-            0x80 | 127,
-            0,
-            0,
-            0,
-            0,
-            size >>> 24,
-            (size >> 16) & 0xff,
-            (size >> 8) & 0xff,
-            size & 0xff
-          )
+        ? Buffer.of(first, 0x80 | 126, size >> 8, size & 0xff)
+        : Buffer.of(first, 0x80 | 127, 0, 0, 0, 0, size >>> 24, (size >> 16) & 0xff, (size >> 8) & 0xff, size & 0xff)
   const key = [0x9d, 0x41, 0x5e, 0xc7] as const
   return Buffer.concat([header, Buffer.from(key), body.map((byte, index) => byte ^ (key[index & 3] ?? 0))])
 }
 
 export interface Events {
-  /** A message is complete: the length of its payload over all its fragments. */
-  readonly message: (length: number) => void
+  /** A message is complete: the length of its payload over all its fragments, and whether it is marked as compressed. */
+  readonly message: (length: number, compressed: boolean) => void
   readonly ping: (body: Buffer) => void
   readonly close: (code: number) => void
 }
@@ -53,18 +46,20 @@ export const counter = (events: Events): Counter => {
   let have = 0 // bytes of the header so far
   let left = 0 // bytes of this frame's payload still to come
   let total = 0 // bytes of this message
+  let compressed = false // this message
   let control = empty
 
   const frameEnded = () => {
     const first = header.readUInt8(0)
     have = 0
     const opcode = first & 0x0f
+    if (opcode === 0x1 || opcode === 0x2) compressed = (first & rsv1) !== 0
     if (opcode === 0x9) events.ping(control)
     else if (opcode === 0x8) events.close(control.length >= 2 ? control.readUInt16BE(0) : 1005)
-    else if (opcode < 0x8 && first >= 0x80) {
+    else if (opcode < 0x8 && first >= fin) {
       const length = total
       total = 0
-      events.message(length)
+      events.message(length, compressed)
     }
     if (control !== empty) control = empty
   }

@@ -10,6 +10,8 @@ export type Scenario =
 
 export interface Open {
   readonly port: number
+  /** What the server is to agree to: `Connection.open`. */
+  readonly extensions: string
   readonly scenario: Scenario
 }
 
@@ -22,9 +24,11 @@ export interface Run {
 const loads = new Map<number, ReadonlyArray<Load>>()
 
 answer({
-  open: async ({ port, scenario }: Open) => {
+  open: async ({ extensions, port, scenario }: Open) => {
     const load =
-      scenario.kind === "echo" ? await echo.open(port, scenario.options) : await broadcast.open(port, scenario.options)
+      scenario.kind === "echo"
+        ? await echo.open(port, extensions, scenario.options)
+        : await broadcast.open(port, extensions, scenario.options)
     loads.set(port, [load, ...(loads.get(port) ?? [])])
   },
   run: ({ port, seconds }: Run) => {
