@@ -5,6 +5,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Command from "effect/cli/Command"
 import * as HubServer from "../HubServer.ts"
+import * as compression from "./compression.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
 
@@ -16,10 +17,23 @@ const pageUrl = (host: string, port: number): string => {
 
 export const serve = Command.make(
   "serve",
-  { host: flags.host, port: flags.port(8080), maxMessage: flags.maxMessage("1MiB"), origin: flags.allowOrigin },
-  ({ host, maxMessage, origin, port }) =>
+  {
+    host: flags.host,
+    port: flags.port(8080),
+    maxMessage: flags.maxMessage("1MiB"),
+    origin: flags.allowOrigin,
+    compression: compression.flags("1KiB")
+  },
+  ({ compression: compress, host, maxMessage, origin, port }) =>
     Effect.gen(function* () {
-      const hub = yield* HubServer.serve({ host, port, origin, limits: { maxMessageBytes: maxMessage } }).pipe(
+      const extensions = compression.extensions(compress, 1_024)
+      const hub = yield* HubServer.serve({
+        host,
+        port,
+        origin,
+        limits: { maxMessageBytes: maxMessage },
+        extensions
+      }).pipe(
         Effect.mapError((error) => new Failure({ sentence: `${error.message}; choose another with --host and --port` }))
       )
       const page = pageUrl(hub.host, hub.port)
