@@ -34,9 +34,9 @@ describe("a peer that never reads", () => {
       const server = yield* NodeWebSocketServer.serve(
         {
           limits: { closeTimeout: "50 millis" },
-          handshake: ({ incoming }) =>
+          handshake: (request) =>
             Effect.sync(() => {
-              socket = incoming.socket
+              socket = request.socket
               return { value: undefined }
             })
         },

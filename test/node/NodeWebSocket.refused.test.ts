@@ -220,9 +220,8 @@ describe("a redirect", () => {
       const target = yield* NodeWebSocketServer.serve(
         {
           tls: { ...ours, requestCert: true, rejectUnauthorized: false },
-          handshake: ({ incoming }) => {
-            const socket = incoming.socket as import("node:tls").TLSSocket
-            shown.push(Object.keys(socket.getPeerCertificate() ?? {}).length)
+          handshake: ({ socket }) => {
+            shown.push(Object.keys((socket as import("node:tls").TLSSocket).getPeerCertificate() ?? {}).length)
             return Effect.succeed(Endpoint.accept(undefined))
           }
         },

@@ -79,8 +79,8 @@ describe("TLS", () => {
       const server = yield* NodeWebSocketServer.serve(
         {
           tls: { ...certificate, ca: client.cert, requestCert: true },
-          handshake: ({ encrypted, incoming }) => {
-            const { subject } = (incoming.socket as tls.TLSSocket).getPeerCertificate()
+          handshake: ({ encrypted, socket }) => {
+            const { subject } = (socket as tls.TLSSocket).getPeerCertificate()
             return Effect.succeed(Endpoint.accept({ encrypted, name: subject.CN }))
           }
         },

@@ -91,7 +91,15 @@ export const serve = (
   })
 
 /** Types of frames. */
-export const type = { data: 0, headers: 1, rstStream: 3, settings: 4, goAway: 7, windowUpdate: 8 } as const
+export const type = {
+  data: 0,
+  headers: 1,
+  rstStream: 3,
+  settings: 4,
+  goAway: 7,
+  windowUpdate: 8,
+  continuation: 9
+} as const
 
 /** Codes of errors: section 7. */
 export const code = {
@@ -105,7 +113,7 @@ export const code = {
 } as const
 
 const endStream = 1
-const endHeaders = 4
+export const endHeaders = 4
 
 const uint32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4)
@@ -113,7 +121,7 @@ const uint32 = (value: number): Buffer => {
   return bytes
 }
 
-const frame = (kind: number, flags: number, stream: number, payload: Uint8Array = new Uint8Array(0)): Buffer => {
+export const frame = (kind: number, flags: number, stream: number, payload: Uint8Array = new Uint8Array(0)): Buffer => {
   const header = Buffer.alloc(9)
   header.writeUIntBE(payload.length, 0, 3)
   header[3] = kind
@@ -166,9 +174,9 @@ export interface Frame {
 }
 
 /** The first bytes of a client: section 3.4. */
-const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+export const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-/** The server's end of a connection whose client speaks HTTP/2. */
+/** One end of a connection whose other end speaks HTTP/2. */
 export class RawHttp2 {
   readonly peer: RawPeer.RawPeer
 

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Endpoint from "./Endpoint.ts"
+import * as NodeTransport from "./NodeTransport.ts"
 import type { Upgrade } from "./Upgrade.ts"
 
 /** How the connections of a server are ended. */
@@ -31,12 +32,12 @@ class Running implements Endpoint.Host, TimerWheel.Timed {
   slot: Set<TimerWheel.Timed> | undefined
   fiber: Fiber.Fiber<unknown, unknown> | undefined
   readonly wheel: TimerWheel.TimerWheel
-  readonly socket: Duplex
+  readonly duplex: Duplex
   private readonly endpoint: Settled
 
-  constructor(wheel: TimerWheel.TimerWheel, socket: Duplex, endpoint: Settled) {
+  constructor(wheel: TimerWheel.TimerWheel, duplex: Duplex, endpoint: Settled) {
     this.wheel = wheel
-    this.socket = socket
+    this.duplex = duplex
     this.endpoint = endpoint
   }
 
@@ -84,11 +85,11 @@ export class Connections {
    */
   fork<A, E, R>(
     endpoint: Settled,
-    { socket }: Upgrade,
+    { duplex }: Upgrade,
     life: (host: Endpoint.Host) => Effect.Effect<A, E, R>,
     context: Context.Context<R>
   ): Fiber.Fiber<A, E> {
-    const running = new Running(this.wheel, socket, endpoint)
+    const running = new Running(this.wheel, duplex, endpoint)
     this.running.add(running)
     const fiber = Effect.runForkWith(context)(life(running), { uninterruptible: true })
     running.fiber = fiber
@@ -126,7 +127,7 @@ export class Connections {
         ),
         Effect.andThen(
           Effect.sync(() => {
-            for (const { socket } of this.running) socket.destroy()
+            for (const { duplex } of this.running) NodeTransport.destroy(duplex)
           })
         )
       )

@@ -37,13 +37,14 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Connections from "./Connections.ts"
 import * as Endpoint from "./Endpoint.ts"
+import * as Http1Upgrade from "./Http1Upgrade.ts"
 import * as Upgrade from "./Upgrade.ts"
 
 export { accept, refuse } from "./Endpoint.ts"
 
 /** A request to open a WebSocket that no route has answered yet. */
 interface Pending {
-  readonly upgrade: Upgrade.Upgrade
+  readonly upgrade: Http1Upgrade.Http1Upgrade
   /** For any answer but the one that opens the connection. */
   readonly response: http.ServerResponse
   readonly connections: Connections.Connections
@@ -116,7 +117,7 @@ const live = <A, E, R>(
 ): Effect.Effect<void, Refusal, R> =>
   Effect.flatMap(Endpoint.open(endpoint, upgrade), (opened) => {
     // The socket is the connection's. A response that has ended is one that the server has no more to do for.
-    response.detachSocket(upgrade.socket as Socket)
+    response.detachSocket(upgrade.duplex as Socket)
     response.end()
     return Endpoint.run(endpoint, opened, host) as Effect.Effect<void, never, R>
   })
@@ -192,9 +193,9 @@ const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
         const handle = yield* NodeHttpServer.makeHandler(app, { middleware: middleware as never, scope: requests })
         const connections = yield* Connections.make(drain, shortestDeadline)
         const onUpgrade: UpgradeListener = (incoming, socket, head) => {
-          if (!Upgrade.isWebSocket(incoming)) return onOtherUpgrade(incoming, socket, head)
-          const upgrade = { incoming, socket, head }
-          const response = Upgrade.respond(upgrade)
+          if (!Http1Upgrade.isWebSocket(incoming)) return onOtherUpgrade(incoming, socket, head)
+          const upgrade = new Http1Upgrade.Http1Upgrade(incoming, socket, head)
+          const response = upgrade.respond()
           if (response === undefined) return
           pending.set(incoming, { upgrade, response, connections })
           handle(incoming, response)

@@ -2,7 +2,7 @@
  * An endpoint: what a server does with a request to open a WebSocket, as a value. Who may connect, how that is found
  * out, what the limits are, and the handler that is the life of a connection.
  */
-import { Refusal } from "@millrace/core/codec/HandshakeError"
+import { type InvalidHead, Refusal } from "@millrace/core/codec/HandshakeError"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import * as Negotiation from "@millrace/core/codec/Negotiation"
 import * as Origin from "@millrace/core/codec/Origin"
@@ -61,6 +61,13 @@ export interface Options<A, RH = never> {
   readonly handshake?: ((request: Upgrade.UpgradeRequest) => Effect.Effect<Accepted<A>, Refusal, RH>) | undefined
   /** How long `handshake` may take before the client is refused with 503. Default 10 s. */
   readonly handshakeTimeout?: Duration.Input | undefined
+  /**
+   * Bytes of the target of a request and of the names and values of its fields, as they are when they are not
+   * compressed. Beyond it: 431. Default 16 KiB.
+   */
+  readonly maxHandshakeBytes?: number | undefined
+  /** Fields of a request, repeated ones too. Beyond it: 431. Default 128. */
+  readonly maxHandshakeFields?: number | undefined
   readonly limits?: Partial<Limits> | undefined
   /**
    * How long a handler may go on after its connection has ended, whatever it is at, before it is interrupted. Default:
@@ -82,19 +89,34 @@ export interface Endpoint<A, E, R> {
   readonly options: Options<A, R>
   readonly handler: Handler<A, E, R>
   readonly settings: WebSocket.Settings
+  readonly extensions: ReadonlyArray<Extension.Extension>
+  readonly maxima: Upgrade.Limits
   /** In milliseconds. */
   readonly grace: number
 }
 
-/** An endpoint, for `Connections.serve` or a server of your own; most want `NodeWebSocketServer.route`. */
+/**
+ * An endpoint, for `Connections.serve` or a server of your own; most want `NodeWebSocketServer.route`. Throws a
+ * `TypeError` for extensions that cannot be used together.
+ */
 export const make = <A = undefined, E = never, R = never, RH = never>(
   options: Options<A, RH>,
   handler: Handler<A, E, R>
 ): Endpoint<A, E, R | RH> => {
-  Extension.compose(options.extensions ?? [])
   const settings = WebSocket.settings("server", options.limits)
   const grace = options.grace === undefined ? settings.closeTimeout : Duration.toMillis(options.grace)
-  return { options: options as Options<A, R | RH>, handler, settings, grace }
+  const { maxHandshakeBytes, maxHandshakeFields } = Upgrade.defaultLimits
+  return {
+    options: options as Options<A, R | RH>,
+    handler,
+    settings,
+    extensions: Extension.compose(options.extensions ?? []),
+    maxima: {
+      maxHandshakeBytes: options.maxHandshakeBytes ?? maxHandshakeBytes,
+      maxHandshakeFields: options.maxHandshakeFields ?? maxHandshakeFields
+    },
+    grace
+  }
 }
 
 /** What an endpoint needs of the server that it runs on; told when the connection has ended. */
@@ -114,14 +136,17 @@ export const serve = <A, E, R>(
   upgrade: Upgrade.Upgrade,
   host: Host
 ): Effect.Effect<void, never, Exclude<R, Scope.Scope>> => {
-  if (Upgrade.cutEarly(upgrade)) return Effect.void
+  if (upgrade.cutEarly()) return Effect.void
   if (endpoint.options.handshake !== undefined) return serveAsking(endpoint, upgrade, host)
   const begun = begin(endpoint, upgrade)
   if (Result.isFailure(begun)) {
-    Upgrade.refuse(upgrade, begun.failure)
+    upgrade.refuse(begun.failure)
     return Effect.void
   }
-  return run(endpoint, finish(endpoint, upgrade, begun.success, unasked as Accepted<A>), host)
+  const finished = finish(endpoint, begun.success, unasked as Accepted<A>)
+  if (Result.isSuccess(finished)) return run(endpoint, finished.success, host)
+  upgrade.refuse(Upgrade.internalError)
+  return reportHandshake(finished.failure)
 }
 
 /** What an endpoint without a handshake accepts with: only then may `A` be left to its default, `undefined`. */
@@ -136,11 +161,13 @@ const serveAsking = <A, E, R>(
     onFailure: (cause) =>
       Effect.suspend(() => {
         const refusal = cause.reasons.find((reason) => reason._tag === "Fail")?.error
-        Upgrade.refuse(upgrade, refusal ?? Upgrade.internalError)
-        return refusal === undefined ? Effect.logError("the handshake of a WebSocket failed", cause) : Effect.void
+        upgrade.refuse(refusal ?? Upgrade.internalError)
+        return refusal === undefined ? reportHandshake(cause) : Effect.void
       }),
     onSuccess: (opened) => run(endpoint, opened, host)
   }).pipe(Effect.uninterruptible) as Effect.Effect<void, never, Exclude<R, Scope.Scope>>
+
+const reportHandshake = (why: unknown) => Effect.logError("the handshake of a WebSocket failed", why)
 
 /** A connection that was accepted and that nobody has read from. */
 export interface Opened<A> {
@@ -167,50 +194,49 @@ export const open = <A, R>(
       handshake === undefined
         ? Effect.succeed(unasked as Accepted<A>)
         : ask(handshake(begun.success.request), handshakeTimeout, upgrade)
-    return Effect.map(accepted, (accepted) => finish(endpoint, upgrade, begun.success, accepted))
+    return Effect.map(accepted, (accepted) => Result.getOrThrow(finish(endpoint, begun.success, accepted)))
   }).pipe(Effect.uninterruptible)
 
-interface Begun {
-  readonly request: Upgrade.UpgradeRequest
+interface Begun extends Upgrade.Asked {
   readonly transport: Transport
 }
 
 const begin = <A, R>(
-  { options, settings }: Endpoint<A, unknown, R>,
+  { maxima, options, settings }: Endpoint<A, unknown, R>,
   upgrade: Upgrade.Upgrade
 ): Result.Result<Begun, Refusal> => {
-  const read = Upgrade.read(upgrade)
+  const read = upgrade.read(maxima)
   if (Result.isFailure(read)) return Result.fail(read.failure)
-  const origin = Negotiation.checkOrigin(read.success.client, options.origin)
+  const { accept, request } = read.success
+  const origin = Negotiation.checkOrigin(request.client, options.origin, request.scheme)
   if (Result.isFailure(origin)) return Result.fail(origin.failure)
   // Taken over before anything waits, so that a client which goes away is noticed and harms nobody.
-  const transport = NodeTransport.make(upgrade.socket, upgrade.head, settings)
-  return Result.succeed({ request: read.success, transport })
+  const transport = NodeTransport.make(upgrade.duplex, upgrade.head, settings)
+  return Result.succeed({ accept, request, transport })
 }
 
-/** Throws for a header or a subprotocol that cannot be sent: a mistake of the handshake. */
+/** Fails for what cannot be sent, a mistake of the handshake: a header, a subprotocol nobody offered. */
 const finish = <A>(
-  { options }: Pick<Endpoint<A, never, unknown>, "options">,
-  upgrade: Upgrade.Upgrade,
-  { request, transport }: Begun,
+  { extensions, options }: Pick<Endpoint<A, never, unknown>, "extensions" | "options">,
+  { accept, request, transport }: Begun,
   { headers, subprotocol, value }: Accepted<A>
-): Opened<A> => {
-  const chosen = subprotocol ?? Negotiation.chooseSubprotocol(request.client, options.subprotocols ?? [])
-  const extensions = Extension.accept(options.extensions ?? [], request.client.extensions)
-  const { response } = extensions
-  Result.getOrThrow(Upgrade.accept(upgrade, request.client, { subprotocol: chosen, extensions: response, headers }))
-  return { transport, subprotocol: chosen, extensions, handshake: value }
+): Result.Result<Opened<A>, InvalidHead> => {
+  const { client } = request
+  const chosen = subprotocol ?? Negotiation.chooseSubprotocol(client, options.subprotocols ?? [])
+  const agreed = Extension.accept(extensions, client.extensions)
+  const accepted = accept({ subprotocol: chosen, extensions: agreed.response, headers })
+  return Result.map(accepted, () => ({ transport, subprotocol: chosen, extensions: agreed, handshake: value }))
 }
 
 /** What `handshake` says, for as long as the client, the server and our patience last. */
 const ask = <A, R>(
   handshake: Effect.Effect<Accepted<A>, Refusal, R>,
   timeout: Duration.Input = "10 seconds",
-  { socket }: Upgrade.Upgrade
+  { duplex }: Upgrade.Upgrade
 ): Effect.Effect<Accepted<A>, Refusal, R> =>
   Effect.raceFirst(
     Effect.timeoutOrElse(handshake, { duration: timeout, orElse: () => Effect.fail(tooSlow) }),
-    Effect.andThen(NodeTransport.closed(socket), Effect.fail(gone))
+    Effect.andThen(NodeTransport.closed(duplex), Effect.fail(gone))
   ).pipe(
     Effect.interruptible,
     Effect.catchCause((cause) =>

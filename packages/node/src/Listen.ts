@@ -1,9 +1,8 @@
 /**
- * Starting a server of `node:http`, and ending it whatever its connections do.
+ * Starting a server of Node.js, and ending it whatever its connections do.
  */
-import type * as http from "node:http"
-import * as https from "node:https"
-import type { AddressInfo, Socket } from "node:net"
+import type { AddressInfo, Server, Socket } from "node:net"
+import * as tls from "node:tls"
 import type * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -56,13 +55,10 @@ const escapePath = (path: string): string => encodeURI(path).replaceAll(/[:?#]/g
  * Starts a server, and ends it with the scope: it stops listening first, and cuts what is open at the end. What goes
  * wrong with the server itself in between, such as too many open files, is logged at level Error.
  */
-export const listen = (
-  server: http.Server,
-  options: ListenOptions
-): Effect.Effect<Listening, ListenError, Scope.Scope> =>
+export const listen = (server: Server, options: ListenOptions): Effect.Effect<Listening, ListenError, Scope.Scope> =>
   Effect.contextWith((context: Context.Context<never>) => {
     const report = (error: Error) => void Effect.runForkWith(context)(Effect.logError("the server has failed", error))
-    // An upgraded socket is none of `node:http` any more, and would keep the server from ending as long as it likes.
+    // A socket that was upgraded is none of `node:http` any more, and would keep the server from ending as long as it likes.
     const sockets = new Set<Socket>()
     const forget = function (this: Socket) {
       sockets.delete(this)
@@ -87,7 +83,7 @@ export const listen = (
   })
 
 const start = (
-  server: http.Server,
+  server: Server,
   { host = "127.0.0.1", port = 0, socketPath }: ListenOptions
 ): Effect.Effect<Listening, ListenError> =>
   Effect.callback((resume) => {
@@ -108,9 +104,9 @@ const start = (
     }
   })
 
-const whereabouts = (server: http.Server, socketPath = ""): Listening => {
+const whereabouts = (server: Server, socketPath = ""): Listening => {
   const address = server.address() as AddressInfo | string
-  const scheme = server instanceof https.Server ? "wss" : "ws"
+  const scheme = server instanceof tls.Server ? "wss" : "ws"
   if (typeof address === "string") return { host: "", port: 0, url: `${scheme}+unix:${escapePath(socketPath)}` }
   const name = address.family === "IPv6" ? `[${address.address}]` : address.address
   return { host: address.address, port: address.port, url: `${scheme}://${name}:${address.port}` }

@@ -1,57 +1,108 @@
 /**
- * A request to open a WebSocket as it comes out of `node:http`, and the two answers to it: accept or refuse.
+ * A request to open a WebSocket, whatever carries it, and the answers to it: accept or refuse. The carriers are
+ * `Http1Upgrade` and `Http2Upgrade`.
  *
- * Node.js has parsed the head by then; the rules of the opening handshake are those of `codec/Handshake`.
+ * Node.js has parsed the head by then; the rules of the opening handshake are those of `codec/Handshake` and
+ * `codec/ExtendedConnect`.
  */
-import { type IncomingMessage, ServerResponse } from "node:http"
+import type { IncomingMessage } from "node:http"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import * as Handshake from "@millrace/core/codec/Handshake"
 import { type InvalidHead, Refusal } from "@millrace/core/codec/HandshakeError"
-import * as HttpHead from "@millrace/core/codec/HttpHead"
 import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
-import type { Chosen } from "@millrace/core/codec/Negotiation"
+import type { Chosen, Offered } from "@millrace/core/codec/Negotiation"
 import * as Result from "effect/Result"
 
 /** What an endpoint's handshake looks at before it accepts or refuses. */
 export interface UpgradeRequest {
-  /** What the client asks for, by the rules of RFC 6455 section 4.2.1. */
-  readonly client: Handshake.ClientHandshake
+  /** What the client asks for, by the rules of RFC 6455 section 4.2.1 or of RFC 8441 section 5. */
+  readonly client: Offered
   /** The target without its query, as it was sent. */
   readonly path: string
   readonly query: URLSearchParams
-  /** All fields, in the order of the wire. */
+  /** All fields, in the order of the wire; without the pseudo-header fields of HTTP/2. */
   readonly headers: HttpHeaders.Headers
   /** The value of a field, whatever its case; repeated ones joined by a comma, or by a semicolon for `Cookie`. */
   readonly header: (name: string) => string | undefined
+  readonly httpVersion: "1.1" | "2"
+  /** What the client says it reached us by: `:scheme`. `undefined` over HTTP/1.1, which has no word for it. */
+  readonly scheme: "http" | "https" | undefined
   /** As the socket says; behind a proxy that is the proxy. `undefined` on a unix socket. */
   readonly remoteAddress: string | undefined
   /** Whether the socket itself is TLS. */
   readonly encrypted: boolean
-  readonly incoming: IncomingMessage
+  /** The TCP, TLS or unix socket, to be looked at: over HTTP/2 it carries other streams, too. */
+  readonly socket: Socket
+  /** The request as `node:http` has it; `undefined` over HTTP/2. */
+  readonly incoming: IncomingMessage | undefined
 }
 
-/** The three things `node:http` hands over with an upgrade. */
+/** A request by the rules, which somebody has to accept or to refuse. */
+export interface Asked {
+  readonly request: UpgradeRequest
+  /**
+   * Sends the response that opens the connection, unless the client has gone. Fails, before a byte is sent, when
+   * `chosen` cannot be sent.
+   */
+  readonly accept: (chosen: Chosen) => Result.Result<void, InvalidHead>
+}
+
+/** What Node.js hands over with a request to open a WebSocket. */
 export interface Upgrade {
-  readonly incoming: IncomingMessage
-  readonly socket: Duplex
+  /** What the connection will run over: the socket, or a stream of HTTP/2. */
+  readonly duplex: Duplex
   /** Bytes that were read behind the head: the first frames of an eager client. */
   readonly head: Uint8Array
+  /** The path that is asked for; `undefined` when the target is none. */
+  readonly path: string | undefined
+  /** Reads the client's handshake. The refusal is the client's fault and is to be sent to it. */
+  readonly read: (limits: Limits) => Result.Result<Asked, Refusal>
+  /** Sends a refusal, and the end. One that cannot be sent as it is becomes a plain 500. */
+  readonly refuse: (refusal: Refusal) => void
+  /** `true` for a client that can have no answer any more, or may have none; it has been cut then. */
+  readonly cutEarly: () => boolean
+}
+
+/** How much a client may ask with. */
+export interface Limits {
+  /** Bytes of the target and of the names and values of the fields, as they are when they are not compressed. */
+  readonly maxHandshakeBytes: number
+  readonly maxHandshakeFields: number
+}
+
+/** 16 KiB, as Node.js has it for HTTP/1.1, and 128 fields: a browser sends some twenty, and cookies. */
+export const defaultLimits: Limits = { maxHandshakeBytes: 16_384, maxHandshakeFields: 128 }
+
+const tooLarge = (detail: string) =>
+  Result.fail(new Refusal({ status: 431, headers: [], clause: "RFC 6585 5", detail }))
+
+/** Refuses with 431 what goes over a limit. The target counts where it is not among the fields. */
+export const checkSize = (
+  fields: HttpHeaders.Headers,
+  target: string,
+  limits: Limits
+): Result.Result<void, Refusal> => {
+  if (fields.length > limits.maxHandshakeFields) return tooLarge("the request has too many fields")
+  let bytes = target.length
+  for (const [name, value] of fields) bytes += name.length + value.length
+  return bytes > limits.maxHandshakeBytes
+    ? tooLarge("the fields of the request are too long")
+    : Result.succeed(undefined)
+}
+
+/** Name and value in turn, as Node.js gives them, as a list of fields in the order of the wire. */
+export const fieldsOf = (raw: ReadonlyArray<string>): HttpHeaders.Headers => {
+  const fields: Array<readonly [string, string]> = []
+  for (let i = 0; i + 1 < raw.length; i += 2) fields.push([raw[i]!, raw[i + 1]!])
+  return fields
 }
 
 /** The fields of a request or a response, in the order of the wire. */
-export const headersOf = ({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">): HttpHeaders.Headers => {
-  const headers: Array<readonly [string, string]> = []
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) headers.push([rawHeaders[i]!, rawHeaders[i + 1]!])
-  return headers
-}
-
-/** Whether the request asks for a WebSocket and not for another protocol. */
-export const isWebSocket = (incoming: IncomingMessage): boolean =>
-  HttpHeaders.hasToken(headersOf(incoming), "Upgrade", "websocket")
+export const headersOf = ({ rawHeaders }: Pick<IncomingMessage, "rawHeaders">): HttpHeaders.Headers =>
+  fieldsOf(rawHeaders)
 
 /** The path that a request is for, as it was sent but without its query; `undefined` when the target is none. */
-export const pathOf = ({ url: target = "" }: IncomingMessage): string | undefined => {
+export const pathOf = ({ url: target = "" }: Pick<IncomingMessage, "url">): string | undefined => {
   const path = target.split("?", 1)[0]!
   if (path.startsWith("/")) return path
   if (!URL.canParse(target) || !path.includes("://")) return undefined
@@ -60,106 +111,29 @@ export const pathOf = ({ url: target = "" }: IncomingMessage): string | undefine
   return slash === -1 ? "/" : path.slice(slash)
 }
 
-/** Reads the client's handshake. The refusal is the client's fault and is to be sent to it. */
-export const read = ({ incoming }: Upgrade): Result.Result<UpgradeRequest, Refusal> => {
-  const headers = headersOf(incoming)
-  const client = Handshake.readRequest({
-    method: incoming.method ?? "",
-    target: incoming.url ?? "",
-    version: { major: incoming.httpVersionMajor, minor: incoming.httpVersionMinor },
-    headers
-  })
-  return Result.map(client, (client): UpgradeRequest => {
-    const [path = "/", ...query] = client.target.split("?")
-    const socket = incoming.socket as Socket & { readonly encrypted?: boolean }
-    return {
-      client,
-      path,
-      query: new URLSearchParams(query.join("?")),
-      headers,
-      header: (name) =>
-        HttpHeaders.equalsIgnoringCase(name, "cookie")
-          ? HttpHeaders.values(headers, name).join("; ") || undefined
-          : HttpHeaders.combined(headers, name),
-      // Asked for only when needed: a socket keeps the answer.
-      get remoteAddress() {
-        return socket.remoteAddress
-      },
-      encrypted: socket.encrypted === true,
-      incoming
-    }
-  })
-}
-
-/** Sends the response that opens the connection. Fails, before a byte is sent, when `chosen` cannot be sent. */
-export const accept = (
-  { socket }: Upgrade,
-  client: Handshake.ClientHandshake,
-  chosen: Chosen
-): Result.Result<void, InvalidHead> =>
-  Result.gen(function* () {
-    const response = yield* Handshake.response(client, chosen)
-    socket.write(yield* HttpHead.printResponse(response))
-  })
-
-/**
- * Whether the response to a request before this one is still on its way: the client did not wait for it. An answer
- * would get in front of it, and what comes of it behind a 101 would be frames to the client. `node:http` says so here
- * only, without taking the socket.
- */
-const isEarly = ({ socket }: Upgrade): boolean =>
-  ((socket as { readonly _httpMessage?: object | null })._httpMessage ?? undefined) !== undefined
-
-/** Ends the connection of a client that did not wait, after what there is of the response before; `true` if it did not. */
-export const cutEarly = (upgrade: Upgrade): boolean => {
-  if (!isEarly(upgrade)) return false
-  upgrade.socket.on("error", () => upgrade.socket.destroy())
-  end(upgrade.socket)
-  return true
-}
-
-/** Sends a refusal and ends the socket; a refusal that cannot be sent as it is becomes a plain 500. */
-export const refuse = (upgrade: Upgrade, refusal: Refusal): void => {
-  if (cutEarly(upgrade)) return
-  const { socket } = upgrade
-  const bytes = Result.gen(function* () {
-    const { body, response } = yield* Handshake.refuse(refusal)
-    return [yield* HttpHead.printResponse(response), body] as const
-  })
-  if (Result.isFailure(bytes)) {
-    return refuse(upgrade, internalError)
+/** The parts of a request that follow from its target and its fields. */
+export const partsOf = (
+  client: Offered,
+  headers: HttpHeaders.Headers
+): Pick<UpgradeRequest, "client" | "header" | "headers" | "path" | "query"> => {
+  const [path = "/", ...query] = client.target.split("?")
+  return {
+    client,
+    path,
+    query: new URLSearchParams(query.join("?")),
+    headers,
+    header: (name) =>
+      HttpHeaders.equalsIgnoringCase(name, "cookie")
+        ? HttpHeaders.values(headers, name).join("; ") || undefined
+        : HttpHeaders.combined(headers, name)
   }
-  // Nobody may be listening to the socket any more, and the client may be gone: neither is our problem.
-  socket.on("error", () => socket.destroy())
-  socket.write(bytes.success[0])
-  socket.write(bytes.success[1])
-  end(socket)
 }
 
-/**
- * A response of `node:http` to the request, for whoever answers it as if it were no upgrade. The socket ends behind it.
- *
- * `undefined` when the client did not wait for the response to the request before, and was cut.
- */
-export const respond = (upgrade: Upgrade): ServerResponse | undefined => {
-  if (cutEarly(upgrade)) return undefined
-  const { incoming, socket } = upgrade
-  socket.on("error", () => socket.destroy())
-  const response = new ServerResponse(incoming)
-  response.assignSocket(socket as Socket)
-  response.shouldKeepAlive = false
-  response.on("finish", () => end(socket))
-  return response
-}
-
-/** The client has its answer. What it still sends is read and dropped, and it is not waited for indefinitely. */
-const end = (socket: Duplex): void => {
-  if (socket.destroyed) return
-  socket.end()
-  socket.resume()
+/** Looks on when a client that was told to go takes its time, and cuts it after 5 s. */
+export const cutLate = (duplex: Duplex, cut: () => void): void => {
   // Not `socket.setTimeout`, which a client that sends on would never let end.
-  const timer = setTimeout(() => socket.destroy(), linger)
-  socket.once("close", () => clearTimeout(timer))
+  const timer = setTimeout(cut, linger)
+  duplex.once("close", () => clearTimeout(timer))
 }
 
 const linger = 5_000
