@@ -8,8 +8,10 @@ import * as Stream from "effect/Stream"
 import type { Browser, Page } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Origin from "@millrace/core/codec/Origin"
+import type { Extension } from "@millrace/core/connection/Extension"
 import type { Closed } from "@millrace/core/protocol/WebSocketProtocol"
 import * as HubServer from "@millrace/node/HubServer"
+import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { launch } from "../support/chromium.ts"
 import { eventually } from "../support/eventually.ts"
@@ -98,11 +100,11 @@ const blank: Effect.Effect<string, never, Scope.Scope> = Effect.map(
 )
 
 /** An echo server for any page, with how its connections ended; "close CODE REASON" is answered with that. */
-const echo = (origin: Origin.Policy = Origin.any) =>
+const echo = (origin: Origin.Policy = Origin.any, extensions: ReadonlyArray<Extension> = []) =>
   Effect.gen(function* () {
     const ended: Array<Closed> = []
     const { url } = yield* NodeWebSocketServer.serve(
-      { origin, subprotocols: ["two"], limits: { maxMessageBytes: 2 << 20 } },
+      { origin, extensions, subprotocols: ["two"], limits: { maxMessageBytes: 2 << 20 } },
       (connection) =>
         Effect.gen(function* () {
           yield* Stream.runForEach(connection.messages, (message) => {
@@ -116,57 +118,63 @@ const echo = (origin: Origin.Policy = Origin.any) =>
   })
 
 describe("a bare page", () => {
-  it.live("gets back what it sends, of every length and kind", () =>
+  it.live.each([
+    ["as it is", "", []],
+    ["compressed", "permessage-deflate", [NodeDeflate.compression({ threshold: 0 })]]
+  ] as const)("gets back what it sends, of every length and kind, %s", ([, agreed, extensions]) =>
     Effect.gen(function* () {
-      const { url } = yield* echo()
+      const { url } = yield* echo(Origin.any, extensions)
       const page = yield* newPage
       const wrong = yield* Effect.promise(() =>
-        page.evaluate(async (url) => {
-          const socket = new WebSocket(url, ["one", "two"])
-          socket.binaryType = "arraybuffer"
-          await new Promise((resolve, reject) => {
-            socket.addEventListener("open", resolve)
-            socket.addEventListener("close", reject)
-          })
-          const wrong: Array<string> = []
-          if (socket.protocol !== "two") wrong.push(`the subprotocol is ${socket.protocol}`)
-          if (socket.extensions !== "") wrong.push(`the extensions are ${socket.extensions}`)
-          const arrived: Array<string | ArrayBuffer> = []
-          let arrive = () => {}
-          socket.addEventListener("message", ({ data }) => {
-            arrived.push(data)
-            arrive()
-          })
-          const next = async () => {
-            while (arrived.length === 0) await new Promise<void>((resolve) => (arrive = resolve))
-            return arrived.shift()!
-          }
-          const same = (sent: string | Uint8Array, got: string | ArrayBuffer) => {
-            if (typeof sent === "string" || typeof got === "string") return sent === got
-            const bytes = new Uint8Array(got)
-            return bytes.length === sent.length && sent.every((byte, i) => byte === bytes[i])
-          }
-          const messages: Array<string | Uint8Array<ArrayBuffer>> = ["é€🌊\u0000\ufeff"]
-          for (const length of [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20]) {
-            messages.push(
-              "x".repeat(length),
-              Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 255)
-            )
-          }
-          // One by one, and then all at once.
-          for (const message of messages) {
-            socket.send(message)
-            if (!same(message, await next())) wrong.push(`${typeof message} of ${message.length}`)
-          }
-          for (const message of messages) socket.send(message)
-          for (const message of messages) {
-            if (!same(message, await next())) wrong.push(`${typeof message} of ${message.length}, among others`)
-          }
-          socket.send(new Blob(["a", "b"]))
-          if (!same(Uint8Array.of(0x61, 0x62), await next())) wrong.push("a Blob")
-          socket.close()
-          return wrong
-        }, url)
+        page.evaluate(
+          async ([url, agreed]) => {
+            const socket = new WebSocket(url, ["one", "two"])
+            socket.binaryType = "arraybuffer"
+            await new Promise((resolve, reject) => {
+              socket.addEventListener("open", resolve)
+              socket.addEventListener("close", reject)
+            })
+            const wrong: Array<string> = []
+            if (socket.protocol !== "two") wrong.push(`the subprotocol is ${socket.protocol}`)
+            if (socket.extensions !== agreed) wrong.push(`the extensions are ${socket.extensions}`)
+            const arrived: Array<string | ArrayBuffer> = []
+            let arrive = () => {}
+            socket.addEventListener("message", ({ data }) => {
+              arrived.push(data)
+              arrive()
+            })
+            const next = async () => {
+              while (arrived.length === 0) await new Promise<void>((resolve) => (arrive = resolve))
+              return arrived.shift()!
+            }
+            const same = (sent: string | Uint8Array, got: string | ArrayBuffer) => {
+              if (typeof sent === "string" || typeof got === "string") return sent === got
+              const bytes = new Uint8Array(got)
+              return bytes.length === sent.length && sent.every((byte, i) => byte === bytes[i])
+            }
+            const messages: Array<string | Uint8Array<ArrayBuffer>> = ["é€🌊\u0000\ufeff"]
+            for (const length of [0, 1, 125, 126, 127, 65_535, 65_536, 1 << 20]) {
+              messages.push(
+                "x".repeat(length),
+                Uint8Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 255)
+              )
+            }
+            // One by one, and then all at once.
+            for (const message of messages) {
+              socket.send(message)
+              if (!same(message, await next())) wrong.push(`${typeof message} of ${message.length}`)
+            }
+            for (const message of messages) socket.send(message)
+            for (const message of messages) {
+              if (!same(message, await next())) wrong.push(`${typeof message} of ${message.length}, among others`)
+            }
+            socket.send(new Blob(["a", "b"]))
+            if (!same(Uint8Array.of(0x61, 0x62), await next())) wrong.push("a Blob")
+            socket.close()
+            return wrong
+          },
+          [url, agreed] as const
+        )
       )
       assert.deepStrictEqual(wrong, [])
     })
