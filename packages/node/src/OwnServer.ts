@@ -43,7 +43,8 @@ export const make = (options: Options): OwnServer => {
           connectionsCheckingInterval: Math.min(2_000, Math.ceil(patience / 4))
         }
       : { headersTimeout: 0 }),
-    maxHeaderSize: Math.min(limits.maxHandshakeBytes, 0x7fff_ffff)
+    // Node.js refuses what has as many.
+    maxHeaderSize: Math.min(limits.maxHandshakeBytes + 1, 0x7fff_ffff)
   }
   const secure = { ...timeouts, handshakeTimeout: timeouts.headersTimeout, ...tls }
   if (options.http2 === undefined) {
