@@ -129,6 +129,8 @@ describe("accept", () => {
   )
 })
 
+const closeAtOnce = (stream: http2.ServerHttp2Stream) => stream.close(raw.code.refusedStream)
+
 describe("a stream that is reset", () => {
   it.live("in one segment with the request is a connection that is over, and no error of the server", () =>
     logged((entries) =>
@@ -149,8 +151,7 @@ describe("a stream that is reset", () => {
 
   it.live.each(["/", "/other"])("by the application before we have seen it gets no answer of ours: %s", (path) =>
     Effect.gen(function* () {
-      const close = (stream: http2.ServerHttp2Stream) => stream.close(raw.code.refusedStream)
-      const server = http2.createServer().on("stream", Claims.leavesConnect(close))
+      const server = http2.createServer().on("stream", Claims.leavesConnect(closeAtOnce))
       const { port } = yield* NodeWebSocketServer.listen(server, {})
       const handled: Array<unknown> = []
       yield* NodeWebSocketServer.attach(server, [
@@ -196,6 +197,9 @@ describe("a stream that is reset", () => {
     )
   )
 })
+
+const nameOfClient = ({ socket }: UpgradeRequest) =>
+  Effect.succeed(Endpoint.accept<unknown>((socket as TLSSocket).getPeerCertificate().subject.CN))
 
 describe("read", () => {
   it.live.each([
@@ -261,10 +265,8 @@ describe("read", () => {
   it.live("knows a client's certificate", () =>
     Effect.gen(function* () {
       const client = selfSigned("client")
-      const handshake = ({ socket }: UpgradeRequest) =>
-        Effect.succeed(Endpoint.accept<unknown>((socket as TLSSocket).getPeerCertificate().subject.CN))
       const tls = { ...certificate, ca: client.cert, requestCert: true }
-      const server = yield* NodeWebSocketServer.serve({ handshake, http2: true, tls }, tell)
+      const server = yield* NodeWebSocketServer.serve({ handshake: nameOfClient, http2: true, tls }, tell)
       const session = yield* Http2Client.connect(`https://localhost:${server.port}`, {
         ...client,
         ca: certificate.cert
@@ -274,6 +276,17 @@ describe("read", () => {
     })
   )
 })
+
+const demandToken = () =>
+  Endpoint.refuse(401, {
+    headers: [
+      ["WWW-Authenticate", "Bearer"],
+      ["Content-Type", "application/json"],
+      ["Set-Cookie", "a=1"],
+      ["Set-Cookie", "b=2"]
+    ],
+    body: '{"no":"ü"}'
+  })
 
 describe("refuse", () => {
   it.live.each([
@@ -322,17 +335,7 @@ describe("refuse", () => {
 
   it.live("sends the status, the fields and the body of the handshake's own", () =>
     Effect.gen(function* () {
-      const handshake = () =>
-        Endpoint.refuse(401, {
-          headers: [
-            ["WWW-Authenticate", "Bearer"],
-            ["Content-Type", "application/json"],
-            ["Set-Cookie", "a=1"],
-            ["Set-Cookie", "b=2"]
-          ],
-          body: '{"no":"ü"}'
-        })
-      const { session } = yield* serve({ handshake })
+      const { session } = yield* serve({ handshake: demandToken })
       const { header, headers, peer, status } = yield* ask(session)
       expect([status, header("www-authenticate"), header("content-length")]).toEqual([401, "Bearer", "11"])
       expect(headers["set-cookie"]).toEqual(["a=1", "b=2"])
