@@ -10,6 +10,7 @@ import * as HttpHead from "@millrace/core/codec/HttpHead"
 import * as Compression from "@millrace/core/connection/Compression"
 import * as Limits from "@millrace/core/connection/Limits"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
+import * as Upgrade from "@millrace/node/Upgrade"
 import { root } from "../support/markdown.ts"
 
 const read = (name: string) => readFileSync(`${root}${name}`, "utf8")
@@ -92,6 +93,12 @@ describe("docs/limits.md", () => {
       const value = written(`${node}/${file}.ts`, /options\.handshakeTimeout \?\? "(.*?)"/) as "1 second"
       expect(row?.[1]).toBe(seconds(value))
     }
+    const ofHead = rows(limits, title).flatMap(([, value, option]) =>
+      option?.startsWith("`maxHandshake") ? [[option, value]] : []
+    )
+    expect(ofHead).toEqual(Object.entries(Upgrade.defaultLimits).map(([name, value]) => [`\`${name}\``, bytes(value)]))
+    const headersTimeout = written(`${node}/EffectHttpServer.ts`, /headersTimeout: ([\d_]+)/)?.replaceAll("_", "")
+    expect(section(limits, title)).toContain(`gives a client ${seconds(Number(headersTimeout))} for its request`)
     expect(standard(title, "redirects that a client follows")).toBe(
       written(`${node}/NodeWebSocket.ts`, /maxRedirects \?\? (\d+)/)
     )
