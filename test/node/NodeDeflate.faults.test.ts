@@ -124,13 +124,17 @@ describe.each(ways)("inflating %s", (_, inflate) => {
       onTestFinished(counted.stop)
       const options = { windowBits: 15, dictionary: utf8("before"), maxBytes: 2_000 } as const
       assert.deepStrictEqual(yield* inflate(finals(256), options), utf8("HelloHello"))
+      // Also with what came before the message.
+      const before = concat([hex("03 00"), deflate.deflateNow(utf8("before"), options)])
+      assert.isBelow(before.length, 10)
+      assert.deepStrictEqual(yield* inflate(before, options), utf8("before"))
       const tooMany = new Deflate.CorruptData({ detail: "it has more than 256 final blocks" })
       assert.deepStrictEqual(yield* Effect.flip(inflate(finals(257), options)), tooMany)
       // A mebibyte of them costs no more.
-      const before = counted.made
+      const made = counted.made
       const many = new Uint8Array(mebibyte).map((_, i) => (i % 2 === 0 ? 3 : 0))
       assert.deepStrictEqual(yield* Effect.flip(inflate(many, options)), tooMany)
-      assert.isAtMost(counted.made - before, 257)
+      assert.isAtMost(counted.made - made, 257)
       assert.strictEqual(counted.open, 0)
     })
   )
@@ -198,7 +202,9 @@ describe("a gibibyte in a mebibyte", () => {
       yield* eventually(() => pieces.length === 3)
       for (let turns = 0; turns < 200; turns++) yield* turn
       assert.deepStrictEqual(pieces, [65_536, 65_536, 65_536])
+      // Three pieces taken, one that waits, and one that is at work on.
       assert.deepStrictEqual([pulled, counted.open], [1, 1])
+      assert.isAtMost(counted.steps, 5)
       assert.isBelow(memory.peak(process.pid) - before, 8 * mebibyte)
       yield* Fiber.interrupt(reading)
       assert.strictEqual(counted.open, 0)

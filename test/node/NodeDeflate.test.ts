@@ -76,6 +76,21 @@ describe("inflating", () => {
   )
 })
 
+describe("inflating a stream", () => {
+  it.effect("gives pieces that keep little else in memory, and are no Buffers", () =>
+    Effect.gen(function* () {
+      const input = [noise(100), Deflate.tail, noise(40_000), Deflate.tail, noise(70_000)]
+      const deflated = input.map((bytes) => (bytes === Deflate.tail ? bytes : deflate.deflateNow(bytes, fresh)))
+      const pieces = Stream.fromArray(deflated).pipe(Stream.rechunk(1))
+      const inflated = yield* Stream.runCollect(deflate.inflateStream({ ...fresh, maxBytes: 1_000_000 })(pieces))
+      for (const piece of inflated) {
+        assert.strictEqual(Object.getPrototypeOf(piece), Uint8Array.prototype)
+        assert.isAtMost(piece.buffer.byteLength, 2 * piece.length)
+      }
+    })
+  )
+})
+
 describe.each(ways)("inflating %s", (_, inflate) => {
   it.effect("gives as many bytes as may be, and fails for one more", () =>
     Effect.gen(function* () {

@@ -1,6 +1,7 @@
 /** Work on threads: so much at a time and no more, given back whatever happens, and nothing of zlib left behind. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { onTestFinished } from "vitest"
@@ -83,6 +84,17 @@ describe("a native stream of zlib", () => {
       const waiting = yield* start(Stream.runDrain(inflate(Stream.concat(Stream.make(first), Stream.never))))
       yield* Fiber.interrupt(waiting)
       assert.deepStrictEqual([handles.made, handles.open], [4, 0])
+    })
+  )
+
+  it.live("interrupts whoever comes back to a stream that was interrupted, which could not go on", () =>
+    Effect.gen(function* () {
+      const first = deflate.deflateNow(long, fresh)
+      const arriving = Stream.concat(Stream.make(first), Stream.never)
+      const pull = yield* Stream.toPull(deflate.inflateStream({ ...fresh, maxBytes: 1_000_000 })(arriving))
+      assert.strictEqual((yield* pull)[0].length, 40_000)
+      yield* Fiber.interrupt(yield* start(pull))
+      assert.isTrue(Exit.hasInterrupts(yield* Effect.exit(pull)))
     })
   )
 

@@ -35,6 +35,29 @@ export const bomb = (mebibytes: number): Uint8Array => {
   return concat(parts)
 }
 
+/** The same, and `see` is told how each message is compressed and inflated. */
+export const watched = (
+  see: (what: "deflate" | "inflate", options: Deflate.DeflateOptions) => void
+): Deflate.Service => ({
+  smallestWindowBits: deflate.smallestWindowBits,
+  deflate: (bytes, options) => {
+    see("deflate", options)
+    return deflate.deflate(bytes, options)
+  },
+  deflateNow: (bytes, options) => {
+    see("deflate", options)
+    return deflate.deflateNow(bytes, options)
+  },
+  inflate: (bytes, options) => {
+    see("inflate", options)
+    return deflate.inflate(bytes, options)
+  },
+  inflateStream: (options) => {
+    see("inflate", options)
+    return deflate.inflateStream(options)
+  }
+})
+
 /** Does everything by threads. */
 const threaded = NodeDeflate.make({ threadedDeflateBytes: 0, threadedInflateBytes: 0 })
 

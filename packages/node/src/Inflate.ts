@@ -12,16 +12,13 @@ import { oneAhead, ZlibThread } from "./ZlibThread.ts"
 
 /**
  * What is added behind a message in place of the four bytes that were left out of it. Those would end an empty block;
- * these end a block of four bytes, so that it can be seen whether they were read as the end of a block, and were not
- * taken for something that a message was cut short of. A final block behind it, and one byte that is to be left alone,
- * show in the same way that no block is open.
+ * these end a block of four bytes, the mark. So it can be seen that they were read as the end of a block, and not taken
+ * for something that a message was cut short of. Behind it, a final block tells zlib that this is all.
  */
-const ending = Uint8Array.of(0x04, 0x00, 0xfb, 0xff, 0x07, 0x07, 0x07, 0x07, 0x03, 0x00, 0x00)
+const ending = Uint8Array.of(0x04, 0x00, 0xfb, 0xff, 0x07, 0x07, 0x07, 0x07, 0x03, 0x00)
 
-/** The four bytes. As the header of a block they make no sense. */
+/** As the header of a block these bytes make no sense. */
 const mark = ending.subarray(4, 8)
-
-const isMark = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === mark[0])
 
 /**
  * Final blocks in one message, RFC 7692 section 7.2.3.4, each of which costs us a new stream of zlib. A message may also
@@ -72,7 +69,6 @@ export const inflateNow = (
   most: number
 ): Exit.Exit<Uint8Array, Deflate.InflateError> | undefined => {
   const input = withEnding(bytes)
-  const end = input.length - 1
   const limit = Math.min(most, maxBytes)
   const tooLong = () => (most < maxBytes ? undefined : Exit.fail(new Deflate.TooLong({ maxBytes })))
   const chunkSize = roomFor(Math.min(bytes.length * 6, limit + mark.length))
@@ -88,12 +84,12 @@ export const inflateNow = (
         dictionary: window === undefined ? dictionary : window.bytes
       })
       at += engine.bytesWritten
-      const isOver = at === end || at === bytes.length
+      const isOver = at === input.length || at === bytes.length
       if (!isOver || pieces.length > 0) pieces.push(buffer)
       if (isOver) {
         const all = pieces.length > 0 ? pieces.join() : buffer
-        if (all.length - (at === end ? mark.length : 0) > limit) return tooLong()
-        return at === end ? withoutMark(all) : Exit.succeed(owned(all))
+        if (all.length - (at === input.length ? mark.length : 0) > limit) return tooLong()
+        return at === input.length ? withoutMark(all) : Exit.succeed(owned(all))
       }
       if (window === undefined) {
         window = new Window(2 ** windowBits)
@@ -108,9 +104,8 @@ export const inflateNow = (
 }
 
 const withoutMark = (marked: Uint8Array): Exit.Exit<Uint8Array, Deflate.CorruptData> | undefined => {
-  const length = marked.length - mark.length
-  if (length < 0 || !isMark(marked.subarray(length))) return Exit.fail(cutShort())
-  const bytes = marked.subarray(0, length)
+  if (!endsIn(marked, mark)) return Exit.fail(cutShort())
+  const bytes = marked.subarray(0, marked.length - mark.length)
   // Either the message says so, or it was cut short in a block without compression, which took all of it for its own.
   return endsIn(bytes, ending.subarray(0, mark.length)) ? undefined : Exit.succeed(owned(bytes))
 }
@@ -174,7 +169,7 @@ export class Inflating {
     if (this.ended) {
       // All of the message had come out when it ended.
       this.marked += piece.length
-      return isMark(piece) ? this.next : Exit.fail(cutShort())
+      return this.next
     }
     const { maxBytes } = this.options
     this.length += piece.length
@@ -185,10 +180,7 @@ export class Inflating {
 
   private drained({ unused }: ZlibThread): Effect.Effect<Uint8Array | undefined, Deflate.InflateError> {
     if (this.ended && unused === ending.length) return Exit.succeed(undefined)
-    if (this.ended && unused <= 1) {
-      return unused === 1 && this.marked === mark.length ? Exit.succeed(undefined) : Exit.fail(cutShort())
-    }
-    if (unused === 0) return Exit.succeed(undefined)
+    if (unused === 0) return this.ended && this.marked !== mark.length ? Exit.fail(cutShort()) : Exit.succeed(undefined)
     // A final block has ended. What follows may refer to what came before it.
     if (++this.finalBlocks > mostFinalBlocks) return Exit.fail(tooManyFinalBlocks())
     this.destroy()

@@ -19,7 +19,8 @@ const options: fc.Arbitrary<PerMessageDeflate.ServerOptions> = fc.record({
   clientNoContextTakeover: fc.boolean(),
   serverMaxWindowBits: bits,
   clientMaxWindowBits: bits,
-  smallestWindowBits: fc.constantFrom<PerMessageDeflate.WindowBits>(8, 9)
+  smallestWindowBits: fc.constantFrom<PerMessageDeflate.WindowBits>(8, 9),
+  unlimitedClients: fc.constantFrom(undefined, "Decline" as const, "NoContextTakeover" as const)
 })
 
 /** Names and values that mean something, and those that must not. */
@@ -57,7 +58,9 @@ describe("PerMessageDeflate", () => {
         const { parameters, response } = agreed
         expect(parameters.serverMaxWindowBits).toBeLessThanOrEqual(server.serverMaxWindowBits)
         expect(parameters.serverMaxWindowBits).toBeGreaterThanOrEqual(server.smallestWindowBits)
-        expect(parameters.clientMaxWindowBits).toBeLessThanOrEqual(server.clientMaxWindowBits)
+        if (server.unlimitedClients !== "NoContextTakeover" || !parameters.clientNoContextTakeover) {
+          expect(parameters.clientMaxWindowBits).toBeLessThanOrEqual(server.clientMaxWindowBits)
+        }
         if (server.serverNoContextTakeover) expect(parameters.serverNoContextTakeover).toBe(true)
         if (server.clientNoContextTakeover) expect(parameters.clientNoContextTakeover).toBe(true)
         const wire = Result.getOrThrow(Extensions.parse(Result.getOrThrow(Extensions.print([response]))))

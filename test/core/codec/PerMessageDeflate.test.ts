@@ -145,6 +145,18 @@ describe("RFC 7692 7.1: what a server answers", () => {
       undefined
     ],
     [
+      "7.1.1.2 an empty window for each message of a client that cannot be limited",
+      "permessage-deflate",
+      { clientMaxWindowBits: 10, unlimitedClients: "NoContextTakeover" },
+      "permessage-deflate; client_no_context_takeover"
+    ],
+    [
+      "7.1.2.2 the limit all the same for one that can be",
+      "permessage-deflate; client_max_window_bits",
+      { clientMaxWindowBits: 10, unlimitedClients: "NoContextTakeover" },
+      "permessage-deflate; client_max_window_bits=10"
+    ],
+    [
       "the second offer, when the first cannot be met",
       "permessage-deflate; server_max_window_bits=8, mux, permessage-deflate; client_max_window_bits",
       { clientMaxWindowBits: 9 },

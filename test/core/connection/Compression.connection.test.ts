@@ -15,7 +15,7 @@ import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import { WebSocketError } from "@millrace/core/connection/WebSocketError"
 import * as Message from "@millrace/core/protocol/Message"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
-import { bomb, deflate, noise, text } from "../../support/compression.ts"
+import { bomb, deflate, noise, text, watched } from "../../support/compression.ts"
 import { open, over, plain, start, toward, turn, world } from "../../support/connection.ts"
 import { hex, utf8 } from "../../support/wire.ts"
 
@@ -147,16 +147,7 @@ describe("a connection with compression", () => {
   it.effect("compresses a broadcast once for all, and what comes next refers to it", () =>
     Effect.gen(function* () {
       let times = 0
-      const counted: Deflate.Service = {
-        smallestWindowBits: 9,
-        deflate: (...args) => deflate.deflate(...args),
-        deflateNow: (...args) => {
-          times++
-          return deflate.deflateNow(...args)
-        },
-        inflate: (...args) => deflate.inflate(...args),
-        inflateStream: (...args) => deflate.inflateStream(...args)
-      }
+      const counted = watched(() => times++)
       const agreed = agree(counted).server
       const all = yield* Effect.all([1, 2, 3].map(() => open("server", {}, undefined, agreed)))
       const message = Prepared.make(text(3_000))

@@ -5,7 +5,6 @@ import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { Chunks } from "@millrace/core/codec/Chunks"
 import * as Compression from "@millrace/core/connection/Compression"
-import type * as Deflate from "@millrace/core/connection/Deflate"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import {
   deflate,
@@ -18,7 +17,8 @@ import {
   send,
   share,
   stream,
-  text
+  text,
+  watched
 } from "../../support/compression.ts"
 import { counting, toHex } from "../../support/frames.ts"
 import { hex, utf8 } from "../../support/wire.ts"
@@ -100,6 +100,8 @@ describe("the bytes of RFC 7692 section 7.2.3", () => {
       assert.deepStrictEqual(sent, { payload: hex("00"), rsv: 4 })
       assert.deepStrictEqual(yield* receive(client, sent), new Uint8Array(0))
       assert.deepStrictEqual(yield* receiveStream(client, [sent.payload]), new Uint8Array(0))
+      yield* send(server, "Hello", true)
+      assert.deepStrictEqual(yield* send(server, "", true), sent)
       assert.deepStrictEqual(share(server, new Uint8Array(0), true), sent)
       assert.deepStrictEqual(yield* stream(server, []), sent)
       assert.deepStrictEqual(yield* stream(server, [new Uint8Array(0)]), sent)
@@ -148,6 +150,10 @@ describe("what is sent", () => {
       assert.isAbove(sent.payload.length, 2_000)
       assert.deepStrictEqual(yield* receive(client, sent), bytes)
       assert.isBelow((yield* send(server, bytes)).payload.length, 100)
+      // As long as before is not shorter.
+      const equal = ends({}, eager)
+      yield* send(equal.server, "Hello", true)
+      assert.deepStrictEqual(yield* send(equal.server, "Hello"), { payload: hello, rsv: 0 })
     })
   )
 
@@ -230,14 +236,7 @@ describe("a message that goes to many", () => {
 
   it("is copied once for all windows, which do not keep the rest of it", () => {
     const seen: Array<Uint8Array | undefined> = []
-    const looking: Deflate.Service = {
-      ...deflate,
-      smallestWindowBits: 9,
-      deflate: (bytes, { dictionary }) => {
-        seen.push(dictionary)
-        return Exit.succeed(bytes)
-      }
-    }
+    const looking = watched((_, { dictionary }) => seen.push(dictionary))
     const extension = Compression.over(looking)
     const { makeCoder } = extension.accept([{ name: extension.name, params: [] }])!
     const bytes = counting(100_000)
@@ -250,6 +249,27 @@ describe("a message that goes to many", () => {
     assert.deepStrictEqual(one, bytes.slice(-8_192))
     assert.strictEqual(one?.buffer.byteLength, 8_192)
   })
+})
+
+describe("without context takeover", () => {
+  it.effect("nothing is kept of any message, in either direction, however it came", () =>
+    Effect.gen(function* () {
+      const dictionaries: Array<Uint8Array | undefined> = []
+      const looking = watched((_, { dictionary }) => dictionaries.push(dictionary))
+      const { client, server } = ends(none, eager, looking)
+      const bytes = utf8(text(2_000))
+      for (let times = 0; times < 2; times++) {
+        yield* receive(client, yield* send(server, bytes))
+        yield* receive(client, share(server, bytes))
+        yield* receiveStream(client, [(yield* stream(server, [bytes])).payload])
+      }
+      assert.deepStrictEqual(
+        dictionaries,
+        dictionaries.map(() => undefined)
+      )
+      assert.strictEqual(dictionaries.length, 12)
+    })
+  )
 })
 
 describe("what is received", () => {
@@ -356,9 +376,14 @@ describe("a stream", () => {
   it.effect("that is not read to its end has moved no window", () =>
     Effect.gen(function* () {
       const { client, server } = ends({}, eager)
-      const encoding = server.encodeStream(outgoing(Stream.make(hello, noise(900)).pipe(Stream.rechunk(1))))!
-      yield* Stream.runDrain(Stream.take(encoding.pieces, 1))
+      yield* receive(client, yield* send(server, text(300)))
+      const encoding = server.encodeStream(outgoing(Stream.make(noise(900), hello).pipe(Stream.rechunk(1))))!
+      yield* Stream.runDrain(Stream.take(encoding.pieces, 2))
+      yield* receive(client, yield* send(server, noise(900), true))
+      const decoding = client.decodeStream(Stream.make(hex("f2 48 cd"), hex("ff")).pipe(Stream.rechunk(1)), 4, 100)!
+      yield* Stream.runDrain(Stream.take(decoding, 1))
       const sent = yield* send(server, noise(900), true)
+      assert.isBelow(sent.payload.length, 40)
       assert.deepStrictEqual(yield* receive(client, sent), noise(900))
     })
   )
@@ -392,6 +417,68 @@ describe("a stream", () => {
       }
     })
   )
+})
+
+const answer = (server: NonNullable<Compression.Options["server"]>, offer: string) => {
+  const extension = Compression.over(deflate, { server })
+  const params = offer === "" ? [] : [[offer, undefined] as const]
+  return extension.accept([{ name: extension.name, params }])?.response.params
+}
+
+describe("what was agreed on", () => {
+  it.effect("is kept to by each connection of an extension, whatever others of it have agreed on", () =>
+    Effect.gen(function* () {
+      let seen: Array<string> = []
+      const looking = watched((what, { dictionary, windowBits }) =>
+        seen.push(`${what} ${windowBits} ${dictionary?.length ?? 0}`)
+      )
+      const extension = Compression.over(looking, eager)
+      const coderFor = (...params: ReadonlyArray<[string, string | undefined]>) =>
+        extension.accept([{ name: extension.name, params }])!.makeCoder()
+      const coders = [
+        [coderFor(), "deflate 13 8192", "inflate 15 32768"],
+        [coderFor(["server_no_context_takeover", undefined]), "deflate 13 0", "inflate 15 32768"],
+        [coderFor(["client_no_context_takeover", undefined]), "deflate 13 8192", "inflate 15 0"],
+        [coderFor(["server_max_window_bits", "10"]), "deflate 10 1024", "inflate 15 32768"],
+        [coderFor(["client_max_window_bits", "9"]), "deflate 13 8192", "inflate 9 512"],
+        [coderFor(["client_max_window_bits", "8"]), "deflate 13 8192", "inflate 8 256"]
+      ] as const
+      const { client } = ends(none, {})
+      const received = yield* send(client, text(20_000))
+      for (const [coder, ...expected] of coders) {
+        for (let times = 0; times < 3; times++) {
+          seen = []
+          yield* send(coder, text(20_000))
+          yield* receive(coder, received)
+        }
+        assert.deepStrictEqual(seen, expected)
+      }
+    })
+  )
+})
+
+describe("what a server agrees to", () => {
+  it("is full windows with context takeover, unless it was told otherwise", () => {
+    assert.deepStrictEqual(answer({}, "client_max_window_bits"), [])
+    const strict = { serverNoContextTakeover: true, serverMaxWindowBits: 10 } as const
+    assert.deepStrictEqual(answer(strict, ""), [
+      ["server_no_context_takeover", undefined],
+      ["server_max_window_bits", "10"]
+    ])
+  })
+
+  it("is an empty window for each message of a client that cannot be limited, or nothing", () => {
+    const limited = { clientMaxWindowBits: 11 } as const
+    assert.deepStrictEqual(answer(limited, "client_max_window_bits"), [["client_max_window_bits", "11"]])
+    assert.deepStrictEqual(answer(limited, ""), [["client_no_context_takeover", undefined]])
+    assert.strictEqual(answer({ ...limited, unlimitedClients: "Decline" }, ""), undefined)
+  })
+
+  it("is nothing where it could not keep to the window", () => {
+    const extension = Compression.over(deflate)
+    const offers = [{ name: extension.name, params: [["server_max_window_bits", "8"] as const] }]
+    assert.strictEqual(extension.accept(offers), undefined)
+  })
 })
 
 describe("what it is made with", () => {

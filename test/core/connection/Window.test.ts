@@ -94,6 +94,10 @@ describe("a window", () => {
     expect(held(window)).toBe(256)
     window.share(counting(256))
     expect(held(window)).toBe(0)
+    const other = new Window(256)
+    other.push(first)
+    other.share(counting(256))
+    expect(held(other)).toBe(0)
   })
 
   it("keeps 16 messages by reference, and forgets all before the last 16", () => {

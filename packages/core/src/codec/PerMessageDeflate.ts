@@ -48,6 +48,12 @@ export interface ServerOptions extends DeflateParameters {
    * raw streams cannot be limited to 256 bytes.
    */
   readonly smallestWindowBits: WindowBits
+  /**
+   * What becomes of a client that does not let its window be limited, where `clientMaxWindowBits` is below 15: it is
+   * declined, or it has to start every message with an empty window, which each client can (section 7.1.1.2). Either way
+   * no larger window is kept for it from one message to the next. Default: it is declined.
+   */
+  readonly unlimitedClients?: "Decline" | "NoContextTakeover" | undefined
 }
 
 /** Context takeover and full windows in both directions. */
@@ -157,13 +163,14 @@ const acceptOffer = (offer: Offer, options: ServerOptions): Accepted | undefined
   const serverMaxWindowBits = smaller(offer.serverMaxWindowBits ?? 15, options.serverMaxWindowBits)
   if (serverMaxWindowBits < options.smallestWindowBits) return undefined
   // Section 7.1.2.2: a client that did not offer to be limited MUST NOT be, so a server that insists must decline.
-  if (offer.clientMaxWindowBits === undefined && options.clientMaxWindowBits < 15) return undefined
+  const isUnlimited = offer.clientMaxWindowBits === undefined && options.clientMaxWindowBits < 15
+  if (isUnlimited && options.unlimitedClients !== "NoContextTakeover") return undefined
   const hint = typeof offer.clientMaxWindowBits === "number" ? offer.clientMaxWindowBits : 15
   const parameters: DeflateParameters = {
     serverNoContextTakeover: offer.serverNoContextTakeover || options.serverNoContextTakeover,
-    clientNoContextTakeover: offer.clientNoContextTakeover || options.clientNoContextTakeover,
+    clientNoContextTakeover: offer.clientNoContextTakeover || options.clientNoContextTakeover || isUnlimited,
     serverMaxWindowBits,
-    clientMaxWindowBits: smaller(hint, options.clientMaxWindowBits)
+    clientMaxWindowBits: isUnlimited ? 15 : smaller(hint, options.clientMaxWindowBits)
   }
   const response = print({
     ...parameters,
@@ -179,7 +186,8 @@ const acceptOffer = (offer: Offer, options: ServerOptions): Accepted | undefined
  * A server's answer to the extensions that a client offered: the first offer of `permessage-deflate` that is well formed
  * and that `options` can meet. `undefined` declines, and the connection goes on without compression.
  *
- * The agreed windows are never larger than those of `options`, nor is a limit ever less strict than what was asked for.
+ * The agreed windows are never larger than those of `options`, but within a message where `unlimitedClients` says so, nor
+ * is a limit ever less strict than what was asked for.
  */
 export const negotiate = (
   offered: ReadonlyArray<Extension>,

@@ -36,11 +36,12 @@ export interface Options {
    */
   readonly compressorWindowBits?: PerMessageDeflate.WindowBits | undefined
   /**
-   * What a server insists on. Default: nothing, which is context takeover and windows of 15 bits in both directions.
-   * An offer that cannot be met is declined, and the connection goes on without compression: a `clientMaxWindowBits`
-   * below 15 declines the clients that do not let themselves be limited, Firefox among them.
+   * What a server agrees to. Default: context takeover and windows of 15 bits in both directions. An offer that cannot be
+   * met is declined, and the connection goes on without compression. A client that does not let its window be limited, as
+   * Firefox does not, starts every message with an empty one where `clientMaxWindowBits` is below 15, unless
+   * `unlimitedClients` says otherwise.
    */
-  readonly server?: Partial<PerMessageDeflate.DeflateParameters> | undefined
+  readonly server?: Partial<Omit<PerMessageDeflate.ServerOptions, "smallestWindowBits">> | undefined
   /** What a client offers, the one it likes best first, at least one. Default: one, which asks for nothing. */
   readonly offers?: ReadonlyArray<Partial<PerMessageDeflate.Offer>> | undefined
 }
@@ -128,8 +129,7 @@ class Plan {
     const bytes = this.toCompress(message)
     if (bytes === undefined) return undefined
     const windowBits = this.ours!.windowBits
-    const payload =
-      bytes.length === 0 ? emptyMessage : this.deflate.deflateNow(bytes, { windowBits, dictionary: undefined })
+    const payload = this.deflate.deflateNow(bytes, { windowBits, dictionary: undefined })
     return isWorth(message.compress, bytes, payload) ? { payload, rsv: rsv1 } : undefined
   }
 
@@ -156,7 +156,6 @@ class MessageCoder implements Coder {
     const bytes = this.plan.toCompress(message)
     if (bytes === undefined) return undefined
     const plain: Outgoing<Uint8Array> = { ...message, payload: bytes }
-    if (bytes.length === 0) return Exit.succeed(encoded(plain, emptyMessage))
     const { takeover, windowBits } = this.plan.ours!
     const compressing = this.plan.deflate.deflate(bytes, { windowBits, dictionary: this.sent?.bytes })
     return Coding.andThen(compressing, (compressed) =>
@@ -292,6 +291,7 @@ export const over = (deflate: Deflate.Service, options: Options = {}): Extension
   }
   const server: PerMessageDeflate.ServerOptions = {
     ...PerMessageDeflate.defaultServerOptions,
+    unlimitedClients: "NoContextTakeover",
     ...options.server,
     smallestWindowBits: deflate.smallestWindowBits
   }

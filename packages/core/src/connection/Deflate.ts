@@ -52,7 +52,7 @@ export const tail: Uint8Array = Uint8Array.of(0x00, 0x00, 0xff, 0xff)
  *
  * All compressed bytes end at a byte boundary behind an empty block without its last four bytes, `tail`: RFC 7692
  * sections 7.2.1 and 7.2.2. So what was deflated piece by piece is joined by writing `tail` between the pieces. Blocks
- * with the final bit set may be in between. No bytes at all inflate to none.
+ * with the final bit set may be in between. No bytes at all are deflated to the one byte `00` (section 7.2.3.6), and inflate to none.
  */
 export interface Service {
   /** The smallest window that `deflate` can keep to. 9 with zlib. */
