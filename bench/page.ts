@@ -41,12 +41,12 @@ ${suites.map(({ means, name }) => `| \`${name}\` | ${means} |`).join("\n")}
 ## Compression
 
 Both servers compress with zlib at level 6 and memory level 8, have a threshold of 1,024 bytes, which no message here is
-below, and have agreed with the load generator on \`permessage-deflate\` without parameters: context takeover and windows of 15 bits in both
-directions. Inside that window, which it need not use up, our compressor refers no further back than 8 KiB; that is our
-default, and its price is told as bytes on the wire; \`--windows\` adds ours with all of it. A broadcast of ours is compressed once, for all receivers and so
-without reference to what each of them has had before; \`ws\` compresses it for each receiver, with that reference. The
-load generator sends JSON documents of one shape and different values, and inflates the first replies of every
-connection with its window.
+below, and have agreed with the load generator on \`permessage-deflate\` without parameters: context takeover and
+windows of 15 bits in both directions. Inside that window, which it need not use up, our compressor refers no further
+back than 8 KiB; that is our default, and its price is told as bytes on the wire; \`--windows\` adds ours with all of
+it. A broadcast of ours is compressed once, for all receivers and so without reference to what each of them has had
+before; \`ws\` compresses it for each receiver, with that reference. The load generator sends JSON documents of one
+shape and different values, and inflates the first replies of every connection with its window.
 
 ## How to run it
 
