@@ -201,6 +201,14 @@ clause("7.1.2.2-3", "no server says it to a client that did not, however many ot
   }
 })
 
+clause("7.1.2.2-3", "a server that keeps no window for such a client says the other parameter to it", () => {
+  const options = { clientMaxWindowBits: 10, unlimitedClients: "NoContextTakeover" } as const
+  expect(answerTo("permessage-deflate", options)).toBe("permessage-deflate; client_no_context_takeover")
+  expect(answerTo("permessage-deflate; client_max_window_bits", options)).toBe(
+    "permessage-deflate; client_max_window_bits=10"
+  )
+})
+
 clause("7.1.2.2-3", "a client fails the connection at a server that does", () => {
   expect(madeOf("permessage-deflate; client_max_window_bits=15", offer())).toBe("failed")
   expect(madeOf("permessage-deflate; client_max_window_bits=15", offer({ serverMaxWindowBits: 10 }))).toBe("failed")

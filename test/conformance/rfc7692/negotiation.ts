@@ -96,6 +96,7 @@ export const servers: ReadonlyArray<Partial<PerMessageDeflate.ServerOptions>> = 
   { clientNoContextTakeover: true },
   { serverMaxWindowBits: 10 },
   { clientMaxWindowBits: 10 },
+  { clientMaxWindowBits: 10, unlimitedClients: "NoContextTakeover" },
   { serverNoContextTakeover: true, clientNoContextTakeover: true, serverMaxWindowBits: 9, clientMaxWindowBits: 9 },
   { smallestWindowBits: 8 }
 ]
