@@ -28,7 +28,7 @@ export interface Options {
   readonly level?: number | undefined
   /** How much memory to compress with, 1 to 9: at 8 about 160 KiB for as long as a message takes. Default 8. */
   readonly memLevel?: number | undefined
-  /** Messages of this many bytes and more are compressed by a thread. Default 32,768, about 0.1 ms of work. */
+  /** Messages of this many bytes and more are compressed by a thread. Default 32,768, about 0.2 ms of work. */
   readonly threadedDeflateBytes?: number | undefined
   /** Messages of this many compressed bytes and more are inflated by a thread. Default 32,768. */
   readonly threadedInflateBytes?: number | undefined
