@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import * as Deflate from "@millrace/core/connection/Deflate"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import { deflate, fresh, noise, text, ways } from "../support/compression.ts"
+import { concat } from "../support/frames.ts"
 import { utf8 } from "../support/wire.ts"
 
 /** Zeros, deflated. */
@@ -77,6 +78,17 @@ describe("inflating", () => {
 })
 
 describe("inflating a stream", () => {
+  it.effect("takes any number of pieces that came together, empty ones too", () =>
+    Effect.gen(function* () {
+      const sent = deflate.deflateNow(noise(3_000), fresh)
+      const pieces = Array.from({ length: 200_000 }, (_, i) =>
+        i < 190_000 ? new Uint8Array(0) : sent.subarray(i - 190_000, i - 189_999)
+      )
+      const stream = deflate.inflateStream({ ...fresh, maxBytes: 3_000 })(Stream.fromArray(pieces))
+      assert.deepStrictEqual(concat(yield* Stream.runCollect(stream)), noise(3_000))
+    })
+  )
+
   it.effect("gives pieces that keep little else in memory, and are no Buffers", () =>
     Effect.gen(function* () {
       const input = [noise(100), Deflate.tail, noise(40_000), Deflate.tail, noise(70_000)]
@@ -146,7 +158,9 @@ describe("what it is made with", () => {
       { memLevel: 10 },
       { maxThreads: 0 },
       { maxThreads: Number.NaN },
-      { threadedDeflateBytes: Number.NaN }
+      { threadedDeflateBytes: Number.NaN },
+      { threadedInflateBytes: -1 },
+      { threadedOutputBytes: Infinity }
     ]) {
       assert.throws(() => NodeDeflate.make(options), RangeError)
     }

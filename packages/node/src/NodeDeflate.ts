@@ -34,12 +34,13 @@ export interface Options {
   readonly threadedInflateBytes?: number | undefined
   /**
    * Messages of which more bytes than this come out are inflated by a thread, however few go in: the most that a peer
-   * can make us do in the call. Default 262,144, about 0.2 ms of work.
+   * can make us do in the call. At most a gibibyte. Default 262,144, about 0.2 ms of work.
    */
   readonly threadedOutputBytes?: number | undefined
   /**
-   * Long messages at work on threads at a time; others wait, in order. Default 2, half of the threads that Node.js has
-   * unless `UV_THREADPOOL_SIZE` says otherwise: files and the names of hosts are looked up by the same.
+   * Long messages at work on threads at a time; others wait, in order. What is inflated as a stream takes its turns
+   * besides. Default 2, half of the threads that Node.js has unless `UV_THREADPOOL_SIZE` says otherwise: files and the
+   * names of hosts are looked up by the same.
    */
   readonly maxThreads?: number | undefined
 }
@@ -153,10 +154,14 @@ const inflatePull = <E, R>(
   pull: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, E, void, R>,
   inflating: Inflating
 ): Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, E | Deflate.InflateError, void, R> => {
-  const input: Array<Uint8Array> = []
+  let input: ReadonlyArray<Uint8Array> = []
+  let at = 0
   let ended = false
   const more = Pull.catchDone(
-    Effect.map(pull, (pieces) => void input.push(...pieces)),
+    Effect.map(pull, (pieces) => {
+      input = pieces
+      at = 0
+    }),
     () =>
       Effect.sync(() => {
         ended = true
@@ -168,7 +173,7 @@ const inflatePull = <E, R>(
       const piece = yield* inflating.next
       if (piece !== undefined) return [piece]
       if (ended) return yield* Cause.done()
-      const next = input.shift()
+      const next = input[at++]
       if (next === undefined) yield* more
       else if (next.length > 0) inflating.feed(next)
     }
@@ -194,8 +199,12 @@ export const make = (options: Options = {}): Deflate.Service => {
   if (!Number.isInteger(level) || !within(level, 0, 9)) throw new RangeError(`level ${level} is not 0 to 9`)
   if (!Number.isInteger(memLevel) || !within(memLevel, 1, 9)) throw new RangeError(`memLevel ${memLevel} is not 1 to 9`)
   if (!within(maxThreads, 1, Infinity)) throw new RangeError(`${maxThreads} threads do nothing`)
-  for (const name of ["threadedDeflateBytes", "threadedInflateBytes", "threadedOutputBytes"] as const) {
-    if (!within(settings[name], 0, Infinity)) throw new RangeError(`${name} ${settings[name]} is no number of bytes`)
+  for (const [name, most] of [
+    ["threadedDeflateBytes", Infinity],
+    ["threadedInflateBytes", Infinity],
+    ["threadedOutputBytes", 2 ** 30]
+  ] as const) {
+    if (!within(settings[name], 0, most)) throw new RangeError(`${name} ${settings[name]} is not 0 to ${most} bytes`)
   }
   return new NodeDeflate(settings)
 }

@@ -52,9 +52,6 @@ export const defaults = { threshold: 1_024, compressorWindowBits: 13 } as const 
 /** RSV1, the bit that marks a compressed message. RFC 7692 section 6. */
 const rsv1: Rsv = 4
 
-/** Section 7.2.3.6. */
-const emptyMessage = Uint8Array.of(0x00)
-
 /** So much of a stream is compressed at a time. What does not shrink is then still at most 64 KiB. */
 const pieceLength = 65_536 - 256
 
@@ -188,13 +185,14 @@ class MessageCoder implements Coder {
       const compress = (piece: Uint8Array) =>
         Coding.andThen(deflate.deflate(piece, { windowBits, dictionary: window.bytes }), (compressed) => {
           window.push(piece)
-          const joint: Arr.NonEmptyArray<Uint8Array> = started ? [Deflate.tail, compressed] : [compressed]
+          const joint: Arr.NonEmptyArray<Uint8Array> = started ? [Deflate.tail.slice(), compressed] : [compressed]
           started = true
           return Exit.succeed(joint)
         })
       const ended = Stream.suspend(() => {
         if (takeover) this.sent = window
-        return started ? Stream.empty : Stream.succeed(emptyMessage)
+        // Section 7.2.3.6.
+        return started ? Stream.empty : Stream.succeed(Uint8Array.of(0x00))
       })
       return payload.pipe(
         Stream.filter((piece) => piece.length > 0),
@@ -310,9 +308,9 @@ export const over = (deflate: Deflate.Service, options: Options = {}): Extension
     const known = plans.get(key)
     if (known !== undefined) return known
     const sharedKey = `${PerMessageDeflate.name} ${id} ${windowBits}`
-    const made = new Plan(deflate, threshold, ours, peers, sharedKey)
-    plans.set(key, made)
-    return made
+    const agreedOn = new Plan(deflate, threshold, ours, peers, sharedKey)
+    plans.set(key, agreedOn)
+    return agreedOn
   }
 
   return {
