@@ -60,6 +60,8 @@ export abstract class Sending implements Owner {
   private waiters: Waiters | undefined
   /** Who sends a message as a stream and waits for the outbox. */
   private streamer: (() => void) | undefined
+  /** Who sends a message as a stream, to be told when that cannot go on. */
+  private streaming: (() => void) | undefined
   /** A Pong that waits for the outbox; a newer one takes its place. RFC 6455 section 5.5.3. */
   protected pong: Frame.Frame | undefined
 
@@ -91,7 +93,8 @@ export abstract class Sending implements Owner {
   }
 
   get sendAll(): WebSocket["sendAll"] {
-    return (messages) => Effect.suspend(() => this.sendMessages(Array.isArray(messages) ? messages : Array.from(messages)))
+    return (messages) =>
+      Effect.suspend(() => this.sendMessages(Array.isArray(messages) ? messages : Array.from(messages)))
   }
 
   private isFull(): boolean {
@@ -219,7 +222,7 @@ export abstract class Sending implements Owner {
       Effect.forEach(Fragments.cut(pieces, fragmentBytes), (payload) => whenRoom(payload, false), { discard: true })
     )
     const ended = Effect.suspend(() => whenRoom(new Uint8Array(0), true))
-    return Effect.onError(Effect.andThen(fragments, ended), () =>
+    return Effect.onError(Effect.raceFirst(Effect.andThen(fragments, ended), this.closing), () =>
       Effect.sync(() => {
         if (first) return
         const status = { code: CloseCode.CloseCode.internalError, reason: "a message was not finished" }
@@ -227,6 +230,18 @@ export abstract class Sending implements Owner {
         if (Result.isSuccess(closing)) this.commit(closing.success)
       })
     )
+  }
+
+  /** Fails when the connection is not open any more: a stream may have nothing to send for as long as it likes. */
+  private get closing(): Effect.Effect<never, WebSocketError> {
+    return Effect.callback((resume) => {
+      this.streaming = () => {
+        if (this.state._tag !== "Open") resume(failWith(new Protocol.NotOpen({ state: this.state._tag })))
+      }
+      return Effect.sync(() => {
+        this.streaming = undefined
+      })
+    })
   }
 
   /** Room in the outbox for whoever is sending a message in fragments. */
@@ -254,6 +269,7 @@ export abstract class Sending implements Owner {
 
   /** Each sends as it is woken, so nobody who comes later can get in before. */
   protected wakeSenders(): void {
+    this.streaming?.()
     const mayGo = () => this.state._tag !== "Open" || !this.isFull()
     const { streamer } = this
     if (streamer !== undefined && mayGo()) {
