@@ -81,7 +81,8 @@ describe("the memory of a connection", () => {
   })
 
   it("is some references after many broadcasts, however long they are", async () => {
-    const broadcasts = Array.from({ length: 100 }, (_, i) => outgoing(utf8(`${i} ${text(20 * i)}`)))
+    const lengths = [10_000, 100_000, ...Array.from({ length: 200 }, (_, i) => i)]
+    const broadcasts = lengths.map((length) => outgoing(utf8(text(length))))
     const { objects, windows } = await held({}, ({ shared }) =>
       broadcasts.forEach((message) => shared!.written(message))
     )
