@@ -101,7 +101,7 @@ const end = fc.constantFrom("\n", "\n", "\n", "\r\n", "\r\n", "\r")
 const value = fc.oneof(
   fc.string({ unit: "binary", maxLength: 6 }),
   fc.string({
-    unit: fc.constantFrom("a", " ", ":", "\u0000", "\t", "é", "€", "😀", "\ufeff", "\ufffd", "7"),
+    unit: fc.constantFrom("a", " ", ":", "\u0000", "\u0001", "\t", "é", "€", "😀", "\ufeff", "\ufffd", "7"),
     maxLength: 8
   }),
   fc.constantFrom("", " ", "1", "0012", "1.5", "-1", "+1", "1e3", "٣", "9007199254740993", "9".repeat(400)),
@@ -113,8 +113,9 @@ const name = fc.oneof(
   { weight: 12, arbitrary: fc.constantFrom("data", "data", "data", "event", "id", "retry", "") },
   {
     weight: 2,
-    arbitrary: fc.constantFrom("Data", " data", "data ", "dat", "datas", "events", "i", "ids", "retr", "x")
+    arbitrary: fc.constantFrom("Data", " data", "data ", "dat", "datas", "dxta")
   },
+  { weight: 2, arbitrary: fc.constantFrom("events", "evenx", "i", "ix", "ids", "retr", "retrx", "x") },
   { weight: 1, arbitrary: fc.constantFrom("\ufeffdata", "__proto__", "constructor", "\u0000id") }
 )
 

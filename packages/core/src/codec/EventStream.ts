@@ -260,8 +260,8 @@ export class Parser {
           this.dataBytes = undefined
         }
         this.name = ""
+        // The LF of CR LF counts as one more empty line, which changes nothing.
         at++
-        if (first === cr && text.charCodeAt(at) === lf) at++
         continue
       }
       if (nextLf < at) nextLf = indexOf(text, "\n", at)
