@@ -31,6 +31,22 @@ export interface Options {
 
 export const defaults = { maxStreams: 100, streamWindowBytes: 65_535, sessionWindowBytes: 1_048_576 } as const
 
+/**
+ * Beyond these a client loses its session, as otherwise it could keep a server busy with requests that it takes back
+ * (CVE-2023-44487).
+ */
+export const floods = {
+  /** Streams that a client may reset at once. Firefox resets that of every WebSocket which has closed. */
+  streamResetBurst: 1_000,
+  /** And so many a second. */
+  streamResetRate: 33,
+  /**
+   * Streams that may be refused in the life of a session because there was no room for them. Node.js has 100, but it
+   * refuses also a client that makes no mistake, when one opens a stream as another ends: that is to harm nobody else.
+   */
+  maxSessionRejectedStreams: 10_000
+} as const
+
 /** What Node.js has to be told of it, when it makes the server, and of what a client may ask with. */
 export const serverOptions = (options: Options, { maxHandshakeBytes, maxHandshakeFields }: Upgrade.Limits) =>
   ({
@@ -42,7 +58,8 @@ export const serverOptions = (options: Options, { maxHandshakeBytes, maxHandshak
       // beyond that gets a reset.
       maxHeaderListSize: Math.min(2 * (maxHandshakeBytes + 32 * maxHandshakeFields), 0xffff_ffff)
     },
-    maxHeaderListPairs: Math.min(2 * maxHandshakeFields, 0xffff_ffff)
+    maxHeaderListPairs: Math.min(2 * maxHandshakeFields, 0xffff_ffff),
+    ...floods
   }) satisfies ServerOptions
 
 /** How many milliseconds what a session still has to say may take when its time is up. */
@@ -95,7 +112,7 @@ class Kept {
   }
 }
 
-/** Made by `make`, which also ends them. */
+/** Made by `make`, which also waits for their end. */
 export class Sessions {
   private readonly kept = new Set<Kept>()
   private readonly patience: number
@@ -131,19 +148,14 @@ export class Sessions {
     for (const kept of this.kept) kept.close()
   }
 
-  /** Waits for the sessions to end, no longer than a second, and cuts them then. */
-  readonly end: Effect.Effect<void> = Effect.suspend(() => {
+  /** Waits for the sessions to end, no longer than a second. What is left is cut with the server: see `Listen`. */
+  readonly end: Effect.Effect<unknown> = Effect.suspend(() => {
     this.close()
     const empty = Effect.callback<void>((resume) => {
       this.onEmpty = () => resume(Effect.void)
       if (this.kept.size === 0) this.onEmpty()
     })
-    return Effect.andThen(
-      Effect.timeoutOption(empty, lastWords),
-      Effect.sync(() => {
-        for (const { socket } of this.kept) socket.destroy()
-      })
-    )
+    return Effect.timeoutOption(empty, lastWords)
   })
 }
 
