@@ -10,6 +10,7 @@ import * as HttpHead from "@millrace/core/codec/HttpHead"
 import * as Compression from "@millrace/core/connection/Compression"
 import * as Limits from "@millrace/core/connection/Limits"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
+import * as Sessions from "@millrace/node/Sessions"
 import * as Upgrade from "@millrace/node/Upgrade"
 import { root } from "../support/markdown.ts"
 
@@ -110,6 +111,16 @@ describe("docs/limits.md", () => {
     expect(standard(title, "time for a client that was refused to go")).toBe(seconds(linger))
     const { maxBytes, maxLines } = HttpHead.defaultLimits
     expect(section(limits, title)).toContain(`takes ${maxBytes / 1_024} KiB and ${maxLines} fields`)
+  })
+
+  it("has the limits of a session of HTTP/2", () => {
+    const title = "Of HTTP/2"
+    const ofPage = rows(limits, title).map(([option, standard]) => [option, standard])
+    expect(ofPage).toEqual(Object.entries(Sessions.defaults).map(([name, value]) => [`\`${name}\``, bytes(value)]))
+    const { maxSessionRejectedStreams, streamResetBurst, streamResetRate } = Sessions.floods
+    const words = section(limits, title).replaceAll(/\s+/g, " ")
+    expect(words).toContain(`more than ${bytes(streamResetBurst)} streams at once and ${streamResetRate} a second`)
+    expect(words).toContain(`of which ${bytes(maxSessionRejectedStreams)} streams had to be refused`)
   })
 
   it("has the limits of a server's end", () => {
