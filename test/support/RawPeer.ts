@@ -32,7 +32,7 @@ const parseHead = (text: string): Head => {
 }
 
 /** How many bytes the frame at the start of `bytes` takes, or `undefined` when its header is not there yet. */
-const frameLength = (bytes: Buffer): number | undefined => {
+export const frameLength = (bytes: Buffer): number | undefined => {
   if (bytes.length < 2) return undefined
   const short = bytes[1]! & 127
   const extra = short === 126 ? 2 : short === 127 ? 8 : 0

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import type { Certificate } from "./certificate.ts"
+import { encode, frame as webSocketFrame, read } from "./frames.ts"
 import * as RawPeer from "./RawPeer.ts"
 
 /** A request as it came, and its stream. */
@@ -90,6 +91,23 @@ export const serve = (
     return { port, server, asked, sessions, connections: () => connections }
   })
 
+/** Accepts the WebSocket, sends back what comes over it, and ends the stream behind the answer to a Close. */
+export const echo = ({ stream }: Pick<Request, "stream">, fields: http2.OutgoingHttpHeaders = {}): void => {
+  stream.respond({ ":status": 200, ...fields })
+  let received = Buffer.alloc(0)
+  stream.on("data", (chunk: Buffer) => {
+    received = Buffer.concat([received, chunk])
+    for (;;) {
+      const length = RawPeer.frameLength(received)
+      if (length === undefined || received.length < length) return
+      const { opcode, payload } = read(received.subarray(0, length))[0]!
+      received = received.subarray(length)
+      stream.write(encode(webSocketFrame(opcode, payload)))
+      if (opcode === 8) stream.end()
+    }
+  })
+}
+
 /** Types of frames. */
 export const type = {
   data: 0,
@@ -113,6 +131,7 @@ export const code = {
 } as const
 
 const endStream = 1
+/** END_HEADERS, which every HEADERS frame here has: section 6.2. */
 export const endHeaders = 4
 
 const uint32 = (value: number): Buffer => {
@@ -140,6 +159,9 @@ export const settings = (...pairs: ReadonlyArray<readonly [identifier: number, v
   )
 
 export const settingsAck = frame(type.settings, 1, 0)
+
+/** SETTINGS_MAX_CONCURRENT_STREAMS: section 6.5.2. */
+export const maxConcurrentStreams = 3
 
 /** SETTINGS_ENABLE_CONNECT_PROTOCOL: RFC 8441 section 3. */
 export const enableConnectProtocol = 8

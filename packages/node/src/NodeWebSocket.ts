@@ -1,5 +1,5 @@
 /**
- * WebSocket clients on `node:http` and `node:https`.
+ * WebSocket clients on Node.js.
  *
  *     const program = Effect.gen(function* () {
  *       const connection = yield* NodeWebSocket.open("wss://example.com/chat", { subprotocols: ["chat"] })
@@ -10,34 +10,30 @@
  *       Effect.catchReason("OpenError", "Refused", ({ status, text }) => Console.error(`no: ${status} ${text}`))
  *     )
  *
- * `node:http` dials, speaks TLS and parses the answer; the rules of the opening handshake are those of
- * `codec/Handshake`. Not in here: reconnecting, and HTTP/2.
+ * Over HTTP/1.1 (`client/Http1`), or over HTTP/2 on a connection of its own or one that is shared (`client/Http2`,
+ * `NodeHttp2Session`). Not in here: reconnecting.
  */
-import { randomBytes, randomFillSync } from "node:crypto"
-import * as http from "node:http"
-import * as https from "node:https"
-import type { ConnectionOptions } from "node:tls"
-import * as Handshake from "@millrace/core/codec/Handshake"
-import { MalformedHead } from "@millrace/core/codec/HandshakeError"
-import type { Request, Response } from "@millrace/core/codec/HttpHead"
+import { randomFillSync } from "node:crypto"
+import type * as http from "node:http"
+import type { InvalidHead, MalformedHead } from "@millrace/core/codec/HandshakeError"
 import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
+import * as Extension from "@millrace/core/connection/Extension"
 import type { Limits } from "@millrace/core/connection/Limits"
-import { HandshakeTimeout, InvalidOptions, InvalidUrl, OpenError, Refused } from "@millrace/core/connection/OpenError"
+import { HandshakeTimeout, InvalidOptions, OpenError, type Refused } from "@millrace/core/connection/OpenError"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
-import { TransportError } from "@millrace/core/connection/WebSocketError"
+import type { TransportError } from "@millrace/core/connection/WebSocketError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import * as NodeTransport from "./NodeTransport.ts"
-import * as Upgrade from "./Upgrade.ts"
+import { type Answer, type Asked, Held, Refusing } from "./client/Answer.ts"
+import * as Dial from "./client/Dial.ts"
+import * as Hop from "./client/Hop.ts"
+import * as Http1 from "./client/Http1.ts"
+import * as Http2 from "./client/Http2.ts"
 
-/** What `node:tls` takes, apart from where to connect. Certificates are verified. */
-export type TlsOptions = Omit<
-  ConnectionOptions,
-  "ALPNProtocols" | "allowHalfOpen" | "host" | "onread" | "path" | "port" | "signal" | "socket" | "timeout"
->
+export type { TlsOptions } from "./client/Hop.ts"
 
 /** How to open a connection. Nothing of it is required. */
 export interface Options {
@@ -45,12 +41,21 @@ export interface Options {
   readonly headers?: HttpHeaders.Headers | Readonly<Record<string, string>> | undefined
   /** The one it likes best first. The server may choose one of them, or none. */
   readonly subprotocols?: ReadonlyArray<string> | undefined
+  /** What is offered to the server, which may agree to it or not. In the order of preference. Default: none. */
+  readonly extensions?: ReadonlyArray<Extension.Extension> | undefined
   /** The origin of the page that this client acts for, such as `https://example.com`. Programs send none. */
   readonly origin?: string | undefined
   /** How long everything may take until the connection is open: DNS, TCP, TLS, redirects, the answer. Default 10 s. */
   readonly handshakeTimeout?: Duration.Input | undefined
   /** For `wss:`, such as `ca`, `cert` and `key`. The last two are not shown to another origin after a redirect. */
-  readonly tls?: TlsOptions | undefined
+  readonly tls?: Hop.TlsOptions | undefined
+  /**
+   * The WebSocket over HTTP/2: RFC 8441. `true`: on a connection of its own; over HTTP/1.1 where a server of `wss:` has
+   * not HTTP/2, or no WebSockets over it. For `ws:` there is no such other way, as the first bytes have to be those of
+   * the right version. A session: on that connection, with its `tls` and `socketPath`, and on no other. Default: not
+   * over HTTP/2.
+   */
+  readonly http2?: boolean | Http2.Session | undefined
   /** Makes the connections, through a proxy for instance. Default: one connection, which nothing else will use. */
   readonly agent?: http.Agent | undefined
   /** A unix socket to connect to; the URL then says only what to ask for there. */
@@ -64,7 +69,7 @@ export interface Options {
 }
 
 /** The server's answer that opened the connection. */
-export interface Opened extends Pick<Response, "headers" | "status"> {
+export interface Opened extends Pick<Answer, "headers" | "httpVersion" | "status"> {
   /** Where it was opened, after redirects. */
   readonly url: string
 }
@@ -82,167 +87,32 @@ const maskingKey = (): number => {
   return keys[drawn++]!
 }
 
-/** One request of the way to the connection. */
-interface Hop {
-  /** `ws:` or `wss:`. On a unix socket the host is what the server there is told. */
-  readonly url: URL
-  readonly socketPath: string | undefined
-  readonly headers: HttpHeaders.Headers
-  readonly tls: TlsOptions | undefined
-}
-
-const protocols: ReadonlyMap<string, "ws:" | "wss:"> = new Map([
-  ["ws:", "ws:"],
-  ["http:", "ws:"],
-  ["ws+unix:", "ws:"],
-  ["wss:", "wss:"],
-  ["https:", "wss:"],
-  ["wss+unix:", "wss:"]
-])
-
-interface Address {
-  readonly url: URL
-  readonly socketPath: string | undefined
-}
-
-/** RFC 6455 section 3, and the same for `http:`, `https:` and unix sockets. */
-const parse = (input: string | URL): Result.Result<Address, InvalidUrl> => {
-  const invalid = (detail: string) => Result.fail(new InvalidUrl({ url: `${input}`, detail }))
-  if (!URL.canParse(`${input}`)) return invalid("it is no URL")
-  const url = new URL(input)
-  const protocol = protocols.get(url.protocol)
-  if (protocol === undefined) return invalid("its scheme is neither ws: nor wss:")
-  if (url.hash !== "" || url.href.endsWith("#")) return invalid("it has a fragment; a # is written %23")
-  if (url.username !== "" || url.password !== "") return invalid("it has a user; credentials go into a header")
-  if (!url.protocol.endsWith("+unix:")) {
-    url.protocol = protocol
-    return Result.succeed({ url, socketPath: undefined })
-  }
-  const [path = "", ...rest] = url.pathname.split(":")
-  if (path === "" || url.host !== "") return invalid("it names no unix socket")
-  const target = rest.join(":") || "/"
-  if (!target.startsWith("/")) return invalid("what follows its unix socket is no path")
-  try {
-    const socketPath = decodeURIComponent(path)
-    return Result.succeed({ url: new URL(`${protocol}//localhost${target}${url.search}`), socketPath })
-  } catch {
-    return invalid("the path of its unix socket is not percent-encoded UTF-8")
-  }
-}
-
-const firstHop = (url: string | URL, options: Options): Result.Result<Hop, InvalidUrl> =>
-  Result.map(parse(url), (address) => {
-    const { headers = [], socketPath = address.socketPath, tls } = options
-    return {
-      url: address.url,
-      socketPath,
-      headers: Symbol.iterator in headers ? (headers as HttpHeaders.Headers) : Object.entries(headers),
-      tls
-    }
-  })
-
-/** What is told to one origin and to no other. */
-const credentials: ReadonlySet<string> = new Set(["authorization", "cookie", "proxy-authorization"])
-
-const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-
-/** Where a redirect leads, or why it is not followed. */
-const nextHop = (hop: Hop, redirectsLeft: number, location: string | undefined): Result.Result<Hop, string> => {
-  if (redirectsLeft === 0) return Result.fail("too many redirects")
-  if (location === undefined || !URL.canParse(location, hop.url.href)) return Result.fail("it redirects to no URL")
-  const target = new URL(location, hop.url)
-  target.hash = ""
-  return parse(target).pipe(
-    Result.mapError(({ detail }) => `it redirects to a URL that cannot be opened: ${detail}`),
-    Result.flatMap(({ socketPath, url }) => {
-      if (hop.url.protocol === "wss:" && url.protocol === "ws:") return Result.fail("it redirects to a URL without TLS")
-      if (socketPath !== undefined) return Result.fail("it redirects to a unix socket")
-      if (url.origin === hop.url.origin) return Result.succeed({ ...hop, url })
-      const { cert: _cert, key: _key, passphrase: _passphrase, pfx: _pfx, servername: _name, ...tls } = hop.tls ?? {}
-      const headers = hop.headers.filter(([name]) => !credentials.has(name.toLowerCase()))
-      return Result.succeed({ url, socketPath, headers, tls })
-    })
-  )
-}
-
 type Reason = OpenError["reason"]
 
-interface Upgraded {
+/** A connection whose opening handshake is done. */
+interface Handshaken {
   readonly transport: Transport
   readonly subprotocol: string | undefined
+  readonly extensions: Extension.Agreed
   readonly handshake: Opened
+  readonly answer: Answer
 }
 
-interface Answer {
-  readonly incoming: http.IncomingMessage
-  /** When Node.js has taken the answer for one that upgrades. */
-  readonly transport: Transport | undefined
-}
-
-const responseOf = (incoming: http.IncomingMessage): Response => ({
-  status: incoming.statusCode ?? 0,
-  reason: "",
-  headers: Upgrade.headersOf(incoming)
-})
-
-const maxBody = 65_536
-
-/** A refusal, whose body may still be coming. */
-class Refusing {
-  private readonly response: Response
-  private readonly detail: string | undefined
-  private readonly chunks: Array<Uint8Array> = []
-  private room = maxBody
-
-  constructor(response: Response, detail?: string) {
-    this.response = response
-    this.detail = detail
-  }
-
-  /** Says whether there is room for all of it. */
-  take(chunk: Uint8Array): boolean {
-    const taken = chunk.subarray(0, this.room)
-    this.chunks.push(taken)
-    this.room -= taken.length
-    return taken.length === chunk.length
-  }
-
-  end(truncated: boolean): Refused {
-    const { status, headers } = this.response
-    return new Refused({ status, headers, body: Buffer.concat(this.chunks), truncated, detail: this.detail })
-  }
-}
-
-/** Reads the body of a refusal, as far as there is room for it and as it comes. */
-const readBody = (incoming: http.IncomingMessage, refusing: Refusing): Effect.Effect<never, Refused> =>
-  Effect.callback((resume) => {
-    const end = (truncated: boolean) => resume(Effect.fail(refusing.end(truncated)))
-    incoming.on("error", () => end(true))
-    incoming.on("close", () => end(true))
-    incoming.on("end", () => end(false))
-    incoming.on("data", (chunk: Buffer) => {
-      if (!refusing.take(chunk)) end(true)
-    })
-  })
-
-/** Who is at fault when a request fails: the server when it does not speak HTTP, otherwise the network. */
-const failureOf = (error: Error & { readonly code?: string }): MalformedHead | TransportError => {
-  if (error.code === "HPE_HEADER_OVERFLOW") {
-    return new MalformedHead({ status: 431, clause: "RFC 9110 5.4", detail: "the head of the answer is too long" })
-  }
-  if (error.code?.startsWith("HPE_") === true) {
-    return new MalformedHead({ status: 400, clause: "RFC 9112 2", detail: "the answer is not HTTP/1.1" })
-  }
-  // A name with several addresses fails with the failures of all of them, and with no message of its own.
-  const cause: unknown = error instanceof AggregateError ? (error.errors[0] ?? error) : error
-  return new TransportError({ cause })
+/** What is wrong with options that do not go together. */
+const conflict = ({ agent, http2, socketPath, tls }: Options, hop: Hop.Hop): string | undefined => {
+  if (http2 === undefined || http2 === false) return undefined
+  if (agent !== undefined) return "an agent makes connections of HTTP/1.1"
+  if (http2 === true) return undefined
+  if (tls !== undefined || socketPath !== undefined) return "tls and socketPath are those of the session"
+  if (hop.socketPath !== undefined && hop.socketPath !== http2.socketPath) return "the session is with another socket"
+  return hop.url.origin === http2.origin ? undefined : `the session is one with ${http2.origin}`
 }
 
 /** A connection that is being opened: at most one request at a time, and what has become of it. */
 class Opening {
   private readonly options: Options
   private readonly settings: WebSocket.Settings
-  private request: http.ClientRequest | undefined
+  private readonly held = new Held()
   private refusing: Refusing | undefined
 
   constructor(options: Options, settings: WebSocket.Settings) {
@@ -252,7 +122,7 @@ class Opening {
 
   /** Leaves no socket behind, not even one that was upgraded. */
   abort(): void {
-    this.request?.destroy()
+    this.held.release()
   }
 
   /** Why it is not open when the time is over. A refusal counts, though its body has not come to an end. */
@@ -260,76 +130,86 @@ class Opening {
     return this.refusing?.end(true) ?? new HandshakeTimeout({ timeout })
   }
 
-  /** Asks there, and where the answer sends us. */
-  ask(hop: Hop, redirectsLeft: number): Effect.Effect<Upgraded, Reason> {
-    const wanted = {
-      host: hop.url.host,
-      target: `${hop.url.pathname}${hop.url.search}`,
-      key: randomBytes(16),
-      subprotocols: this.options.subprotocols,
-      origin: this.options.origin,
-      headers: hop.headers
-    }
-    const handshake = Handshake.request(wanted)
-    if (Result.isFailure(handshake)) return Effect.fail(handshake.failure)
-    return Effect.flatMap(this.send(hop, handshake.success), ({ incoming, transport }) => {
-      const response = responseOf(incoming)
-      const verified = Handshake.verify(response, wanted)
-      if (Result.isSuccess(verified) && transport !== undefined) {
-        const { headers, status } = response
-        const { subprotocol } = verified.success
-        return Effect.succeed({ transport, subprotocol, handshake: { status, headers, url: hop.url.href } })
-      }
-      if (Result.isFailure(verified) && verified.failure._tag === "HandshakeViolation") {
-        return Effect.fail(verified.failure)
-      }
-      const isRedirect = redirects.has(response.status) && (this.options.maxRedirects ?? 0) > 0
-      const next = isRedirect ? nextHop(hop, redirectsLeft, incoming.headers.location) : Result.fail(undefined)
-      if (Result.isFailure(next)) {
-        this.refusing = new Refusing(response, next.failure)
-        return readBody(incoming, this.refusing)
-      }
-      this.abort()
-      return this.ask(next.success, redirectsLeft - 1)
+  /** Goes where the URL says. */
+  start(url: string | URL): Effect.Effect<Handshaken, Reason> {
+    return Effect.gen({ self: this }, function* () {
+      const { extensions = [], maxRedirects = 0, origin, subprotocols } = this.options
+      const hop = yield* Effect.fromResult(Hop.first(url, this.options))
+      const composed = yield* Effect.try({
+        try: () => Extension.compose(extensions),
+        catch: (cause) => new InvalidOptions({ cause })
+      })
+      const wrong = conflict(this.options, hop)
+      if (wrong !== undefined) return yield* new InvalidOptions({ cause: new TypeError(wrong) })
+      const asked = { subprotocols, origin, extensions: composed.flatMap(({ offers }) => offers) }
+      return yield* this.follow(hop, asked, maxRedirects)
     })
   }
 
-  /** Sends the request, and waits for the head of the answer. */
-  private send(
-    hop: Hop,
-    { headers, target }: Request
-  ): Effect.Effect<Answer, InvalidOptions | MalformedHead | TransportError> {
-    return Effect.callback((resume) => {
-      let request: http.ClientRequest
-      try {
-        request = this.request = this.make(hop, target)
-        for (const [name, value] of headers) request.appendHeader(name, value)
-        request.end()
-      } catch (cause) {
-        return resume(Effect.fail(new InvalidOptions({ cause })))
+  /** Asks there, and where the answer sends us. */
+  private follow(hop: Hop.Hop, asked: Asked, redirectsLeft: number): Effect.Effect<Handshaken, Reason> {
+    return Effect.flatMap(this.ask(hop, asked), (answer) => {
+      const { agreed, headers, httpVersion, status, transport } = answer
+      if (Result.isSuccess(agreed) && transport !== undefined) {
+        const { subprotocol } = agreed.success
+        const handshake = { status, headers, httpVersion, url: hop.url.href }
+        return Effect.map(
+          Effect.fromResult(Extension.verify(this.options.extensions ?? [], agreed.success.extensions)),
+          (extensions) => ({ transport, subprotocol, extensions, handshake, answer })
+        )
       }
-      // The listener stays, so that a request which fails when nobody waits for it any more does not end the process.
-      request.on("error", (error) => resume(Effect.fail(failureOf(error))))
-      request.on("response", (incoming) => resume(Effect.succeed({ incoming, transport: undefined })))
-      request.on("upgrade", (incoming, socket, head) => {
-        const transport = NodeTransport.make(socket, head, this.settings)
-        resume(Effect.succeed({ incoming, transport }))
+      if (Result.isFailure(agreed) && agreed.failure._tag === "HandshakeViolation") return Effect.fail(agreed.failure)
+      const next = this.next(hop, answer, redirectsLeft)
+      if (Result.isFailure(next)) {
+        this.refusing = new Refusing(answer, next.failure)
+        return this.refusing.read
+      }
+      this.abort()
+      return this.follow(next.success, asked, redirectsLeft - 1)
+    })
+  }
+
+  /** Where the answer sends us, when we go there; or why not, for the refusal of a redirect that was to be followed. */
+  private next(
+    hop: Hop.Hop,
+    { headers, status }: Answer,
+    redirectsLeft: number
+  ): Result.Result<Hop.Hop, string | undefined> {
+    const { http2, maxRedirects = 0 } = this.options
+    if (maxRedirects === 0 || !Hop.isRedirect(status)) return Result.fail(undefined)
+    if (redirectsLeft === 0) return Result.fail("too many redirects")
+    return Result.flatMap(Hop.next(hop, HttpHeaders.values(headers, "Location")[0]), (next) =>
+      typeof http2 === "object" && next.url.origin !== http2.origin
+        ? Result.fail("it redirects to another origin than that of the session")
+        : Result.succeed(next)
+    )
+  }
+
+  private ask(hop: Hop.Hop, asked: Asked): Effect.Effect<Answer, Exclude<Reason, Refused>> {
+    const { agent, http2 } = this.options
+    if (http2 === undefined || http2 === false) return this.askHttp1(hop, asked, { agent })
+    if (http2 !== true) return http2.ask(hop, asked, this.settings, this.held)
+    const alpn = ["h2", "http/1.1"]
+    return Effect.flatMap(Dial.dial(hop, alpn, this.held), (socket) => {
+      if (Hop.isSecure(hop) && Dial.chosenProtocol(socket) !== "h2") return this.askHttp1(hop, asked, { socket })
+      const { closeTimeout } = this.settings
+      const session = new Http2.Session(hop, socket, { ...Http2.windows, closeTimeout, isAlone: true })
+      this.held.hold(() => session.destroy())
+      const answer = Effect.andThen(session.ready, session.ask(hop, asked, this.settings, this.held))
+      if (!Hop.isSecure(hop)) return answer
+      return Effect.catchTag(answer, "Http2Unavailable", () => {
+        this.abort()
+        return this.askHttp1(hop, asked, {})
       })
     })
   }
 
-  private make({ socketPath, tls, url }: Hop, target: string): http.ClientRequest {
-    const secure = url.protocol === "wss:"
-    return (secure ? https : http).request({
-      ...tls,
-      protocol: secure ? "https:" : "http:",
-      host: url.hostname.startsWith("[") ? url.hostname.slice(1, -1) : url.hostname,
-      port: url.port === "" ? undefined : url.port,
-      path: target,
-      socketPath,
-      agent: this.options.agent ?? false,
-      setHost: false
-    })
+  private askHttp1(
+    hop: Hop.Hop,
+    asked: Asked,
+    way: Http1.Way
+  ): Effect.Effect<Answer, InvalidHead | InvalidOptions | MalformedHead | TransportError> {
+    return Http1.ask(hop, asked, way, this.settings, this.held)
   }
 }
 
@@ -351,15 +231,26 @@ export const open = (
       const settings = WebSocket.settings("client", options.limits, maskingKey)
       const timeout = Duration.toMillis(options.handshakeTimeout ?? "10 seconds")
       const opening = new Opening(options, settings)
-      return Effect.fromResult(firstHop(url, options)).pipe(
-        Effect.flatMap((hop) => opening.ask(hop, options.maxRedirects ?? 0)),
+      return opening.start(url).pipe(
         Effect.timeoutOrElse({ duration: timeout, orElse: () => Effect.fail(opening.late(timeout)) }),
         restore,
         Effect.onError(() => Effect.sync(() => opening.abort())),
         Effect.mapError((reason) => new OpenError({ reason })),
-        Effect.flatMap((upgraded) =>
-          Effect.flatMap(WebSocket.makeWheel(settings), (wheel) => WebSocket.make({ ...upgraded, settings, wheel }))
-        )
+        Effect.flatMap((handshaken) => connect(handshaken, settings))
       )
     })
   )
+
+/** Finalizers run last to first: the closing handshake is over when a session that was for this connection ends. */
+const connect = (
+  { answer, ...opened }: Handshaken,
+  settings: WebSocket.Settings
+): Effect.Effect<WebSocket.WebSocket<Opened>, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { body, session } = answer
+    if (session?.isAlone === true) yield* Effect.addFinalizer(() => session.shutdown)
+    const wheel = yield* WebSocket.makeWheel(settings)
+    const connection = yield* WebSocket.make({ ...opened, settings, wheel })
+    session?.adopt(body, connection)
+    return connection
+  })

@@ -147,7 +147,12 @@ describe("ExtendedConnect.readRequest, RFC 8441", () => {
 })
 
 describe("ExtendedConnect.verify", () => {
-  it.each([201, 101, 301, 400, 403, 501])("RFC 8441 5: status %i is handed on", (status) => {
+  it.each([200, 201, 204, 299])("RFC 9110 9.3.6: status %i accepts", (status) => {
+    const headers = replaced(sampleResponse, ":status", `${status}`)
+    expect(ExtendedConnect.verify(headers, options)).toEqual(Result.succeed({ subprotocol: "chat", extensions: [] }))
+  })
+
+  it.each([101, 199, 301, 400, 403, 501])("RFC 8441 5: status %i is handed on", (status) => {
     const headers = replaced(sampleResponse, ":status", `${status}`)
     expect(failureOf(ExtendedConnect.verify(headers, options))).toMatchObject({ _tag: "Declined", status, headers })
   })

@@ -51,17 +51,20 @@ export const request = (options: RequestOptions): Result.Result<Headers, Invalid
 }
 
 /**
- * What the server agreed to. Fails with `Declined`, nobody's fault, when the status is not 200, and with
- * `HandshakeViolation`, the server's fault, as `Handshake.verify` does and for a response without a status.
+ * What the server agreed to. Any 2xx accepts a CONNECT: RFC 9110 section 9.3.6. Fails with `Declined`, nobody's fault, for
+ * any other status, and with `HandshakeViolation`, the server's fault, as `Handshake.verify` does and for a response
+ * without a status.
  */
 export const verify = (headers: Headers, asked: Wanted): Result.Result<Agreed, Declined | HandshakeViolation> => {
   const status = HttpHeaders.combined(headers, ":status") ?? ""
-  if (status === "200") return Negotiation.verifyServerFields(headers, asked)
-  return status.length === 3 && HttpHeaders.isDigits(status)
-    ? Result.fail(new Declined({ status: Number(status), headers, clause: "RFC 8441 5" }))
-    : Result.fail(
-        new HandshakeViolation({ field: ":status", clause: "RFC 9113 8.3.2", detail: ":status is not one status" })
-      )
+  if (status.length !== 3 || !HttpHeaders.isDigits(status)) {
+    return Result.fail(
+      new HandshakeViolation({ field: ":status", clause: "RFC 9113 8.3.2", detail: ":status is not one status" })
+    )
+  }
+  return status.startsWith("2")
+    ? Negotiation.verifyServerFields(headers, asked)
+    : Result.fail(new Declined({ status: Number(status), headers, clause: "RFC 8441 5" }))
 }
 
 /** A client's handshake that may be accepted. */

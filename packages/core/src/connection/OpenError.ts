@@ -54,17 +54,31 @@ export class HandshakeTimeout extends Data.TaggedError("HandshakeTimeout")<{ rea
 }
 
 /**
+ * Nobody's fault: HTTP/2 was the only way that was asked for, and the server does not go it. It speaks no HTTP/2, or not
+ * without TLS, or takes no WebSockets over it (RFC 8441 section 3), or wants HTTP/1.1 for this one.
+ */
+export class Http2Unavailable extends Data.TaggedError("Http2Unavailable")<{
+  readonly clause: string
+  readonly detail: string
+}> {
+  override get message(): string {
+    return `there is no WebSocket over HTTP/2 here: ${this.detail} (${this.clause})`
+  }
+}
+
+/**
  * Everything that can go wrong before a connection is open, under one tag.
  *
  * Who only retries catches `OpenError`; who cares handles a reason, as in
  * `Effect.catchReason("OpenError", "Refused", ...)`. At fault were: the caller (`InvalidUrl`, `InvalidHead`,
  * `InvalidOptions`), the server (`HandshakeViolation`, `MalformedHead`), the network (`TransportError`,
- * `HandshakeTimeout`), or nobody (`Refused`).
+ * `HandshakeTimeout`), or nobody (`Refused`, `Http2Unavailable`).
  */
 export class OpenError extends Data.TaggedError("OpenError")<{
   readonly reason:
     | HandshakeTimeout
     | HandshakeViolation
+    | Http2Unavailable
     | InvalidHead
     | InvalidOptions
     | InvalidUrl

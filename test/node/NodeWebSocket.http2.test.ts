@@ -1,0 +1,716 @@
+/** A WebSocket on a connection of HTTP/2 of its own: what is asked, what is answered, and the other way there. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel"
+import * as http from "node:http"
+import * as https from "node:https"
+import type * as net from "node:net"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as tls from "node:tls"
+import { describe, expect, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
+import type * as WebSocket from "@millrace/core/connection/WebSocket"
+import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
+import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
+import { selfSigned } from "../support/certificate.ts"
+import { plain, start } from "../support/connection.ts"
+import { eventually, settled } from "../support/eventually.ts"
+import { counting, encode, frame } from "../support/frames.ts"
+import * as http2 from "../support/http2.ts"
+import { backTo, countingFibers, resources } from "../support/leaks.ts"
+import * as RawPeer from "../support/RawPeer.ts"
+
+const certificate = selfSigned("localhost")
+
+/** For servers that will not answer a Close. */
+const brief: NodeWebSocket.Options = { http2: true, limits: { closeTimeout: "50 millis" } }
+
+const secure: NodeWebSocket.Options = { ...brief, tls: { ca: certificate.cert } }
+
+const failureOf = (url: string, options: NodeWebSocket.Options = brief) =>
+  NodeWebSocket.open(url, options).pipe(
+    Effect.scoped,
+    Effect.flip,
+    Effect.map(({ reason }) => reason)
+  )
+
+/** Says something, and hears it. */
+const talks = (connection: WebSocket.WebSocket<unknown>) =>
+  Effect.gen(function* () {
+    const big = counting(300_000)
+    yield* connection.sendAll(["hello", big])
+    const [text, bytes] = plain(yield* Stream.runCollect(Stream.take(connection.messages, 2)))
+    expect(text).toBe("hello")
+    expect(Buffer.from(bytes as Uint8Array).equals(big)).toBe(true)
+  })
+
+/** Opens towards a server that speaks in bytes, up to the request of the client. */
+const against = (options: NodeWebSocket.Options = brief) =>
+  Effect.gen(function* () {
+    const server = yield* RawPeer.listen
+    const opening = yield* start(Effect.result(NodeWebSocket.open(`ws://127.0.0.1:${server.port}/`, options)))
+    const far = yield* http2.accept(server, http2.willing)
+    const { stream } = yield* far.next(http2.type.headers)
+    const opened = Effect.flatMap(Fiber.join(opening), Effect.fromResult)
+    const reason = Effect.map(Effect.flip(opened), (error) => error.reason)
+    return { far, server, stream, opened, reason }
+  })
+
+const accepted: HttpHeaders.Headers = [[":status", "200"]]
+
+/** How the messages end: the tag of the reason, or `Done`. */
+const endOf = (connection: WebSocket.WebSocket<unknown>) =>
+  Stream.runDrain(connection.messages).pipe(
+    Effect.match({ onSuccess: () => "Done", onFailure: (error) => error.reason._tag })
+  )
+
+describe("a request over HTTP/2", () => {
+  it.live("says what RFC 8441 section 5 asks a client to say, what it was told to say, and nothing of HTTP/1.1", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(http2.echo)
+      const headers = [
+        ["Cookie", "a=1"],
+        ["X-Twice", "one"],
+        ["X-Twice", "two"],
+        ["__proto__", "x"]
+      ] as const
+      yield* NodeWebSocket.open(`http://127.0.0.1:${server.port}/chat?room=%C3%BC`, {
+        http2: true,
+        headers,
+        origin: "https://example.com",
+        subprotocols: ["chat", "superchat"]
+      })
+      expect(server.asked.map((request) => request.headers)).toEqual([
+        [
+          [":method", "CONNECT"],
+          [":protocol", "websocket"],
+          [":scheme", "http"],
+          [":path", "/chat?room=%C3%BC"],
+          [":authority", `127.0.0.1:${server.port}`],
+          ["sec-websocket-version", "13"],
+          ["sec-websocket-protocol", "chat, superchat"],
+          ["origin", "https://example.com"],
+          ["cookie", "a=1"],
+          ["x-twice", "one"],
+          ["x-twice", "two"],
+          ["__proto__", "x"]
+        ]
+      ])
+    })
+  )
+
+  it.live("waits for the server's settings, and does not end its side of the stream", () =>
+    Effect.gen(function* () {
+      const server = yield* RawPeer.listen
+      yield* start(NodeWebSocket.open(`ws://127.0.0.1:${server.port}/`, brief))
+      const far = yield* http2.accept(server)
+      // No push, a window of 256 KiB for a stream, 16 KiB of fields; and 1 MiB for the connection.
+      expect((yield* far.frame).payload.toString("hex")).toBe("000200000000000400040000000600004000")
+      const window = yield* far.frame
+      expect([window.kind, window.stream, window.payload.readUInt32BE(0)]).toEqual([8, 0, 1_048_576 - 65_535])
+      yield* settled
+      far.send(http2.settings([http2.enableConnectProtocol, 1]))
+      // First the acknowledgement: no request has been on its way.
+      expect((yield* far.frame).kind).toBe(http2.type.settings)
+      const request = yield* far.frame
+      expect([request.kind, request.flags]).toEqual([http2.type.headers, http2.endHeaders])
+    })
+  )
+})
+
+describe("a WebSocket over HTTP/2", () => {
+  it.live.each([
+    ["ws:", false],
+    ["wss:", true]
+  ] as const)("of %s talks, and knows its answer, its subprotocol, where it is and over what", ([scheme, encrypted]) =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(
+        (request) => http2.echo(request, { "sec-websocket-protocol": "superchat", "set-cookie": ["a=1", "b=2"] }),
+        encrypted ? { certificate } : {}
+      )
+      const url = `${scheme}//localhost:${server.port}/a?b`
+      const connection = yield* NodeWebSocket.open(url, {
+        ...(encrypted ? secure : brief),
+        subprotocols: ["chat", "superchat"]
+      })
+      const { headers, httpVersion, status } = connection.handshake
+      expect([connection.subprotocol, httpVersion, status, connection.handshake.url]).toEqual([
+        "superchat",
+        "2",
+        200,
+        url
+      ])
+      expect(HttpHeaders.values(headers, "set-cookie")).toEqual(["a=1", "b=2"])
+      expect(headers.filter(([name]) => name.startsWith(":"))).toEqual([])
+      expect(server.asked[0]!.header(":scheme")).toBe(encrypted ? "https" : "http")
+      yield* talks(connection)
+    })
+  )
+
+  it.live("on a unix socket talks too, with and without TLS", () =>
+    Effect.gen(function* () {
+      for (const encrypted of [false, true]) {
+        const socketPath = join(tmpdir(), `millrace-${process.pid}-${Math.random().toString(36).slice(2)}.sock`)
+        const server = yield* http2.serve(http2.echo, encrypted ? { certificate, socketPath } : { socketPath })
+        const scheme = encrypted ? "wss" : "ws"
+        for (const [url, authority, options] of [
+          [`${scheme}+unix:${socketPath}:/a`, "localhost", {}],
+          [`${scheme}://localhost:81/a`, "localhost:81", { socketPath }]
+        ] as const) {
+          yield* talks(yield* NodeWebSocket.open(url, { ...secure, ...options }))
+          expect(server.asked.at(-1)?.header(":authority")).toBe(authority)
+        }
+      }
+    })
+  )
+
+  it.live("closes with 1000 and END_STREAM, and its socket has closed when its scope has", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(http2.echo, { certificate })
+      const before = resources()
+      const sockets: Array<net.Socket> = []
+      const note = (message: unknown) => void sockets.push((message as { readonly socket: net.Socket }).socket)
+      subscribe("net.client.socket", note)
+      yield* Effect.scoped(NodeWebSocket.open(`wss://localhost:${server.port}/`, { ...secure, limits: undefined }))
+      unsubscribe("net.client.socket", note)
+      expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true])
+      yield* eventually(() => server.sessions.size === 0)
+      expect(server.asked.map(({ stream }) => [stream.rstCode, stream.readableEnded])).toEqual([[0, true]])
+      yield* backTo(before, 2_000)
+    })
+  )
+
+  it.live("that its server ends takes its session along, though the scope goes on", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(({ stream }) => {
+        stream.respond({ ":status": 200 })
+        stream.end(encode(frame(8, Uint8Array.of(3, 232))))
+      })
+      const connection = yield* NodeWebSocket.open(`ws://127.0.0.1:${server.port}/`, brief)
+      expect(yield* endOf(connection)).toBe("Done")
+      yield* connection.closed
+      yield* eventually(() => server.sessions.size === 0)
+    })
+  )
+
+  it.live("keeps the frames that came in one segment with the answer", () =>
+    Effect.gen(function* () {
+      const { far, opened, stream } = yield* against()
+      const early = encode(frame(1, Buffer.from("early")))
+      far.send(http2.headers(stream, accepted), http2.data(stream, early), http2.data(stream, early.subarray(0, 3)))
+      expect(plain(yield* (yield* opened).pull)).toEqual(["early"])
+    })
+  )
+
+  it.live("does not mind a reset with CANCEL behind both Close frames, as browsers send it", () =>
+    Effect.gen(function* () {
+      const { far, opened, stream } = yield* against()
+      far.send(http2.headers(stream, accepted))
+      const connection = yield* opened
+      const close = encode(frame(8, Uint8Array.of(3, 232)))
+      far.send(http2.data(stream, close))
+      const ending = yield* start(endOf(connection))
+      yield* far.next(http2.type.data)
+      far.send(http2.rstStream(stream, http2.code.cancel))
+      expect(yield* Fiber.join(ending)).toBe("Done")
+      expect((yield* connection.closed).received?.code).toBe(1000)
+    })
+  )
+
+  it.live.each([
+    ["END_STREAM with the answer", [], "ConnectionLost"],
+    ["END_STREAM", (stream: number) => [http2.data(stream, "", true)], "ConnectionLost"],
+    ["trailers", (stream: number) => [http2.headers(stream, [["a", "b"]], true)], "ConnectionLost"],
+    ["CANCEL", (stream: number) => [http2.rstStream(stream, http2.code.cancel)], "ConnectionLost"],
+    ["INTERNAL_ERROR", (stream: number) => [http2.rstStream(stream, http2.code.internalError)], "TransportError"],
+    ["GOAWAY", (stream: number) => [http2.goAway(stream, http2.code.enhanceYourCalm)], "TransportError"],
+    [
+      "the setting taken back: RFC 8441 section 3",
+      () => [http2.settings([http2.enableConnectProtocol, 0])],
+      "TransportError"
+    ]
+  ] as const)("ended by %s is lost, behind what came before", ([_how, frames, tag]) =>
+    Effect.gen(function* () {
+      const { far, opened, server, stream } = yield* against()
+      const ends = typeof frames !== "function"
+      const message = http2.data(stream, encode(frame(1, Buffer.from("before"))))
+      far.send(http2.headers(stream, accepted, ends), ...(ends ? [] : [message]))
+      const connection = yield* opened
+      if (!ends) {
+        expect(plain(yield* connection.pull)).toEqual(["before"])
+        far.send(...frames(stream))
+      }
+      expect(yield* endOf(connection)).toBe(tag)
+      yield* far.peer.rest
+      far.peer.socket.end()
+      yield* eventually(() => server.size() === 0)
+    })
+  )
+
+  it.live("is cut with CANCEL when its peer does not answer a Close", () =>
+    Effect.gen(function* () {
+      const { far, opened, stream } = yield* against()
+      far.send(http2.headers(stream, accepted))
+      yield* Effect.ignore((yield* opened).close())
+      const reset = yield* far.next(http2.type.rstStream)
+      expect([reset.stream, reset.payload.readUInt32BE(0)]).toEqual([stream, http2.code.cancel])
+    })
+  )
+})
+
+/** Answers with 101 over HTTP/1.1, and says what was asked there. */
+const upgrading = (server: http2.Server) => {
+  const asked: Array<string> = []
+  const wss = server.server as unknown as http.Server
+  wss.on("upgrade", (request, socket) => {
+    asked.push(`${request.httpVersion} ${request.url}`)
+    socket.end("HTTP/1.1 418 I'm a teapot\r\n\r\n")
+  })
+  return asked
+}
+
+describe("a server without WebSockets over HTTP/2", () => {
+  it.live.each([
+    ["chose HTTP/1.1", { ALPNProtocols: ["http/1.1"] }],
+    ["knows no ALPN", { ALPNProtocols: undefined }]
+  ] as const)("that %s is asked over HTTP/1.1, on the same connection", ([_why, options]) =>
+    Effect.gen(function* () {
+      const server = https.createServer({ ...certificate, ...(options as tls.TlsOptions) })
+      let connections = 0
+      server.on("secureConnection", () => connections++)
+      const { port } = yield* NodeWebSocketServer.listen(server, {})
+      const route = NodeWebSocketServer.route({ path: "/a", subprotocols: ["chat"] }, (connection) =>
+        Stream.runForEach(connection.messages, connection.send)
+      )
+      yield* NodeWebSocketServer.attach(server, [route])
+      const connection = yield* NodeWebSocket.open(`wss://localhost:${port}/a`, { ...secure, subprotocols: ["chat"] })
+      expect([connection.handshake.httpVersion, connection.handshake.status]).toEqual(["1.1", 101])
+      expect(connection.subprotocol).toBe("chat")
+      yield* talks(connection)
+      expect(connections).toBe(1)
+      const reason = yield* failureOf(`wss://localhost:${port}/b`, secure)
+      expect([reason._tag, "status" in reason && reason.status]).toEqual(["Refused", 404])
+    })
+  )
+
+  it.live.each([
+    ["does not send the setting", { enableConnectProtocol: undefined }, http2.echo],
+    ["has it at 0", { enableConnectProtocol: false }, http2.echo],
+    ["resets with HTTP_1_1_REQUIRED", {}, ({ stream }: http2.Request) => stream.close(http2.code.http11Required)],
+    [
+      "goes away with HTTP_1_1_REQUIRED",
+      {},
+      ({ stream }: http2.Request) => stream.session!.goaway(http2.code.http11Required)
+    ]
+  ] as const)("that %s is asked over HTTP/1.1, on another connection", ([_why, settings, onRequest]) =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(onRequest, { certificate, settings: settings as object })
+      const asked = upgrading(server)
+      const reason = yield* failureOf(`wss://localhost:${server.port}/a?b`, secure)
+      expect(reason._tag === "Refused" && reason.status).toBe(418)
+      expect(asked).toEqual(["1.1 /a?b"])
+      expect(server.connections()).toBe(2)
+      yield* eventually(() => server.sessions.size === 0)
+    })
+  )
+
+  it.live.each([
+    ["does not send the setting", { enableConnectProtocol: undefined }, http2.echo, "RFC 8441 3"],
+    ["has it at 0", { enableConnectProtocol: false }, http2.echo, "RFC 8441 3"],
+    ["wants HTTP/1.1", {}, ({ stream }: http2.Request) => stream.close(http2.code.http11Required), "RFC 9113 7"]
+  ] as const)("that %s is nobody's fault without TLS, and is not asked again", ([_why, settings, onRequest, clause]) =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(onRequest, { settings: settings as object })
+      const reason = yield* failureOf(`ws://localhost:${server.port}/`)
+      expect(reason._tag === "Http2Unavailable" && reason.clause).toBe(clause)
+      yield* eventually(() => server.sessions.size === 0)
+      expect(server.connections()).toBe(1)
+    })
+  )
+
+  it.live("because it has no HTTP/2, is told without TLS by what it sends", () =>
+    Effect.gen(function* () {
+      const server = yield* NodeWebSocketServer.serve({}, () => Effect.never)
+      const reason = yield* failureOf(server.url)
+      expect([reason._tag, reason.message]).toEqual([
+        "Http2Unavailable",
+        "there is no WebSocket over HTTP/2 here: the server speaks no HTTP/2 without TLS (RFC 9113 3.3)"
+      ])
+    })
+  )
+
+  it.live("that sends the setting later is not waited for", () =>
+    Effect.gen(function* () {
+      const server = yield* RawPeer.listen
+      const opening = yield* start(failureOf(`ws://127.0.0.1:${server.port}/`))
+      const far = yield* http2.accept(
+        server,
+        Buffer.concat([http2.settings(), http2.settings([http2.enableConnectProtocol, 1])])
+      )
+      const reason = yield* Fiber.join(opening)
+      expect(reason._tag === "Http2Unavailable" && reason.clause).toBe("RFC 8441 3")
+      // Told so in good order, and not only cut.
+      yield* far.next(http2.type.goAway)
+    })
+  )
+})
+
+describe("a refusal over HTTP/2", () => {
+  it.live("has its status, its fields and its body", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(({ stream }) => {
+        stream.respond({ ":status": 421, "retry-after": "7" })
+        stream.end("not me, bitte schön")
+      })
+      const reason = yield* failureOf(`ws://localhost:${server.port}/`)
+      if (reason._tag !== "Refused") throw reason
+      expect([reason.status, reason.text, reason.truncated]).toEqual([421, "not me, bitte schön", false])
+      expect(HttpHeaders.combined(reason.headers, "Retry-After")).toBe("7")
+      expect(reason.headers.filter(([name]) => name.startsWith(":"))).toEqual([])
+      yield* eventually(() => server.sessions.size === 0)
+    })
+  )
+
+  it.live("may have no body", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(({ stream }) => stream.respond({ ":status": 403 }, { endStream: true }))
+      const reason = yield* failureOf(`ws://localhost:${server.port}/`)
+      expect(reason._tag === "Refused" && [reason.status, reason.text, reason.truncated]).toEqual([403, "", false])
+    })
+  )
+
+  it.live("is kept up to 64 KiB, and the rest of it is not waited for", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(({ stream }) => {
+        stream.respond({ ":status": 403 })
+        stream.write(Buffer.alloc(10_000_000, "x"))
+      })
+      const reason = yield* failureOf(`ws://localhost:${server.port}/`)
+      expect(reason._tag === "Refused" && [reason.body.length, reason.truncated]).toEqual([65_536, true])
+      yield* eventually(() => server.sessions.size === 0)
+    })
+  )
+
+  it.live("without an end is told with what there is of it when the time is over, or the stream", () =>
+    Effect.gen(function* () {
+      for (const end of [
+        () => [],
+        (stream: number) => [http2.rstStream(stream, http2.code.cancel)],
+        (stream: number) => [http2.rstStream(stream, http2.code.internalError)],
+        () => [http2.goAway(0, http2.code.enhanceYourCalm)]
+      ]) {
+        const { far, reason, stream } = yield* against({ ...brief, handshakeTimeout: "200 millis" })
+        far.send(http2.headers(stream, [[":status", "401"]]), http2.data(stream, "because"), ...end(stream))
+        const refused = yield* reason
+        if (refused._tag !== "Refused") throw refused
+        expect([refused.status, refused.truncated]).toEqual([401, true])
+        expect("because".startsWith(refused.text)).toBe(true)
+      }
+    })
+  )
+
+  it.live("is no answer of the class of 2xx: RFC 9110 section 9.3.6", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve((request) => http2.echo(request, { ":status": 201 }))
+      const connection = yield* NodeWebSocket.open(`ws://localhost:${server.port}/`, brief)
+      expect(connection.handshake.status).toBe(201)
+      yield* talks(connection)
+    })
+  )
+})
+
+describe("a redirect over HTTP/2", () => {
+  it.live("is a refusal, or followed when that is wanted, and as often", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve((request) => {
+        if (request.header(":path") === "/b?c=d") http2.echo(request)
+        else request.stream.respond({ ":status": 302, location: "../b?c=d#part" }, { endStream: true })
+      })
+      const url = `ws://localhost:${server.port}/x/a`
+      const reason = yield* failureOf(url)
+      expect(reason._tag === "Refused" && reason.status).toBe(302)
+      const connection = yield* NodeWebSocket.open(url, { ...brief, maxRedirects: 1 })
+      expect(connection.handshake.url).toBe(`ws://localhost:${server.port}/b?c=d`)
+      yield* talks(connection)
+      const loop = yield* http2.serve(({ stream }) =>
+        stream.respond({ ":status": 307, location: "/" }, { endStream: true })
+      )
+      const looped = yield* failureOf(`ws://localhost:${loop.port}/`, { ...brief, maxRedirects: 3 })
+      expect(looped._tag === "Refused" && looped.detail).toBe("too many redirects")
+      expect(loop.asked.length).toBe(4)
+      yield* eventually(() => loop.sessions.size === 0)
+    })
+  )
+
+  it.live("may lead to a server of HTTP/1.1, which is told no secret", () =>
+    Effect.gen(function* () {
+      const target = https.createServer(certificate)
+      const asked: Array<http.IncomingHttpHeaders> = []
+      target.on("upgrade", (request, socket) => {
+        asked.push(request.headers)
+        socket.end("HTTP/1.1 404 Not Found\r\n\r\n")
+      })
+      const { port } = yield* NodeWebSocketServer.listen(target, {})
+      const server = yield* http2.serve(
+        ({ stream }) => stream.respond({ ":status": 307, location: `https://localhost:${port}/` }, { endStream: true }),
+        { certificate }
+      )
+      const reason = yield* failureOf(`wss://localhost:${server.port}/`, {
+        ...secure,
+        headers: { Authorization: "Bearer x", "X-Other": "kept" },
+        maxRedirects: 1
+      })
+      expect(reason._tag === "Refused" && reason.status).toBe(404)
+      expect(asked.map(({ authorization }) => authorization)).toEqual([undefined])
+      expect(asked[0]?.["x-other"]).toBe("kept")
+      expect(server.asked[0]?.header("authorization")).toBe("Bearer x")
+    })
+  )
+})
+
+describe("the server's fault over HTTP/2", () => {
+  it.live.each([
+    ["a subprotocol nobody asked for", { "sec-websocket-protocol": "x" }, "Sec-WebSocket-Protocol", "RFC 6455 4.1"],
+    [
+      "an extension nobody asked for",
+      { "sec-websocket-extensions": "permessage-deflate" },
+      "Sec-WebSocket-Extensions",
+      "RFC 6455 4.1"
+    ]
+  ] as const)("%s violates the handshake, and the stream is reset", ([_what, fields, field, clause]) =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve((request) => http2.echo(request, fields))
+      const reason = yield* failureOf(`ws://localhost:${server.port}/`)
+      expect(reason._tag === "HandshakeViolation" && [reason.field, reason.clause]).toEqual([field, clause])
+      yield* eventually(() => server.sessions.size === 0)
+    })
+  )
+
+  it.live.each([
+    ["Connection: RFC 9113 section 8.2.2", [...accepted, ["connection", "upgrade"]]],
+    ["Upgrade", [...accepted, ["upgrade", "websocket"]]],
+    ["Transfer-Encoding", [...accepted, ["transfer-encoding", "chunked"]]],
+    ["a name in upper case: section 8.2.1", [...accepted, ["X-A", "b"]]],
+    ["no status: section 8.3.2", [["x-a", "b"]]],
+    ["two", [...accepted, ...accepted]],
+    ["one that is none", [[":status", "abc"]]],
+    ["101: section 8.6", [[":status", "101"]]]
+  ] as const)("an answer with %s is malformed", ([_what, fields]) =>
+    Effect.gen(function* () {
+      const { far, reason, stream } = yield* against()
+      far.send(http2.headers(stream, fields))
+      const violated = yield* reason
+      expect(violated._tag === "MalformedHead" && violated.clause).toBe("RFC 9113 5.4")
+      yield* far.peer.rest
+    })
+  )
+
+  it.live(
+    "thousands of malformed answers do not end the process, as they do where a session ends in the same turn",
+    () =>
+      Effect.gen(function* () {
+        const server = yield* RawPeer.listen
+        const answer = http2.headers(1, [...accepted, ["x-a", "b"], ["connection", "upgrade"]])
+        yield* Effect.forkScoped(
+          Effect.forever(
+            Effect.gen(function* () {
+              const far = yield* http2.accept(server, http2.willing)
+              yield* far.next(http2.type.headers)
+              far.send(answer)
+              far.peer.socket.end()
+            })
+          )
+        )
+        for (let i = 0; i < 1_000; i++) {
+          expect((yield* failureOf(`ws://127.0.0.1:${server.port}/`))._tag).toBe("MalformedHead")
+        }
+      })
+  )
+
+  it.live("Sec-WebSocket-Accept is not processed: RFC 8441 section 5", () =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve((request) => http2.echo(request, { "sec-websocket-accept": "nonsense" }))
+      yield* talks(yield* NodeWebSocket.open(`ws://localhost:${server.port}/`, brief))
+    })
+  )
+
+  it.live("what breaks the rules of HTTP/2 is malformed: a setting that is neither 0 nor 1, or one taken back", () =>
+    Effect.gen(function* () {
+      const { far, reason } = yield* against()
+      far.send(http2.settings([http2.enableConnectProtocol, 0]))
+      expect(yield* reason).toMatchObject({ _tag: "MalformedHead", detail: "the server broke a rule of HTTP/2" })
+      const tlsServer = tls.createServer({ ...certificate, ALPNProtocols: ["h2"] }, (socket) => {
+        socket.on("error", () => {})
+        socket.end(http2.settings([http2.enableConnectProtocol, 2]))
+      })
+      const { port } = yield* NodeWebSocketServer.listen(tlsServer as https.Server, {})
+      expect(yield* failureOf(`wss://localhost:${port}/`, secure)).toMatchObject({
+        _tag: "MalformedHead",
+        detail: "what the server sent is not HTTP/2"
+      })
+    })
+  )
+
+  it.live("interim answers are skipped", () =>
+    Effect.gen(function* () {
+      const { far, opened, stream } = yield* against()
+      far.send(
+        http2.headers(stream, [
+          [":status", "103"],
+          ["link", "x"]
+        ]),
+        http2.headers(stream, accepted)
+      )
+      expect((yield* opened).handshake.status).toBe(200)
+    })
+  )
+})
+
+describe("the network's fault over HTTP/2", () => {
+  it.live.each([
+    ["REFUSED_STREAM", (stream: number) => http2.rstStream(stream, http2.code.refusedStream), /REFUSED_STREAM/],
+    ["CANCEL", (stream: number) => http2.rstStream(stream, http2.code.cancel), /has ended/],
+    ["NO_ERROR", (stream: number) => http2.rstStream(stream, http2.code.noError), /has ended/],
+    ["GOAWAY before the stream", () => http2.goAway(0, http2.code.noError), /REFUSED_STREAM/],
+    ["GOAWAY for an error", (stream: number) => http2.goAway(stream, http2.code.enhanceYourCalm), /code 11/]
+  ] as const)("%s in place of an answer", ([_how, frame, message]) =>
+    Effect.gen(function* () {
+      const { far, reason, stream } = yield* against()
+      far.send(frame(stream))
+      const failed = yield* reason
+      expect(failed._tag).toBe("TransportError")
+      expect(failed.message).toMatch(message)
+    })
+  )
+
+  it.live.each([
+    ["FIN", (peer: RawPeer.RawPeer): void => void peer.socket.end()],
+    ["RST", (peer: RawPeer.RawPeer): void => peer.reset()]
+  ] as const)("%s in place of settings or of an answer", ([_how, leave]) =>
+    Effect.gen(function* () {
+      const server = yield* RawPeer.listen
+      const opening = yield* start(failureOf(`ws://127.0.0.1:${server.port}/`, brief))
+      const early = yield* http2.accept(server)
+      leave(early.peer)
+      expect((yield* Fiber.join(opening))._tag).toBe("TransportError")
+      const { far, reason } = yield* against()
+      leave(far.peer)
+      expect((yield* reason)._tag).toBe("TransportError")
+    })
+  )
+
+  it.live("nobody listens there, and a certificate that nobody vouches for", () =>
+    Effect.gen(function* () {
+      const { port } = yield* Effect.scoped(RawPeer.listen)
+      const reason = yield* failureOf(`ws://localhost:${port}/`)
+      expect(reason._tag).toBe("TransportError")
+      expect(reason.message).toContain("ECONNREFUSED")
+      const server = yield* http2.serve(http2.echo, { certificate })
+      const unknown = yield* failureOf(`wss://localhost:${server.port}/`)
+      expect(unknown.message).toContain("self-signed")
+      const misnamed = yield* failureOf(`wss://localhost:${server.port}/`, {
+        ...brief,
+        tls: { ca: certificate.cert, servername: "elsewhere" }
+      })
+      expect(misnamed.message).toContain("does not match")
+      expect(server.asked).toEqual([])
+    })
+  )
+
+  it.live("a server that is mute, at any stage, is waited for as long as handshakeTimeout, and left with nothing", () =>
+    Effect.gen(function* () {
+      const options = { ...brief, handshakeTimeout: "50 millis" } as const
+      const server = yield* RawPeer.listen
+      for (const [url, first] of [
+        ["ws:", undefined],
+        ["ws:", http2.willing],
+        ["wss:", undefined]
+      ] as const) {
+        const opening = yield* start(failureOf(`${url}//127.0.0.1:${server.port}/`, options))
+        const peer = yield* server.accept
+        if (first !== undefined) peer.send(first)
+        const reason = yield* Fiber.join(opening)
+        expect([reason._tag, reason.message]).toEqual(["HandshakeTimeout", "the connection was not open after 50 ms"])
+        yield* peer.rest
+        peer.socket.end()
+      }
+      yield* eventually(() => server.size() === 0)
+    })
+  )
+})
+
+describe("the caller's fault over HTTP/2", () => {
+  it.live.each([
+    ["a field of the handshake", { headers: { "Sec-WebSocket-Version": "8" } }, "InvalidHead"],
+    ["a pseudo-header field", { headers: { ":path": "/b" } }, "InvalidHead"],
+    ["a field that means a connection", { headers: { "Keep-Alive": "5" } }, "InvalidHead"],
+    ["a field that would be two", { headers: { a: "b\r\nc: d" } }, "InvalidHead"],
+    [
+      "a field that can be there once, twice",
+      {
+        headers: [
+          ["etag", "a"],
+          ["etag", "b"]
+        ]
+      },
+      "InvalidOptions"
+    ]
+  ] as const)("%s is not sent", ([_what, options, tag]) =>
+    Effect.gen(function* () {
+      const server = yield* http2.serve(http2.echo)
+      expect((yield* failureOf(`ws://127.0.0.1:${server.port}/`, { ...brief, ...options }))._tag).toBe(tag)
+      yield* eventually(() => server.sessions.size === 0)
+      expect(server.asked).toEqual([])
+    })
+  )
+
+  it.live("an agent, which makes connections of HTTP/1.1, and a key that is none", () =>
+    Effect.gen(function* () {
+      const agent = new http.Agent()
+      expect((yield* failureOf("ws://127.0.0.1:9/", { http2: true, agent }))._tag).toBe("InvalidOptions")
+      const reason = yield* failureOf("wss://127.0.0.1:9/", { http2: true, tls: { cert: "not a certificate" } })
+      expect(reason._tag).toBe("InvalidOptions")
+    })
+  )
+})
+
+describe("an interruption", () => {
+  it.live("at any stage of a handshake over HTTP/2 leaves nothing behind", () =>
+    countingFibers((alive) =>
+      Effect.gen(function* () {
+        const server = yield* RawPeer.listen
+        const mute = yield* http2.serve(({ stream }) => void stream.on("end", () => stream.end()), { certificate })
+        yield* settled
+        const before = { fibers: alive.fibers, resources: resources() }
+        for (const answer of [
+          undefined,
+          [],
+          [http2.headers(1, [[":status", "103"]])],
+          [http2.headers(1, [[":status", "403"]]), http2.data(1, "no")]
+        ]) {
+          const opening = yield* start(Effect.scoped(NodeWebSocket.open(`ws://127.0.0.1:${server.port}/`, brief)))
+          const far = yield* http2.accept(server, answer === undefined ? undefined : http2.willing)
+          if (answer !== undefined) {
+            yield* far.next(http2.type.headers)
+            far.send(...answer)
+          }
+          yield* settled
+          yield* Fiber.interrupt(opening)
+          yield* far.peer.rest
+          far.peer.socket.end()
+        }
+        // At whatever point of DNS, TCP, TLS, the settings and the answer that many turns of the event loop are.
+        for (let turns = 0; turns < 60; turns++) {
+          const opening = yield* start(Effect.scoped(NodeWebSocket.open(`wss://localhost:${mute.port}/`, secure)))
+          for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+          yield* Fiber.interrupt(opening)
+        }
+        yield* eventually(() => server.size() === 0 && mute.sessions.size === 0)
+        expect(alive.fibers).toBe(before.fibers)
+        yield* backTo(before.resources)
+      })
+    )
+  )
+})
