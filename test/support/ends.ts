@@ -6,7 +6,8 @@ import { createHash } from "node:crypto"
 import type { AddressInfo } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { WebSocket as WsSocket, WebSocketServer } from "ws"
+import { type PerMessageDeflateOptions, WebSocket as WsSocket, WebSocketServer } from "ws"
+import type { Extension } from "@millrace/core/connection/Extension"
 import type * as Limits from "@millrace/core/connection/Limits"
 import type { WebSocket as OurSocket } from "@millrace/core/connection/WebSocket"
 import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
@@ -144,14 +145,18 @@ export interface Options {
   readonly offered?: ReadonlyArray<string> | undefined
   /** What the server speaks. */
   readonly spoken?: ReadonlyArray<string> | undefined
+  /** Those of our end. */
+  readonly extensions?: ReadonlyArray<Extension> | undefined
+  /** What `ws` does about compression. It offers it as a client, and takes it as a server, unless told otherwise. */
+  readonly perMessageDeflate?: PerMessageDeflateOptions | undefined
 }
 
 /** A server of ours, and each connection to it as soon as there is one. */
-const listen = ({ limits, spoken }: Options) =>
+const listen = ({ extensions, limits, spoken }: Options) =>
   Effect.gen(function* () {
     const arrivals = new Arrivals<OurSocket>()
     const { url } = yield* Effect.orDie(
-      NodeWebSocketServer.serve({ limits, subprotocols: spoken }, (connection) => {
+      NodeWebSocketServer.serve({ limits, subprotocols: spoken, extensions }, (connection) => {
         arrivals.push(connection)
         return connection.closed
       })
@@ -172,7 +177,10 @@ const dial = (options: Options, connect: (url: string, offered: Array<string>) =
 /** `ws` as the client of our server. */
 export const wsClient = (options: Options = {}): Effect.Effect<WsPair, never, Scope.Scope> =>
   Effect.map(
-    dial(options, (url, offered) => new WsSocket(url, offered) as Standard),
+    dial(options, (url, offered) => {
+      const { perMessageDeflate = true } = options
+      return new WsSocket(url, offered, { perMessageDeflate }) as Standard
+    }),
     (pair) => ({ ...pair, socket: pair.socket as unknown as WsSocket })
   ).pipe(Effect.tap(({ socket }) => Effect.addFinalizer(() => Effect.sync(() => socket.terminate()))))
 
@@ -193,7 +201,7 @@ export const wsServer = (options: Options = {}): Effect.Effect<WsPair, never, Sc
           {
             host: "127.0.0.1",
             port: 0,
-            perMessageDeflate: true,
+            perMessageDeflate: options.perMessageDeflate ?? true,
             handleProtocols: (offered) => options.spoken?.find((name) => offered.has(name)) ?? false
           },
           () => resume(Effect.succeed(server))
@@ -208,7 +216,8 @@ export const wsServer = (options: Options = {}): Effect.Effect<WsPair, never, Sc
     server.on("connection", (socket) => arrivals.push(socket))
     const connection = yield* NodeWebSocket.open(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/`, {
       limits: options.limits,
-      subprotocols: options.offered
+      subprotocols: options.offered,
+      extensions: options.extensions
     }).pipe(Effect.orDie)
     const socket = yield* arrivals.next
     yield* Effect.addFinalizer(() => Effect.sync(() => socket.terminate()))

@@ -4,6 +4,7 @@
  * Standard output has the messages and nothing else; what the command has to say goes to standard error.
  */
 import * as CloseCode from "@millrace/core/codec/CloseCode"
+import * as Extensions from "@millrace/core/codec/Extensions"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import type { OpenError } from "@millrace/core/connection/OpenError"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
@@ -16,11 +17,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as NodeWebSocket from "../NodeWebSocket.ts"
+import * as compression from "./compression.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
 
@@ -169,9 +172,10 @@ export const connect = Command.make(
       Flag.withDescription("Send each line as a binary message."),
       Flag.withDefault(false)
     ),
-    maxMessage: flags.maxMessage("64MiB")
+    maxMessage: flags.maxMessage("64MiB"),
+    compression: compression.flags("1KiB")
   },
-  ({ binary, header, maxMessage, subprotocol, url }) =>
+  ({ binary, compression: compress, header, maxMessage, subprotocol, url }) =>
     Effect.gen(function* () {
       let opened: WebSocket | undefined
       // It runs when the connection has been closed, so that Ctrl-C, too, is answered with how it ended.
@@ -183,10 +187,14 @@ export const connect = Command.make(
       const connection = yield* NodeWebSocket.open(url, {
         headers: header,
         subprotocols: subprotocol,
-        limits: { maxMessageBytes: maxMessage }
+        limits: { maxMessageBytes: maxMessage },
+        extensions: compression.extensions(compress, 1_024)
       }).pipe(Effect.mapError((error) => new Failure({ sentence: refusal(url, error) })))
       opened = connection
-      const agreed = connection.subprotocol === undefined ? "" : `, subprotocol ${connection.subprotocol}`
+      const extensions = Result.getOrElse(Extensions.print(connection.extensions), () => "")
+      const agreed =
+        (connection.subprotocol === undefined ? "" : `, subprotocol ${connection.subprotocol}`) +
+        (extensions === "" ? "" : `, ${extensions}`)
       yield* say(`connected to ${url}${agreed}; Ctrl-D ends it`)
       yield* Effect.catch(converse(connection, binary), () =>
         Effect.flatMap(connection.closed, (closed) => Effect.fail(new Failure({ sentence: farewell(closed) })))
@@ -204,6 +212,7 @@ export const connect = Command.make(
     {
       command: 'millrace connect wss://example.com/chat -H "Authorization: Bearer 123" -s chat.v1',
       description: "With a header and a subprotocol"
-    }
+    },
+    { command: "millrace connect wss://example.com/chat --deflate", description: "Compressed, if the server can" }
   ])
 )
