@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as frames from "../../support/frames.ts"
-import { open, reasonOf, start, toward, turn } from "../../support/connection.ts"
-import { hex } from "../../support/wire.ts"
+import { open, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { hex, utf8 } from "../../support/wire.ts"
 
 const binary = (length: number, fin = true) =>
   toward("client", { fin, rsv: 0, opcode: 2, payload: new Uint8Array(length) })
@@ -45,6 +45,17 @@ describe("the memory of a connection", () => {
       yield* turn
       assert.strictEqual(closeCode(far.frames), 1009)
       assert.strictEqual((yield* connection.pull)[0].length, 9_000)
+    })
+  )
+
+  it.effect("does not count against the peer what we send it in one message", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("server")
+      far.stall()
+      yield* connection.send(new Uint8Array(20 << 20))
+      yield* turn
+      far.push(toward("server", frames.frame(1, utf8("hi"))))
+      assert.deepStrictEqual(plain(yield* connection.pull), ["hi"])
     })
   )
 

@@ -179,8 +179,13 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
     return this.inbox.cost + this.inbox.begun + this.inbox.unread
   }
 
+  /** Bytes that wait for the network. Of one message of ours that is longer than an outbox the peer is not to suffer. */
+  private get unsent(): number {
+    return Math.min(this.outbox.length, this.settings.outboxBytes)
+  }
+
   private checkMemory(): void {
-    if (this.state._tag === "Closed" || this.received + this.outbox.length <= this.settings.maxMemoryBytes) return
+    if (this.state._tag === "Closed" || this.received + this.unsent <= this.settings.maxMemoryBytes) return
     const detail = "no memory left for this message"
     this.commit(
       Protocol.fail(
@@ -268,7 +273,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
   /** What it was before the peer's extensions coded it. */
   private decode({ content, kind, rsv }: Coded): Effect.Effect<Message.Message, ProtocolViolation> {
     const { maxMemoryBytes, maxMessageBytes } = this.settings
-    const room = Math.min(maxMessageBytes, Math.max(maxMemoryBytes - this.received - this.outbox.length, 0))
+    const room = Math.min(maxMessageBytes, Math.max(maxMemoryBytes - this.received - this.unsent, 0))
     const decoding = this.coding?.decode(content, rsv, room)
     const toMessage = (bytes: Message.Content): Exit.Exit<Message.Message, ProtocolViolation> => {
       const message = kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes)
