@@ -1,0 +1,98 @@
+/**
+ * The one error of an event source. Whose fault it was is the type of its reason.
+ *
+ * | reason                  | whose fault                                              | comes back by itself |
+ * | ----------------------- | -------------------------------------------------------- | -------------------- |
+ * | `InvalidRequest`        | the caller's                                             | no                   |
+ * | `UnsendableLastEventId` | the caller's, or that of the server which has sent it    | no                   |
+ * | `NetworkError`          | the network's                                            | yes                  |
+ * | `OpenTimeout`           | the network's, or the server's                           | yes                  |
+ * | `Silent`                | the network's, or the server's                           | yes                  |
+ * | `Refused`               | nobody's as such: its status says what to do             | as its status says   |
+ * | `EventStreamViolation`  | the server's                                             | no                   |
+ *
+ * That a server ends a response is no error, and every source comes back from it.
+ */
+import * as Data from "effect/Data"
+import type { EventStreamViolation } from "../codec/EventStreamError.ts"
+import type { Headers } from "../codec/HttpHeaders.ts"
+import type { UnsendableLastEventId } from "../protocol/EventSourceProtocol.ts"
+
+/** The caller's fault: a request that cannot be sent. Nothing was. `part` says what is wrong with it. */
+export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
+  readonly part: "URL" | "method" | "header" | "body" | "options"
+  /** For people. It quotes no field value. */
+  readonly detail: string
+  /** What the platform said, where it was the platform that refused. */
+  readonly cause?: unknown
+}> {
+  override get message(): string {
+    return `${this.part}: ${this.detail}`
+  }
+}
+
+/** The network's fault: no such host, nobody listens, a reset, a certificate that cannot be verified. */
+export class NetworkError extends Data.TaggedError("NetworkError")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return `the network failed: ${this.cause instanceof Error ? this.cause.message : this.cause}`
+  }
+}
+
+/** The network's or the server's fault: no response had begun after `timeout` milliseconds. */
+export class OpenTimeout extends Data.TaggedError("OpenTimeout")<{ readonly timeout: number }> {
+  override get message(): string {
+    return `no response after ${this.timeout} ms`
+  }
+}
+
+/** The network's or the server's fault: not a byte came for `silence` milliseconds, heartbeats included. */
+export class Silent extends Data.TaggedError("Silent")<{ readonly silence: number }> {
+  override get message(): string {
+    return `not a byte came for ${this.silence} ms`
+  }
+}
+
+/** The server answered, but not with an event stream: another status, another type, a redirect that is not followed. */
+export class Refused extends Data.TaggedError("Refused")<{
+  readonly status: number
+  /** All of them, for `WWW-Authenticate`, `Location` and `Retry-After`. */
+  readonly headers: Headers
+  /** Where it came from, after redirects. */
+  readonly url: string
+  /** The start of it: at most 64 KiB. */
+  readonly body: Uint8Array
+  /** Whether there was more of it, or would have been. */
+  readonly truncated: boolean
+  /** What is wrong with it beside its status: its type, where it redirects. */
+  readonly detail?: string | undefined
+}> {
+  /** The start of the body as UTF-8. */
+  get text(): string {
+    return new TextDecoder().decode(this.body)
+  }
+
+  override get message(): string {
+    const { detail, status } = this
+    return `the server answered with status ${status}${detail === undefined ? "" : `: ${detail}`}`
+  }
+}
+
+/**
+ * Everything that can go wrong with an event source, under one tag.
+ *
+ * Who cares handles a reason, as in `Effect.catchReason("EventSourceError", "Refused", ...)`.
+ */
+export class EventSourceError extends Data.TaggedError("EventSourceError")<{
+  readonly reason:
+    | EventStreamViolation
+    | InvalidRequest
+    | NetworkError
+    | OpenTimeout
+    | Refused
+    | Silent
+    | UnsendableLastEventId
+}> {
+  override get message(): string {
+    return this.reason.message
+  }
+}

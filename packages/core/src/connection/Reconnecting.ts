@@ -1,0 +1,280 @@
+/**
+ * The machinery behind `EventSource`: carries out what the protocol says, with a network, a clock and a schedule.
+ *
+ * There is no fiber but the one that pulls, so the state is moved by one party at a time. Only the finalizer may come in
+ * between.
+ */
+import type * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as PubSub from "effect/PubSub"
+import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as EventStream from "../codec/EventStream.ts"
+import type { Headers } from "../codec/HttpHeaders.ts"
+import * as Protocol from "../protocol/EventSourceProtocol.ts"
+import type { Ended, EventSource, Lost, Options, State } from "./EventSource.ts"
+import { Attempt, type Answer } from "./EventSourceAttempt.ts"
+import { EventSourceError, type InvalidRequest, type NetworkError, OpenTimeout, Silent } from "./EventSourceError.ts"
+import * as EventSourceRequest from "./EventSourceRequest.ts"
+import type { Request, Response } from "./Fetch.ts"
+import * as Reconnect from "./Reconnect.ts"
+
+type Events = Arr.NonEmptyReadonlyArray<EventStream.Event>
+type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
+type Answered = Exit.Exit<Answer, InvalidRequest | NetworkError | OpenTimeout>
+type NextDelay = Effect.Success<ReturnType<typeof Schedule.toStep<unknown, Lost, never, never>>>
+
+const ended: Ended = { _tag: "Ended", message: "the server has ended the response" }
+
+/** Who is open for so many milliseconds is no failure, though not an event came. */
+const worthwhile = 10_000
+
+const defaultOpenTimeout = "30 seconds"
+
+/** An open connection. */
+interface Live {
+  readonly scope: Scope.Closeable
+  readonly pull: Pull.Pull<Chunks, NetworkError>
+  readonly parser: EventStream.Parser
+  /** In milliseconds of the clock. */
+  readonly since: number
+}
+
+export class Reconnecting implements EventSource {
+  private readonly options: Options
+  private readonly config: Protocol.Config
+  private readonly request: Result.Result<Request, InvalidRequest>
+  private readonly reconnect: Schedule.Schedule<unknown, Lost>
+  /** Of the connections. Not below that of the caller, as it is to end after the state does. */
+  private readonly scope = Scope.makeUnsafe()
+  private readonly pubsub: PubSub.PubSub<State>
+  private readonly closing = Deferred.makeUnsafe<void>()
+  /** Both in milliseconds. */
+  private readonly openTimeout: number
+  private readonly silence: number | undefined
+  /** What is told of it. */
+  private current: State
+  /** `undefined` when it could not even begin. */
+  private protocol: Protocol.State | undefined
+  /** What the protocol adds to the next request. */
+  private fields: Headers = []
+  private live: Live | undefined
+  private end: Exit.Exit<never, Cause.Done | EventSourceError> | undefined
+  private pulling = false
+  private failures = 0
+  /** The schedule, once it has begun. */
+  private nextDelay: NextDelay | undefined
+  /** When the next request may be made, in milliseconds of the clock. */
+  private notBefore = 0
+
+  constructor(url: string, options: Options, pubsub: PubSub.PubSub<State>) {
+    const { heartbeat, lastEventId = "", openTimeout = defaultOpenTimeout, rules } = options
+    this.options = options
+    this.pubsub = pubsub
+    this.config = { ...Protocol.defaults, reconnectionTime: 0, ...rules }
+    this.request = EventSourceRequest.make(url, options)
+    const safe = Result.isSuccess(this.request) && EventSourceRequest.isSafe(this.request.success)
+    this.reconnect = options.reconnect ?? (safe ? Reconnect.fullJitter() : Reconnect.never)
+    this.openTimeout = Duration.toMillis(openTimeout)
+    this.silence = heartbeat === undefined ? undefined : 2 * Duration.toMillis(heartbeat)
+    this.current = this.become({ _tag: "Connecting", lastEventId })
+    const begun = Result.flatMap(this.request, () => Protocol.start(this.config, lastEventId))
+    if (Result.isSuccess(begun)) this.move(begun.success)
+    else this.finish(begun.failure)
+  }
+
+  get state(): Effect.Effect<State> {
+    return Effect.sync(() => this.current)
+  }
+
+  get states(): Stream.Stream<State> {
+    return Stream.takeUntil(Stream.fromPubSub(this.pubsub), ({ _tag }) => _tag === "Closed")
+  }
+
+  get events(): Stream.Stream<EventStream.Event, EventSourceError> {
+    return Stream.fromPull(Effect.succeed(this.pull))
+  }
+
+  readonly pull: Pull.Pull<Events, EventSourceError> = Effect.suspend(() => {
+    if (this.pulling) return Effect.die(new Error("an event source is for one fiber at a time"))
+    this.pulling = true
+    return Effect.ensuring(
+      this.step,
+      Effect.sync(() => {
+        this.pulling = false
+      })
+    )
+  })
+
+  private readonly step: Pull.Pull<Events, EventSourceError> = Effect.suspend(() => {
+    if (this.end !== undefined) return this.end
+    if (this.live !== undefined) return this.read(this.live)
+    return Effect.andThen(Effect.raceFirst(this.connect, Deferred.await(this.closing)), this.step)
+  })
+
+  /** The finalizer. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.finish(undefined)
+    Deferred.doneUnsafe(this.closing, Exit.void)
+    return Scope.close(this.scope, Exit.void)
+  })
+
+  private become(state: State): State {
+    // Not `publishUnsafe`, which drops what is new for whoever is behind. This never suspends.
+    Effect.runSync(PubSub.publish(this.pubsub, state))
+    return (this.current = state)
+  }
+
+  private move([state, actions]: Protocol.Transition): void {
+    this.protocol = state
+    for (const action of actions) if (action._tag === "Connect") this.fields = action.headers
+  }
+
+  /** Whoever is first says how it ended. */
+  private finish(reason: EventSourceError["reason"] | undefined): void {
+    if (this.end !== undefined) return
+    const error = reason === undefined ? undefined : new EventSourceError({ reason })
+    this.end = Exit.fail(error ?? Cause.Done())
+    this.become({ _tag: "Closed", error })
+  }
+
+  // Connecting.
+
+  private readonly connect: Effect.Effect<void> = Effect.suspend(() =>
+    this.protocol?._tag === "Waiting" ? this.wait : this.attempt(this.protocol as Protocol.Connecting)
+  )
+
+  /** What is left of the wait, if somebody who pulled was interrupted. */
+  private readonly wait: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    if (now < this.notBefore) return Effect.sleep(this.notBefore - now)
+    this.move(Protocol.elapsed(this.protocol!))
+    const { protocol } = this
+    if (protocol?._tag === "Closed") this.finish(protocol.reason as Protocol.UnsendableLastEventId)
+    else this.become({ _tag: "Connecting", lastEventId: protocol!.lastEventId })
+    return Effect.void
+  })
+
+  private attempt(state: Protocol.Connecting): Effect.Effect<void> {
+    return Effect.uninterruptibleMask((restore) => {
+      const scope = Scope.forkUnsafe(this.scope)
+      const attempt = new Attempt(this.options.fetch, this.config, scope, state)
+      const request = EventSourceRequest.withFields(Result.getOrThrow(this.request), this.fields)
+      const answered = Effect.timeoutOrElse(attempt.ask(request), {
+        duration: this.openTimeout,
+        orElse: () => attempt.late ?? Effect.fail(new OpenTimeout({ timeout: this.openTimeout }))
+      })
+      return Effect.flatMap(Effect.exit(restore(answered)), (exit) =>
+        Exit.isSuccess(exit) && exit.value._tag === "Opened"
+          ? this.open(scope, exit.value.state, exit.value.response)
+          : Effect.andThen(Scope.close(scope, exit), this.unanswered(state, exit))
+      )
+    })
+  }
+
+  private open(scope: Scope.Closeable, state: Protocol.Open, response: Response): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const pull = yield* Scope.provide(Stream.toPull(response.body), scope)
+      const since = yield* Clock.currentTimeMillis
+      if (this.end !== undefined) return
+      this.protocol = state
+      const parser = EventStream.makeParser({ ...this.options.limits, lastEventId: state.lastEventId })
+      this.live = { scope, pull, parser, since }
+      this.become({ _tag: "Open", url: response.url, headers: response.headers })
+    })
+  }
+
+  /** There is no event stream: the end, or the next wait. */
+  private unanswered(state: Protocol.Connecting, exit: Answered): Effect.Effect<void> {
+    if (Exit.isFailure(exit)) {
+      const error = Cause.findError(exit.cause)
+      if (Result.isFailure(error)) return Effect.failCause(error.failure)
+      const reason = error.success
+      if (reason._tag !== "InvalidRequest") return this.lose(reason, Protocol.ended(state))
+      return Effect.sync(() => this.finish(reason))
+    }
+    const answer = exit.value
+    if (answer._tag === "Later") return this.lose(answer.error, answer.transition)
+    return Effect.sync(() => this.finish(answer._tag === "Refused" ? answer.error : undefined))
+  }
+
+  /** Decides when to come back, or that this is the end. */
+  private lose(reason: Lost["reason"], transition: Protocol.Transition): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const [state, actions] = transition
+      const { delay: asked } = actions.find((action) => action._tag === "Wait")!
+      const lost: Lost = { reason, failures: ++this.failures, asked }
+      const now = yield* Clock.currentTimeMillis
+      this.nextDelay ??= yield* Schedule.toStep(this.reconnect)
+      const next = yield* Pull.catchDone(this.nextDelay(now, lost), () => Effect.undefined)
+      if (next === undefined) return this.finish(reason._tag === "Ended" ? undefined : reason)
+      if (this.end !== undefined) return
+      const delay = asked + Duration.toMillis(next[1])
+      this.protocol = state
+      this.notBefore = now + delay
+      this.become({ _tag: "Waiting", lost, delay, lastEventId: state.lastEventId })
+    })
+  }
+
+  // Open.
+
+  private read(live: Live): Pull.Pull<Events, EventSourceError> {
+    const { silence } = this
+    const pulled: Pull.Pull<Chunks, NetworkError | Silent> =
+      silence === undefined
+        ? live.pull
+        : Effect.timeoutOrElse(live.pull, { duration: silence, orElse: () => Effect.fail(new Silent({ silence })) })
+    return Effect.matchCauseEffect(pulled, {
+      onSuccess: (chunks) => this.take(live, chunks),
+      onFailure: (cause) => {
+        const error = Cause.findError(cause)
+        if (Result.isFailure(error)) return Effect.failCause(error.failure)
+        const reason = Cause.isDone(error.success) ? ended : error.success
+        return Effect.andThen(Effect.uninterruptible(this.drop(live, reason)), this.step)
+      }
+    })
+  }
+
+  private take(live: Live, chunks: Chunks): Pull.Pull<Events, EventSourceError> {
+    let events: ReadonlyArray<EventStream.Event> = []
+    for (const chunk of chunks) {
+      const parsed = live.parser.push(chunk)
+      this.move(Protocol.receive(this.config, this.protocol!, parsed))
+      events = events.length === 0 ? parsed.events : events.concat(parsed.events)
+      if (parsed.violation === undefined) continue
+      this.live = undefined
+      this.finish(parsed.violation)
+      const closing = Effect.uninterruptible(Scope.close(live.scope, Exit.void))
+      return Effect.andThen(closing, isSome(events) ? Effect.succeed(events) : this.step)
+    }
+    if (!isSome(events)) return this.step
+    this.prosper()
+    return Effect.succeed(events)
+  }
+
+  /** Lets go of a connection that has ended. */
+  private drop(live: Live, reason: Lost["reason"]): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      this.live = undefined
+      yield* Scope.close(live.scope, Exit.void)
+      if (this.end !== undefined) return
+      if ((yield* Clock.currentTimeMillis) - live.since >= worthwhile) this.prosper()
+      yield* this.lose(reason, Protocol.ended(this.protocol!))
+    })
+  }
+
+  /** The next failure will be the first of a row. */
+  private prosper(): void {
+    this.failures = 0
+    this.nextDelay = undefined
+  }
+}
+
+const isSome = (events: ReadonlyArray<EventStream.Event>): events is Events => events.length > 0
