@@ -149,6 +149,27 @@ describe("a WebSocket over HTTP/2", () => {
     })
   )
 
+  it.live("asks for the certificate of the host that it was told, by its name and by its address", () =>
+    Effect.gen(function* () {
+      const names: Array<string> = []
+      const SNICallback = (name: string, callback: (error: Error | null) => void) => {
+        names.push(name)
+        callback(null)
+      }
+      const server = yield* http2.serve(http2.echo, { certificate, tls: { SNICallback } })
+      yield* NodeWebSocket.open(`wss://localhost:${server.port}/`, secure)
+      yield* NodeWebSocket.open(`wss://127.0.0.1:${server.port}/`, secure)
+      expect(names).toEqual(["localhost"])
+      // On a unix socket it is the URL that says whose it has to be.
+      const socketPath = join(tmpdir(), `millrace-${process.pid}-${Math.random().toString(36).slice(2)}.sock`)
+      const elsewhere = selfSigned("elsewhere")
+      yield* http2.serve(http2.echo, { certificate: elsewhere, socketPath })
+      const options = { ...brief, socketPath, tls: { ca: elsewhere.cert } }
+      for (const host of ["elsewhere", "127.0.0.1"]) yield* NodeWebSocket.open(`wss://${host}/`, options)
+      expect((yield* failureOf("wss://localhost/", options)).message).toContain("does not match")
+    })
+  )
+
   it.live("on a unix socket talks too, with and without TLS", () =>
     Effect.gen(function* () {
       for (const encrypted of [false, true]) {
@@ -260,7 +281,7 @@ describe("a WebSocket over HTTP/2", () => {
   )
 })
 
-/** Answers with 101 over HTTP/1.1, and says what was asked there. */
+/** Refuses what is asked over HTTP/1.1, and says what that was. */
 const upgrading = (server: http2.Server) => {
   const asked: Array<string> = []
   const wss = server.server as unknown as http.Server

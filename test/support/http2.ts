@@ -131,7 +131,7 @@ export const code = {
 } as const
 
 const endStream = 1
-/** END_HEADERS, which every HEADERS frame here has: section 6.2. */
+/** END_HEADERS: section 6.2. */
 export const endHeaders = 4
 
 const uint32 = (value: number): Buffer => {

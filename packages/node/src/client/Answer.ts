@@ -47,9 +47,6 @@ export class Held {
   }
 }
 
-/** Whether it came to its end: a stream of HTTP/2 ends when it is reset, too. */
-const hasEnded = (body: Readable): boolean => body.readableEnded && !(body as Partial<Http2Stream>).rstCode
-
 const maxBody = 65_536
 
 /** A refusal, whose body may still be coming. */
@@ -82,10 +79,10 @@ export class Refusing {
     return Effect.callback((resume) => {
       const { body } = this.answer
       const end = (truncated: boolean) => resume(Effect.fail(this.end(truncated)))
-      if (body.destroyed) return end(!hasEnded(body))
       body.on("error", () => end(true))
       body.on("close", () => end(true))
-      body.on("end", () => end(!hasEnded(body)))
+      // A stream of HTTP/2 ends when it is reset, too.
+      body.on("end", () => end(((body as Partial<Http2Stream>).rstCode ?? 0) !== 0))
       body.on("data", (chunk: Buffer) => {
         if (!this.take(chunk)) end(true)
       })
