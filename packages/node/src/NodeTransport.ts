@@ -1,7 +1,7 @@
 /**
  * A Node.js `Duplex` (a TCP, TLS or unix socket, or a stream of HTTP/2) as the transport of a connection.
  */
-import type { Http2Stream } from "node:http2"
+import type { Http2Stream, ServerHttp2Stream } from "node:http2"
 import type { Socket } from "node:net"
 import { Duplex } from "node:stream"
 import * as Chunks from "@millrace/core/codec/Chunks"
@@ -20,6 +20,8 @@ const noBytes = new Uint8Array(0)
 
 /** CANCEL, which is to a stream what a reset is to a TCP connection: RFC 8441 section 5. */
 const cancel = 8
+
+const noError = 0
 
 interface Owned extends Duplex {
   [transport]: NodeTransport
@@ -138,6 +140,11 @@ class StreamTransport extends NodeTransport {
     super.resume()
   }
 
+  override end(): void {
+    if (!this.socket.writableEnded && "respond" in this.socket) this.socket.once("finish", finish)
+    super.end()
+  }
+
   /** Takes a piece, or says that it is for Node.js to take. */
   hold(piece: Uint8Array | null): boolean {
     if (piece === null) this.release()
@@ -151,6 +158,14 @@ class StreamTransport extends NodeTransport {
     if (socket.destroyed) return
     for (const piece of held?.pieces ?? []) Duplex.prototype.push.call(socket, piece)
   }
+}
+
+/**
+ * Who ends a stream as its server has nothing to wait for: RFC 9113 section 8.1 has NO_ERROR for that. Chromium leaves
+ * its half open when both Close frames are there.
+ */
+function finish(this: Duplex): void {
+  ;(this as ServerHttp2Stream).close(noError)
 }
 
 function push(this: Duplex, chunk: Uint8Array | null): boolean {
@@ -172,8 +187,6 @@ function onDrain(this: Duplex): void {
 /** The peer will send no more. Whoever speaks to it ends our direction; what they still say is not waited for for ever. */
 function onEnd(this: Duplex): void {
   const { receiver, settings } = (this as Owned)[transport]
-  // A stream that was reset says so, too, before it closes.
-  if (this.destroyed) return
   // Nobody has answered yet on a stream that nobody has opened, and without an answer it has no other end.
   if (receiver === undefined && isStream(this)) return destroy(this)
   if (receiver?.peerEnded === undefined) this.end()
