@@ -101,9 +101,9 @@ describe("docs/limits.md", () => {
     const headersTimeout = written(`${node}/EffectHttpServer.ts`, /headersTimeout: ([\d_]+)/)?.replaceAll("_", "")
     expect(section(limits, title)).toContain(`gives a client ${seconds(Number(headersTimeout))} for its request`)
     expect(standard(title, "redirects that a client follows")).toBe(
-      written(`${node}/NodeWebSocket.ts`, /maxRedirects \?\? (\d+)/)
+      written(`${node}/NodeWebSocket.ts`, /maxRedirects = (\d+)/)
     )
-    const body = Number(written(`${node}/NodeWebSocket.ts`, /maxBody = ([\d_]+)/)?.replaceAll("_", ""))
+    const body = Number(written(`${node}/client/Answer.ts`, /maxBody = ([\d_]+)/)?.replaceAll("_", ""))
     expect(standard(title, "body of a refusal that a client keeps")).toBe(bytes(body))
     expect(standard(title, "extensions in one offer")).toBe(`${Extensions.defaultLimits.maxExtensions}`)
     expect(standard(title, "parameters of an extension")).toBe(`${Extensions.defaultLimits.maxParams}`)
