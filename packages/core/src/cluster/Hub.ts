@@ -11,11 +11,20 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as CloseCode from "../codec/CloseCode.ts"
 import * as Prepared from "../connection/Prepared.ts"
-import type { WebSocket } from "../connection/WebSocket.ts"
+import type { Written } from "../connection/WebSocket.ts"
 import type { Sendable } from "../protocol/Message.ts"
+import { Publication } from "./Publication.ts"
 
-/** What a member must be able to do: any connection can. */
-export type Member = Pick<WebSocket, "close" | "tryWriteUnsafe">
+/** What a member must be able to do: any WebSocket can, and any event stream. */
+export interface Member {
+  /**
+   * Writes now or not at all, and tells which. `publication` is for whoever sends something else than the message as it
+   * is: another encoding of it, or its position. Never suspends, never fails.
+   */
+  readonly tryWriteUnsafe: (message: Prepared.Prepared, publication: Publication) => Written
+  /** Ends the connection, in its own time. The code is one of WebSocket's. */
+  readonly close: (code: number, reason: string) => Effect.Effect<unknown, unknown>
+}
 
 /** What happens to a member whose outbox is full when a message comes. */
 export type SlowConsumer =
@@ -99,10 +108,11 @@ export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
         const members = topics.get(topic)
         if (members === undefined) return 0
         const prepared = message instanceof Prepared.Prepared ? message : Prepared.make(message)
+        const publication = new Publication(topic, prepared)
         let written = 0
         const slow: Array<Member> = []
         for (const member of members) {
-          const result = member.tryWriteUnsafe(prepared)
+          const result = member.tryWriteUnsafe(prepared, publication)
           if (result === "Written") written++
           else if (result === "Full") slow.push(member)
         }

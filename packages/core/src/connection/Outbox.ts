@@ -54,11 +54,14 @@ class Turn {
 /** One for each way in which transports tell that a turn has ended. */
 const turns = new Map<(callback: () => void) => void, Turn>()
 
-const turnOf = ({ atEndOfTurn = queueMicrotask }: Transport): Turn => {
+const turnOf = ({ atEndOfTurn = queueMicrotask }: Outlet): Turn => {
   let turn = turns.get(atEndOfTurn)
   if (turn === undefined) turns.set(atEndOfTurn, (turn = new Turn(atEndOfTurn)))
   return turn
 }
+
+/** What an outbox needs of a transport. */
+export type Outlet = Pick<Transport, "atEndOfTurn" | "writableLength" | "write" | "writeAll">
 
 /** Who is told what became of the bytes at the end of the turn. */
 export interface Owner {
@@ -70,7 +73,7 @@ export interface Owner {
 
 /** What one connection has to write. Only its connection may use it. */
 export class Outbox {
-  private readonly transport: Transport
+  private readonly transport: Outlet
   private readonly maskingKey: (() => number) | undefined
   private readonly owner: Owner
   private readonly turn: Turn
@@ -82,7 +85,7 @@ export class Outbox {
   /** Bytes that wait for the end of the turn. */
   private pending = 0
 
-  constructor(transport: Transport, maskingKey: (() => number) | undefined, owner: Owner) {
+  constructor(transport: Outlet, maskingKey: (() => number) | undefined, owner: Owner) {
     this.transport = transport
     this.maskingKey = maskingKey
     this.owner = owner

@@ -1,0 +1,212 @@
+/** Event streams as responses, over each thing that can carry one. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Printable } from "@millrace/core/codec/EventStream"
+import { InvalidEvent } from "@millrace/core/codec/EventStreamError"
+import * as NodeEventStream from "@millrace/node/NodeEventStream"
+import { ask, carriers, serve } from "../support/eventStreamServer.ts"
+import { eventually, settled } from "../support/eventually.ts"
+
+const failing = () => Stream.concat(Stream.succeed({ data: "one" }), Stream.fail("no" as const))
+const injecting = () => Stream.fromIterable([{ data: "one" }, { data: "x", event: "a\ndata: injected\n\n" }])
+
+describe.each(carriers)("over %s, a response", (carrier) => {
+  it.live("has its head and its first bytes at once, and the fields that keep it from being kept", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve(carrier, () => Stream.never, { retry: "3 seconds" })
+      const answer = yield* ask(carrier, port)
+      yield* answer.says("retry: 3000\n\n")
+      assert.strictEqual(answer.status, 200)
+      assert.strictEqual(answer.header("content-type"), "text/event-stream")
+      assert.strictEqual(answer.header("cache-control"), "no-cache, no-store, no-transform")
+      assert.strictEqual(answer.header("x-accel-buffering"), "no")
+      assert.strictEqual(answer.header("x-content-type-options"), "nosniff")
+    })
+  )
+
+  it.live("says events as they come, and ends with them", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<Printable, Effect.Error<typeof Queue.end>>()
+      const { exits, port, streams } = yield* serve(carrier, () => Stream.fromQueue(queue as never))
+      const answer = yield* ask(carrier, port)
+      yield* Queue.offer(queue, { data: "one" })
+      yield* answer.says(": \n\ndata: one\n\n")
+      yield* Queue.offerAll(queue, [{ event: "said", data: "zwei\ndrei ü", id: "2" }, { data: "" }])
+      yield* Queue.end(queue as never)
+      yield* answer.says(": \n\ndata: one\n\nevent: said\nid: 2\ndata: zwei\ndata: drei ü\n\ndata: \n\n")
+      yield* eventually(() => answer.ended() && streams.size() === 0)
+      assert.deepStrictEqual(exits, [Exit.void])
+    })
+  )
+
+  it.live("hands over the last event ID, of UTF-8, and what else was asked", () =>
+    Effect.gen(function* () {
+      const asked: Array<NodeEventStream.EventStreamRequest> = []
+      const events = (request: NodeEventStream.EventStreamRequest) => {
+        asked.push(request)
+        return Stream.empty
+      }
+      const { port } = yield* serve(carrier, events, { lastEventIdParameter: "lastEventId" })
+      const utf8 = Buffer.from("größe/7").toString("latin1")
+      yield* ask(carrier, port, { path: "/a/b?c=d&lastEventId=8", headers: { "last-event-id": utf8, "x-who": "me" } })
+      yield* ask(carrier, port, { path: "/?lastEventId=gr%C3%B6%C3%9Fe" })
+      yield* ask(carrier, port)
+      assert.deepStrictEqual(
+        asked.map(({ lastEventId, path }) => [lastEventId, path]),
+        [
+          ["größe/7", "/a/b"],
+          ["größe", "/"],
+          ["", "/"]
+        ]
+      )
+      assert.deepStrictEqual([asked[0]!.query.get("c"), asked[0]!.headers["x-who"]], ["d", "me"])
+    })
+  )
+
+  it.live("ends the scope of its events when the client goes, and that is no failure", () =>
+    Effect.gen(function* () {
+      let left = 0
+      const events = () =>
+        Stream.ensuring(
+          Stream.never,
+          Effect.sync(() => left++)
+        )
+      const { exits, port, streams } = yield* serve(carrier, events)
+      const answer = yield* ask(carrier, port)
+      yield* answer.says(": \n\n")
+      assert.deepStrictEqual([left, streams.size()], [0, 1])
+      answer.leave()
+      yield* eventually(() => exits.length === 1)
+      assert.deepStrictEqual([left, streams.size(), exits], [1, 0, [Exit.void]])
+    })
+  )
+
+  it.live("fails as its events do, and ends behind what came before", () =>
+    Effect.gen(function* () {
+      const { exits, port } = yield* serve(carrier, failing)
+      const answer = yield* ask(carrier, port)
+      yield* answer.says(": \n\ndata: one\n\n")
+      yield* eventually(() => answer.ended())
+      assert.strictEqual(yield* Effect.flip(exits[0]!), "no")
+    })
+  )
+
+  it.live("fails at an event that cannot be printed, behind those before it, and the client sees none of it", () =>
+    Effect.gen(function* () {
+      const { exits, port } = yield* serve(carrier, injecting)
+      const answer = yield* ask(carrier, port)
+      yield* answer.says(": \n\ndata: one\n\n")
+      yield* eventually(() => answer.ended())
+      const failure = yield* Effect.flip(exits[0]!)
+      assert.instanceOf(failure, InvalidEvent)
+    })
+  )
+
+  it.live("pulls nothing while the client does not read, and loses nothing", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const events = () =>
+        Stream.fromEffectRepeat(Effect.sync(() => ({ data: `${++pulled} ${"x".repeat(65_536)}` }))).pipe(
+          Stream.take(1_000)
+        )
+      const { port } = yield* serve(carrier, events)
+      const answer = yield* ask(carrier, port)
+      let before = -1
+      yield* eventually(() => before === (before = pulled) && pulled > 0)
+      yield* settled
+      const held = pulled
+      yield* settled
+      assert.strictEqual(pulled, held)
+      assert.isBelow(held, 200)
+      yield* eventually(() => answer.ended(), 20_000)
+      const numbers = [...answer.text().matchAll(/^data: (\d+) x{65536}$/gm)].map(([, number]) => Number(number))
+      assert.deepStrictEqual(
+        numbers,
+        Array.from({ length: 1_000 }, (_, i) => i + 1)
+      )
+    })
+  )
+
+  it.live("is kept alive by a comment after a silence", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve(carrier, () => Stream.never, { heartbeat: "20 millis" })
+      const answer = yield* ask(carrier, port)
+      yield* eventually(() => answer.text().startsWith(": \n\n:\n\n:\n\n"))
+    })
+  )
+
+  it.live("ends with the server, and that is no failure", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { exits, port } = yield* Scope.provide(
+        serve(carrier, () => Stream.never),
+        scope
+      )
+      const answer = yield* ask(carrier, port)
+      yield* answer.says(": \n\n")
+      yield* Scope.close(scope, Exit.void)
+      yield* eventually(() => answer.ended())
+      assert.deepStrictEqual(exits, [Exit.void])
+    })
+  )
+
+  it.live("is refused while the server ends", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const big = { data: "x".repeat(65_536) }
+      const { port } = yield* Scope.provide(
+        serve(carrier, () => Stream.forever(Stream.succeed(big))),
+        scope
+      )
+      const slow = yield* ask(carrier, port)
+      yield* settled
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      const late = yield* ask(carrier, port)
+      assert.deepStrictEqual([late.status, late.header("retry-after")], [503, "1"])
+      yield* eventually(() => slow.ended())
+      yield* Fiber.join(closing)
+      assert.isTrue(slow.text().endsWith("x\n\n"))
+    })
+  )
+
+  it.live("has another answer for another method, for HEAD, and for who wants no event stream", () =>
+    Effect.gen(function* () {
+      let called = 0
+      const { port } = yield* serve(carrier, () => Stream.sync(() => ({ data: `${++called}` })))
+      const post = yield* ask(carrier, port, { method: "POST" })
+      assert.deepStrictEqual([post.status, post.header("allow")], [405, "HEAD, GET"])
+      const head = yield* ask(carrier, port, { method: "HEAD" })
+      yield* eventually(() => head.ended())
+      assert.deepStrictEqual([head.status, head.header("content-type"), head.text()], [200, "text/event-stream", ""])
+      for (const accept of ["application/json", "text/event-stream;q=0, */*", "text/*;q=0", "image/*, text/html;q=1"]) {
+        assert.strictEqual((yield* ask(carrier, port, { headers: { accept } })).status, 406, accept)
+      }
+      assert.strictEqual(called, 0)
+      for (const accept of [
+        "text/event-stream",
+        "text/html, */*;q=0.1",
+        "Text/*",
+        "*/*",
+        "",
+        "*/*;q=0, text/event-stream"
+      ]) {
+        assert.strictEqual((yield* ask(carrier, port, { headers: { accept } })).status, 200, accept)
+      }
+    })
+  )
+
+  it.live("may be asked for with another method", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve(carrier, () => Stream.succeed({ data: "yes" }), { methods: ["POST"] })
+      assert.strictEqual((yield* ask(carrier, port)).status, 405)
+      assert.strictEqual((yield* ask(carrier, port, { method: "HEAD" })).status, 405)
+      const answer = yield* ask(carrier, port, { method: "POST" })
+      yield* answer.says(": \n\ndata: yes\n\n")
+    })
+  )
+})
