@@ -258,8 +258,12 @@ describe("the end of a server", () => {
       }
       yield* Fiber.join(ending)
       expect(performance.now() - from).toBeLessThan(500)
-      yield* eventually(() => told.length === 6)
-      expect(told.filter((what) => what !== "idle session")).toEqual(["goaway", "1001", "1001", "1001", "session"])
+      yield* eventually(() => told.includes("session") && told.includes("idle session"))
+      // A second GOAWAY may come when the last stream has ended.
+      const first = told.filter(
+        (what, at) => what !== "idle session" && (what !== "goaway" || told.indexOf(what) === at)
+      )
+      expect(first).toEqual(["goaway", "1001", "1001", "1001", "session"])
       expect(server.connections()).toBe(0)
     })
   )
