@@ -684,6 +684,8 @@ describe("the caller's fault over HTTP/2", () => {
       expect((yield* failureOf(`ws://127.0.0.1:${server.port}/`, { ...brief, ...options }))._tag).toBe(tag)
       yield* eventually(() => server.sessions.size === 0)
       expect(server.asked).toEqual([])
+      // What can be seen without a server, is.
+      if (tag === "InvalidHead") expect(server.connections()).toBe(0)
     })
   )
 

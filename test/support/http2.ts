@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import type { Certificate } from "./certificate.ts"
-import { encode, frame as webSocketFrame, read } from "./frames.ts"
+import { encode, read } from "./frames.ts"
 import * as RawPeer from "./RawPeer.ts"
 
 /** A request as it came, and its stream. */
@@ -100,10 +100,10 @@ export const echo = ({ stream }: Pick<Request, "stream">, fields: http2.Outgoing
     for (;;) {
       const length = RawPeer.frameLength(received)
       if (length === undefined || received.length < length) return
-      const { opcode, payload } = read(received.subarray(0, length))[0]!
+      const { key: _key, ...unmasked } = read(received.subarray(0, length))[0]!
       received = received.subarray(length)
-      stream.write(encode(webSocketFrame(opcode, payload)))
-      if (opcode === 8) stream.end()
+      stream.write(encode(unmasked))
+      if (unmasked.opcode === 8) stream.end()
     }
   })
 }

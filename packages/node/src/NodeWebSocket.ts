@@ -188,14 +188,16 @@ class Opening {
   private ask(hop: Hop.Hop, asked: Asked): Effect.Effect<Answer, Exclude<Reason, Refused>> {
     const { agent, http2 } = this.options
     if (http2 === undefined || http2 === false) return this.askHttp1(hop, asked, { agent })
-    if (http2 !== true) return http2.ask(hop, asked, this.settings, this.held)
+    const request = Http2.request(hop, asked)
+    if (Result.isFailure(request)) return Effect.fail(request.failure)
+    if (http2 !== true) return http2.ask(request.success, this.settings, this.held)
     const alpn = ["h2", "http/1.1"]
     return Effect.flatMap(Dial.dial(hop, alpn, this.held), (socket) => {
       if (Hop.isSecure(hop) && Dial.chosenProtocol(socket) !== "h2") return this.askHttp1(hop, asked, { socket })
       const { closeTimeout } = this.settings
       const session = new Http2.Session(hop, socket, { ...Http2.windows, closeTimeout, isAlone: true })
       this.held.hold(() => session.destroy())
-      const answer = Effect.andThen(session.ready, session.ask(hop, asked, this.settings, this.held))
+      const answer = Effect.andThen(session.ready, session.ask(request.success, this.settings, this.held))
       if (!Hop.isSecure(hop)) return answer
       return Effect.catchTag(answer, "Http2Unavailable", () => {
         this.abort()

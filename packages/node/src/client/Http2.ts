@@ -61,6 +61,19 @@ const pairs = (raw: ReadonlyArray<string>): Headers => {
   return headers
 }
 
+/** A request for a WebSocket, and what its answer is held against. */
+export interface Request {
+  readonly fields: Headers
+  readonly wanted: Asked
+}
+
+/** The request of a hop. Fails with `InvalidHead`, the caller's fault, for what cannot be sent. */
+export const request = (hop: Hop.Hop, asked: Asked): Result.Result<Request, InvalidHead> => {
+  const scheme = Hop.isSecure(hop) ? "https" : "http"
+  const wanted = { ...asked, scheme, host: hop.url.host, target: Hop.target(hop), headers: hop.headers } as const
+  return Result.map(ExtendedConnect.request(wanted), (fields) => ({ fields, wanted }))
+}
+
 /**
  * A connection of HTTP/2 to one origin, as `NodeHttp2Session.connect` makes it. It is for `NodeWebSocket.open`, which
  * takes it as `http2`.
@@ -155,20 +168,15 @@ export class Session {
    * 5.1.2.
    */
   ask(
-    hop: Hop.Hop,
-    asked: Asked,
+    { fields, wanted }: Request,
     settings: NodeTransport.Settings,
     held: Held
-  ): Effect.Effect<Answer, Failure | InvalidHead | InvalidOptions> {
-    const scheme = Hop.isSecure(hop) ? "https" : "http"
-    const wanted = { ...asked, scheme, host: hop.url.host, target: Hop.target(hop), headers: hop.headers } as const
-    const fields = ExtendedConnect.request(wanted)
-    if (Result.isFailure(fields)) return Effect.fail(fields.failure)
+  ): Effect.Effect<Answer, Failure | InvalidOptions> {
     return Effect.callback((resume) => {
       if (this.isEnding || this.session.closed || this.session.destroyed) return resume(Effect.fail(ended()))
       let stream: http2.ClientHttp2Stream
       try {
-        stream = this.session.request(fields.success.flat(), { endStream: false })
+        stream = this.session.request(fields.flat(), { endStream: false })
       } catch (cause) {
         return resume(Effect.fail(new InvalidOptions({ cause })))
       }
