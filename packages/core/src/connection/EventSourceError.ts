@@ -38,6 +38,13 @@ export class NetworkError extends Data.TaggedError("NetworkError")<{ readonly ca
   }
 }
 
+/** With what is below an error that says nothing itself: `fetch failed`, or one for each address of a name. */
+export const networkError = (cause: unknown): NetworkError => {
+  if (cause instanceof AggregateError && cause.errors.length > 0) return networkError(cause.errors[0])
+  if (cause instanceof TypeError && cause.cause !== undefined) return networkError(cause.cause)
+  return new NetworkError({ cause })
+}
+
 /** The network's or the server's fault: no response had begun after `timeout` milliseconds. */
 export class OpenTimeout extends Data.TaggedError("OpenTimeout")<{ readonly timeout: number }> {
   override get message(): string {

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Scope from "effect/Scope"
 import type { Headers } from "../codec/HttpHeaders.ts"
-import { InvalidRequest, NetworkError } from "./EventSourceError.ts"
+import { type InvalidRequest, type NetworkError, networkError } from "./EventSourceError.ts"
 
 export interface Request {
   readonly method: string
@@ -117,7 +117,7 @@ const send = (fetch: WebFetch, options: WebOptions, request: Request): Effect.Ef
       ...(request.body !== undefined && { body: request.body }),
       ...(shown !== undefined && { credentials: shown })
     }
-    const failed = (cause: unknown) => resume(Effect.fail(new NetworkError({ cause: causeOf(cause) })))
+    const failed = (cause: unknown) => resume(Effect.fail(networkError(cause)))
     const answered = (response: WebResponse) => {
       // Interrupting and being answered may meet: then nobody will close it but we.
       if (signal.aborted) void response.body?.cancel().catch(ignore)
@@ -131,9 +131,6 @@ const send = (fetch: WebFetch, options: WebOptions, request: Request): Effect.Ef
   })
 
 const ignore = () => {}
-
-/** `fetch failed` says nothing; what is below it does. */
-const causeOf = (error: unknown): unknown => (error instanceof TypeError && error.cause) || error
 
 const exchange = (request: Request, response: WebResponse): Exchange => {
   const headers: Array<[string, string]> = []
@@ -167,7 +164,7 @@ const bodyOf = (reader: WebReader, isClosed: () => boolean): Stream.Stream<Uint8
     reading ??= reader.read()
     reading.then(
       ({ value }) => settle(value === undefined ? Cause.done() : Effect.succeed([value])),
-      (cause: unknown) => settle(isClosed() ? Cause.done() : Effect.fail(new NetworkError({ cause: causeOf(cause) })))
+      (cause: unknown) => settle(isClosed() ? Cause.done() : Effect.fail(networkError(cause)))
     )
     return Effect.sync(() => {
       waiting = false
