@@ -11,17 +11,11 @@ import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import * as http2 from "../../support/http2.ts"
 import { clause } from "./clause.ts"
-import { asking, dial, enableConnectProtocol, open, settingsIn } from "./http2.ts"
+import { asking, dial, enableConnectProtocol, open, valuesIn } from "./http2.ts"
 
 const echo = (connection: WebSocket) => Stream.runForEach(connection.messages, connection.send)
 
 const serve = NodeWebSocketServer.serve({ http2: true }, echo)
-
-/** The values that those frames give the parameter. */
-const valuesIn = (frames: ReadonlyArray<http2.Frame>) =>
-  settingsIn(frames).flatMap((settings) =>
-    settings.flatMap(([id, value]) => (id === enableConnectProtocol ? [value] : []))
-  )
 
 clause.live("3-1", "a server says 1 in its first SETTINGS", () =>
   Effect.gen(function* () {

@@ -134,7 +134,8 @@ clause("5-7", "a server refuses another version, and says which it speaks", () =
   expect(statusOf(answer(without(asking, "sec-websocket-version")))).toBe(400)
 })
 
-clause("5-7", "a client goes on with a status of 200 and with no other", () => {
+clause("5-7", "a client goes on with a status that accepts a CONNECT, and with no other", () => {
+  expect(outcome(replacing(accepting, ":status: 204"), wanted)).toEqual(outcome(accepting, wanted))
   expect(outcome(replacing(accepting, ":status: 101"), wanted)).toBe("Declined")
   expect(outcome(replacing(accepting, ":status: 403"), wanted)).toBe("Declined")
   expect(outcome(without(accepting, ":status"), wanted)).toBe("HandshakeViolation")

@@ -2,7 +2,7 @@
  * What RFC 8441 demands: every MUST and MUST NOT, and beside them what it states as a fact where an endpoint does it:
  * it says so of most of the handshake, and of how a connection ends.
  *
- * Sections 3 to 5 are here. Sections 1, 2 and 6 to 9 demand nothing of an endpoint.
+ * Sections 3 to 5 are here in full. Sections 1, 2 and 6 to 9 demand nothing of an endpoint.
  */
 import { ours, type Specification, stated } from "../clauses.ts"
 
@@ -18,6 +18,11 @@ const clauses = [
     "A sender MUST NOT send a SETTINGS_ENABLE_CONNECT_PROTOCOL parameter with the value of 0 after previously sending a value of 1."
   ),
   stated("3-3", "server", "Receipt of this parameter by a server does not have any impact."),
+  stated(
+    "3-4",
+    "client",
+    "If a client were to use the provisions of the extended CONNECT method defined in this document without first receiving a SETTINGS_ENABLE_CONNECT_PROTOCOL parameter, a non-supporting peer would detect a malformed request and generate a stream error (Section 8.1.2.6 of [RFC7540])."
+  ),
 
   ours(
     "4-1",
@@ -96,7 +101,7 @@ export const rfc8441: Specification<(typeof clauses)[number]["id"]> = {
   clauses,
   about: [
     "Every sentence of RFC 8441 that says MUST or MUST NOT, and those that state as a fact what an endpoint does: they are most of its handshake, and how a connection ends.",
-    "**Covered**: sections 3 to 5. The handshake that 5.1 prints is in the tests. The other sections demand nothing of an endpoint.",
-    "**Not covered**: a client on a socket, as there is the handshake of one and no client that speaks HTTP/2 yet; MAY; RFC 9220, which has the same for HTTP/3."
+    "**Covered**: sections 3 to 5, in full, for a client and for a server. The handshake that 5.1 prints is in the tests. The other sections demand nothing of an endpoint.",
+    "**Not covered**: MAY; RFC 9220, which has the same for HTTP/3."
   ]
 }

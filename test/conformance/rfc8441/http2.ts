@@ -16,17 +16,14 @@ const ends = ({ flags, kind }: http2.Frame): boolean =>
   kind === http2.type.rstStream ||
   ((kind === http2.type.data || kind === http2.type.headers) && (flags & endStream) !== 0)
 
-/** What the SETTINGS among those frames set, one frame after the other. */
-export const settingsIn = (
-  frames: ReadonlyArray<http2.Frame>
-): ReadonlyArray<ReadonlyArray<readonly [number, number]>> =>
+/** The values that the SETTINGS among those frames give to SETTINGS_ENABLE_CONNECT_PROTOCOL, in order. */
+export const valuesIn = (frames: ReadonlyArray<http2.Frame>): ReadonlyArray<number> =>
   frames
     .filter(({ flags, kind }) => kind === http2.type.settings && (flags & ack) === 0)
-    .map(({ payload }) =>
-      Array.from({ length: payload.length / 6 }, (_, i) => [
-        payload.readUInt16BE(i * 6),
-        payload.readUInt32BE(i * 6 + 2)
-      ])
+    .flatMap(({ payload }) =>
+      Array.from({ length: payload.length / 6 }, (_, i) => i * 6)
+        .filter((at) => payload.readUInt16BE(at) === enableConnectProtocol)
+        .map((at) => payload.readUInt32BE(at + 2))
     )
 
 /** One end of HTTP/2 that keeps the frames of the other. */
