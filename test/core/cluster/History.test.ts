@@ -144,7 +144,8 @@ describe("any history", () => {
             if (!missed.gap.includes(topic)) expect(got.filter(ofTopic)).toEqual(all.filter(ofTopic))
           }
         }
-      })
+      }),
+      { numRuns: 1_000 }
     )
   })
 

@@ -132,7 +132,7 @@ export class History<in out A> {
   append(topic: string, value: A, length: number, now: number): Position {
     const bytes = length + overhead
     const entry: Kept<A> = { topic, offset: ++this.offset, value, bytes, time: now, forgotten: false }
-    const log = this.logs.get(topic) ?? { entries: [], first: 0, bytes: 0, forgotten: 0 }
+    const log = this.logs.get(topic) ?? this.newLog()
     this.logs.delete(topic)
     this.logs.set(topic, log)
     log.entries.push(entry)
@@ -168,6 +168,11 @@ export class History<in out A> {
     }
     entries.sort((one, other) => one.offset - other.offset)
     return { entries, gap, from: { epoch: this.epoch, offset }, to: this.position }
+  }
+
+  /** A topic that is new to us may have been one before. */
+  private newLog(): Log<A> {
+    return { entries: [], first: 0, bytes: 0, forgotten: this.forgottenTopics }
   }
 
   private expire(now: number): void {

@@ -3,8 +3,9 @@
  *
  * A publication is one loop over the members with the same bytes: no fiber, no queue entry and no copy for a member
  * that keeps up. Delivery is at most once, in the order of publication for each topic. Not here: what clients say to
- * join and publish (`HubSession`), other nodes, history, presence.
+ * join and publish (`HubSession`), what was published before (`History`), other nodes, presence.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,7 +13,8 @@ import type * as Scope from "effect/Scope"
 import * as CloseCode from "../codec/CloseCode.ts"
 import * as Prepared from "../connection/Prepared.ts"
 import type { Written } from "../connection/WebSocket.ts"
-import type { Sendable } from "../protocol/Message.ts"
+import type { Message, Sendable } from "../protocol/Message.ts"
+import { type History, printPosition } from "./History.ts"
 import { Publication } from "./Publication.ts"
 
 /** What a member must be able to do: any WebSocket can, and any event stream. */
@@ -33,10 +35,12 @@ export type SlowConsumer =
   /** It is closed with this code, and can come back when it has the time. */
   | { readonly _tag: "Disconnect"; readonly code: number }
 
-/** What a hub does with members that do not keep up. */
+/** What a hub does with members that do not keep up, and with what was published. */
 export interface Options {
   /** Default: `Disconnect` with 1013, Try Again Later. */
   readonly slowConsumer?: SlowConsumer | undefined
+  /** Keeps what is published. From then on publications have a position. Default: none. */
+  readonly history?: History<Message> | undefined
 }
 
 /** What slow members have cost since the hub was made. */
@@ -75,6 +79,8 @@ export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
         throw new TypeError(`${slowConsumer.code} is not a close code that may be sent`)
       }
       const topics = new Map<string, Set<Member>>()
+      const { history } = options
+      const clock = Context.get(context, Clock.Clock)
       const counters = { dropped: 0, disconnected: 0 }
       const run = Effect.runForkWith(context)
 
@@ -106,9 +112,15 @@ export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
 
       const publishUnsafe = (topic: string, message: Sendable | Prepared.Prepared): number => {
         const members = topics.get(topic)
-        if (members === undefined) return 0
+        if (members === undefined && history === undefined) return 0
         const prepared = message instanceof Prepared.Prepared ? message : Prepared.make(message)
-        const publication = new Publication(topic, prepared)
+        const position = history?.append(topic, prepared.message, prepared.length, clock.currentTimeMillisUnsafe())
+        if (members === undefined) return 0
+        const publication = new Publication(
+          topic,
+          prepared,
+          position === undefined ? undefined : printPosition(position)
+        )
         let written = 0
         const slow: Array<Member> = []
         for (const member of members) {
