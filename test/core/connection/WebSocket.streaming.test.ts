@@ -1,18 +1,36 @@
 /** Messages as streams, in both directions. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import * as frames from "../../support/frames.ts"
-import { open, plain, start, toward, turn } from "../../support/connection.ts"
+import { agreed, Shift } from "../../support/extensions.ts"
+import { open, over, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { TestTransport } from "../../support/TestTransport.ts"
 import { utf8 } from "../../support/wire.ts"
 
 const part = (opcode: 0 | 1 | 2, text: string, fin = false) =>
   toward("client", { fin, rsv: 0, opcode, payload: utf8(text) })
 
 const ping = toward("client", frames.frame(9, utf8("p")))
+
+/** Counts what of it is decoded as a stream and was not let go. */
+class Held extends Shift {
+  held = 0
+
+  override decodeStream<E, R>(pieces: Stream.Stream<Uint8Array, E, R>, rsv: number, maxBytes: number) {
+    this.held++
+    return Stream.ensuring(
+      super.decodeStream(pieces, rsv, maxBytes),
+      Effect.sync(() => void this.held--)
+    )
+  }
+}
 
 /** Opcode, end and text of every frame that was sent. */
 const shown = (sent: ReadonlyArray<frames.Seen>) =>
@@ -165,6 +183,51 @@ describe("receiveStream", () => {
       assert.deepStrictEqual(shown(far.frames), ["1.answer", "8."])
     })
   )
+
+  it.effect("goes on to fail, however often it is read, once it has failed", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client")
+      far.push(part(1, "half"))
+      const message = yield* connection.receiveStream
+      far.hangUp()
+      assert.strictEqual(yield* reasonOf(Stream.runDrain(message.bytes)), "ConnectionLost")
+      assert.strictEqual(yield* reasonOf(Stream.runDrain(message.bytes)), "ConnectionLost")
+    })
+  )
+
+  it.effect("fails when the scope of its connection is over before it was read", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const far = new TestTransport()
+      const connection = yield* Scope.provide(over(far, "client"), scope)
+      far.push(part(1, "half"))
+      const message = yield* connection.receiveStream
+      const closing = yield* start(Scope.close(scope, Exit.void))
+      far.hangUp()
+      yield* Fiber.join(closing)
+      assert.strictEqual(yield* reasonOf(Stream.runDrain(message.bytes)), "ConnectionLost")
+    })
+  )
+
+  it.effect("lets go of its decoder with the scope of its connection, also when the transport has ended before", () =>
+    Effect.gen(function* () {
+      for (const hangsUp of [false, true]) {
+        const coder = new Held()
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { far, connection } = yield* open("client", {}, undefined, agreed(coder))
+            far.push(toward("client", { fin: false, rsv: 2, opcode: 1, payload: utf8("ibmg") }))
+            const message = yield* connection.receiveStream
+            assert.strictEqual((yield* Stream.runHead(message.bytes))._tag, "Some")
+            assert.strictEqual(coder.held, 1)
+            if (hangsUp) far.hangUp()
+            else far.push(toward("client", frames.frame(8, new Uint8Array(0))))
+          })
+        )
+        assert.strictEqual(coder.held, 0)
+      }
+    })
+  )
 })
 
 describe("sendStream", () => {
@@ -272,6 +335,32 @@ describe("sendStream", () => {
       // The stream of the first has nothing to send, and need not have.
       assert.strictEqual((yield* Fiber.join(waiting)).reason._tag, "NotOpen")
       assert.strictEqual((yield* Fiber.join(behind)).reason._tag, "NotOpen")
+    })
+  )
+
+  it.effect("fails when the connection has ended before its turn came, though its stream has nothing to send", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("server", { outboxBytes: 100 })
+      far.stall()
+      yield* connection.send("x".repeat(200))
+      yield* turn
+      const sending = yield* start(Effect.exit(reasonOf(connection.sendStream("text", Stream.never))))
+      far.hangUp()
+      yield* turn
+      assert.deepStrictEqual(sending.pollUnsafe(), Exit.succeed(Exit.succeed("NotOpen")))
+    })
+  )
+
+  it.effect("dies of fragments that would have no end, and has sent nothing", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("server")
+      for (const fragmentBytes of [0, -1, Number.NaN]) {
+        const exit = yield* Effect.exit(connection.sendStream("text", Stream.succeed("a"), { fragmentBytes }))
+        assert.isTrue(Exit.isFailure(exit) && Cause.squash(exit.cause) instanceof RangeError)
+      }
+      yield* turn
+      assert.deepStrictEqual(far.frames, [])
+      yield* connection.send("next")
     })
   )
 

@@ -135,7 +135,7 @@ export class Connection<Handshake> extends Receiving implements WebSocket<Handsh
   /** The finalizer: 1000 on success, 1001 when interrupted, 1011 on failure. What is unread is dropped. */
   shutdown(exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.state._tag === "Closed") return Effect.void
+      if (this.state._tag === "Closed") return this.abandonStreamed()
       this.release()
       const code = Exit.isSuccess(exit)
         ? CloseCode.CloseCode.normal
@@ -147,9 +147,13 @@ export class Connection<Handshake> extends Receiving implements WebSocket<Handsh
       this.inbox.clear()
       this.dropping = true
       this.unpause()
-      const { streamed } = this
-      return streamed === undefined ? this.awaitEnd : Effect.andThen(streamed.close, this.awaitEnd)
+      return this.streamed === undefined ? this.awaitEnd : Effect.andThen(this.abandonStreamed(), this.awaitEnd)
     })
+  }
+
+  /** A message that is read as a stream holds its decoder until it is read, or until its connection's scope is over. */
+  private abandonStreamed(): Effect.Effect<void> {
+    return this.streamed === undefined ? Effect.void : this.streamed.abandon(failWith(this.lost()))
   }
 
   private leftOpen(): void {

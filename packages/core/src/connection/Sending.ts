@@ -204,6 +204,7 @@ export abstract class Sending implements Owner {
     bytes: Stream.Stream<Uint8Array, E, R>,
     { compress, fragmentBytes = Fragments.defaultLength }: StreamOptions
   ): Effect.Effect<void, WebSocketError | E, R> {
+    if (!(fragmentBytes >= 1)) return Effect.die(new RangeError(`fragments of ${fragmentBytes} bytes have no end`))
     const coded = this.coding?.encodeStream({ kind, payload: bytes, compress })
     let first = true
     const send = (payload: Uint8Array, fin: boolean): Effect.Effect<void, WebSocketError> => {
@@ -238,6 +239,8 @@ export abstract class Sending implements Owner {
       this.streaming = () => {
         if (this.state._tag !== "Open") resume(failWith(new Protocol.NotOpen({ state: this.state._tag })))
       }
+      // It may have waited for its turn until then.
+      this.streaming()
       return Effect.sync(() => {
         this.streaming = undefined
       })

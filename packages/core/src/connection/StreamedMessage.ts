@@ -37,7 +37,8 @@ export class StreamedMessage {
   /** Section 5.6: text or binary. */
   readonly kind: Protocol.Kind
   private readonly source: Source
-  private state: "Unread" | "Reading" | "Read" = "Unread"
+  /** How it ended for whoever reads it, which stays so: half of it is never taken for all of it. */
+  private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
   private pieces: Pieces<WebSocketError> | undefined
   /** Where the decoder lives. */
   private scope: Scope.Closeable | undefined
@@ -48,9 +49,9 @@ export class StreamedMessage {
     this.source = source
   }
 
-  /** Whether all of it was read. */
+  /** Whether there is nothing left to read: it was read to its end, has failed, or was given up. */
   get isRead(): boolean {
-    return this.state === "Read"
+    return this.end !== undefined
   }
 
   /** Its bytes, in pieces that may be cut anywhere. Fails when the connection ends before the message does. */
@@ -73,18 +74,24 @@ export class StreamedMessage {
     this.isRead ? Effect.void : Pull.catchDone(Effect.forever(this.pull, { disableYield: true }), () => Effect.void)
   )
 
+  /** Gives it up, for its connection: whoever goes on to read fails so. What was read to its end stays read. */
+  abandon(end: Exit.Exit<never, WebSocketError>): Effect.Effect<void> {
+    return this.finish(end)
+  }
+
   /** Lets go of the decoder. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.state = "Read"
-    const { scope } = this
-    this.scope = undefined
-    return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
-  })
+  private finish(end: Exit.Exit<never, WebSocketError | Cause.Done>): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.end ??= end
+      const { scope } = this
+      this.scope = undefined
+      return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+    })
+  }
 
   private readonly pull: Pieces<WebSocketError> = Effect.suspend(() => {
-    if (this.isRead) return Cause.done()
+    if (this.end !== undefined) return this.end
     if (this.pieces !== undefined) return this.pieces
-    this.state = "Reading"
     const { decode } = this.source
     if (decode === undefined) {
       this.pieces = this.ending(this.source.pieces)
@@ -95,7 +102,9 @@ export class StreamedMessage {
 
   private ending(pieces: Pieces<WebSocketError>): Pieces<WebSocketError> {
     return Effect.onExit(pieces, (exit) =>
-      Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause) ? Effect.void : this.close
+      Exit.isSuccess(exit) || Cause.hasInterrupts(exit.cause)
+        ? Effect.void
+        : this.finish(exit as Exit.Failure<never, WebSocketError | Cause.Done>)
     )
   }
 
@@ -119,7 +128,8 @@ export class StreamedMessage {
             running = fiber
             return Effect.flatMap(restore(Fiber.await(fiber)), (exit) => {
               running = undefined
-              return exit
+              // Given up, the decoder is interrupted. Whoever reads is not.
+              return Exit.isSuccess(exit) ? exit : (this.end ?? exit)
             })
           }
         )

@@ -80,7 +80,7 @@ export interface WebSocket<out Handshake = unknown> {
    * messages wait until it has ended, Pings and Pongs do not. A stream that fails, or is interrupted when something of
    * it was sent already, leaves half a message behind, which nothing can make good: the connection is closed with 1011.
    *
-   * Fails with `NotOpen` as `send` does, or as the stream does.
+   * Fails with `NotOpen` as `send` does, or as the stream does. Dies of a `RangeError` for `fragmentBytes` below 1.
    */
   readonly sendStream: {
     <E, R>(
