@@ -82,7 +82,7 @@ it("gives every event, in order and once, however often and wherever it is cut",
         })
       )
     ),
-    { numRuns: 200 }
+    { numRuns: 100 }
   )
 })
 
@@ -103,6 +103,6 @@ it("leaves no fiber, no sleep and no exchange behind, whenever it is interrupted
         )
       )
     ),
-    { numRuns: 200 }
+    { numRuns: 100 }
   )
 })

@@ -222,15 +222,17 @@ describe("the schedule", () => {
       assert.strictEqual(network.asked.length, 3)
       assert.strictEqual(tagsOf(states), "Connecting Waiting Connecting Waiting Connecting Closed")
       const last = states.at(-1)
-      assert.isTrue(last?._tag === "Closed" && last.error?.reason === reason)
+      assert.isTrue(last?._tag === "Closed" && last.reason === reason)
     })
   )
 
   it.effect("that has ended is an end in order when the server has ended its response", () =>
     Effect.gen(function* () {
-      const { network, reader } = yield* reading({ reconnect: Reconnect.never })
+      const { network, reader, states } = yield* reading({ reconnect: Reconnect.never })
       network.asked[0]!.open("data: 1\n\n").end()
       yield* Fiber.join(reader)
+      const last = states.at(-1)
+      assert.isTrue(last?._tag === "Closed" && last.reason._tag === "Ended")
       assert.deepStrictEqual([network.asked.length, network.open], [1, 0])
     })
   )

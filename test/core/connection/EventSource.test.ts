@@ -177,7 +177,7 @@ describe("the end", () => {
       ;(yield* network.take).respond({ status: 204, headers: [] })
       yield* Fiber.join(reader)
       assert.strictEqual(tagsOf(states), "Connecting Closed")
-      assert.deepStrictEqual(states.at(-1), { _tag: "Closed", error: undefined })
+      assert.deepStrictEqual(states.at(-1), { _tag: "Closed", reason: { _tag: "NoContent" } })
       assert.strictEqual(network.open, 0)
     })
   )
@@ -204,6 +204,7 @@ describe("the end", () => {
       yield* Fiber.join(reader)
       assert.strictEqual(network.open, 0)
       assert.strictEqual(tagsOf(states), "Connecting Open Closed")
+      assert.deepStrictEqual(states.at(-1), { _tag: "Closed", reason: { _tag: "Done" } })
     })
   )
 

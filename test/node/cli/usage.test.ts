@@ -16,6 +16,7 @@ describe.concurrent("--help", () => {
         expect(stdout).toMatch(/^ {2}serve +Run a hub/m)
         expect(stdout).toMatch(/^ {2}echo +Echo every message/m)
         expect(stdout).toMatch(/^ {2}connect +Talk to a WebSocket server/m)
+        expect(stdout).toMatch(/^ {2}listen +Show the events of a server/m)
       }
     })
   )
@@ -23,7 +24,8 @@ describe.concurrent("--help", () => {
   it.live.each([
     ["serve", ["--host", "--port", "--max-message", "--allow-origin"], ["Default 8080", "Default 1MiB"]],
     ["echo", ["--host", "--port", "--max-message"], ["Default 9001", "Default 64MiB"]],
-    ["connect", ["--header", "--subprotocol", "--binary", "--max-message"], ["Ctrl-D", "exit code is 0 only"]]
+    ["connect", ["--header", "--subprotocol", "--binary", "--max-message"], ["Ctrl-D", "exit code is 0 only"]],
+    ["listen", ["--header", "--last-event-id", "--json", "--no-reconnect"], ["Ctrl-C", "exit code is 0 only"]]
   ] as const)("of %s says what it does, each flag with its default, and gives examples", ([name, flags, words]) =>
     Effect.gen(function* () {
       const { code, stdout, stderr } = yield* run([name, "--help"])

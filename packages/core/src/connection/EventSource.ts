@@ -71,8 +71,20 @@ export interface Waiting {
 /** There will be no more requests. */
 export interface Closed {
   readonly _tag: "Closed"
-  /** `undefined` when it ended in order, by the server or by whoever had it. */
-  readonly error: EventSourceError | undefined
+  /**
+   * In order: whoever had it is `Done`; the server has `NoContent`, so no more to say, or has `Ended` its response when
+   * the schedule had ended, too. Otherwise why it failed.
+   */
+  readonly reason: Done | Ended | EventSourceError["reason"] | NoContent
+}
+
+export interface Done {
+  readonly _tag: "Done"
+}
+
+/** The server has answered with 204. */
+export interface NoContent {
+  readonly _tag: "NoContent"
 }
 
 /** The ready state of section 9.2.2, with what is true in it. For browsers, to wait is to be connecting. */

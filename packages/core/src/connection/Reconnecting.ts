@@ -20,7 +20,7 @@ import * as Stream from "effect/Stream"
 import * as EventStream from "../codec/EventStream.ts"
 import type { Headers } from "../codec/HttpHeaders.ts"
 import * as Protocol from "../protocol/EventSourceProtocol.ts"
-import type { Ended, EventSource, Lost, Options, State } from "./EventSource.ts"
+import type { Closed, Ended, EventSource, Lost, Options, State } from "./EventSource.ts"
 import { Attempt, type Answer } from "./EventSourceAttempt.ts"
 import { EventSourceError, type InvalidRequest, type NetworkError, OpenTimeout, Silent } from "./EventSourceError.ts"
 import * as EventSourceRequest from "./EventSourceRequest.ts"
@@ -122,7 +122,7 @@ export class Reconnecting implements EventSource {
 
   /** The finalizer. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
-    this.finish(undefined)
+    this.finish({ _tag: "Done" })
     Deferred.doneUnsafe(this.closing, Exit.void)
     return Scope.close(this.scope, Exit.void)
   })
@@ -139,11 +139,11 @@ export class Reconnecting implements EventSource {
   }
 
   /** Whoever is first says how it ended. */
-  private finish(reason: EventSourceError["reason"] | undefined): void {
+  private finish(reason: Closed["reason"]): void {
     if (this.end !== undefined) return
-    const error = reason === undefined ? undefined : new EventSourceError({ reason })
-    this.end = Exit.fail(error ?? Cause.Done())
-    this.become({ _tag: "Closed", error })
+    const isOrderly = reason._tag === "Done" || reason._tag === "Ended" || reason._tag === "NoContent"
+    this.end = Exit.fail(isOrderly ? Cause.Done() : new EventSourceError({ reason }))
+    this.become({ _tag: "Closed", reason })
   }
 
   // Connecting.
@@ -202,7 +202,7 @@ export class Reconnecting implements EventSource {
     }
     const answer = exit.value
     if (answer._tag === "Later") return this.lose(answer.error, answer.transition)
-    return Effect.sync(() => this.finish(answer._tag === "Refused" ? answer.error : undefined))
+    return Effect.sync(() => this.finish(answer._tag === "Refused" ? answer.error : { _tag: "NoContent" }))
   }
 
   /** Decides when to come back, or that this is the end. */
@@ -214,7 +214,7 @@ export class Reconnecting implements EventSource {
       const now = yield* Clock.currentTimeMillis
       this.nextDelay ??= yield* Schedule.toStep(this.reconnect)
       const next = yield* Pull.catchDone(this.nextDelay(now, lost), () => Effect.undefined)
-      if (next === undefined) return this.finish(reason._tag === "Ended" ? undefined : reason)
+      if (next === undefined) return this.finish(reason)
       if (this.end !== undefined) return
       const delay = asked + Duration.toMillis(next[1])
       this.protocol = state

@@ -5,17 +5,15 @@
  */
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as Extensions from "@millrace/core/codec/Extensions"
-import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import type { OpenError } from "@millrace/core/connection/OpenError"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
-import type { TransportError, WebSocketError } from "@millrace/core/connection/WebSocketError"
+import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
 import type * as Message from "@millrace/core/protocol/Message"
 import type { Closed } from "@millrace/core/protocol/WebSocketProtocol"
 import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -26,6 +24,7 @@ import * as NodeWebSocket from "../NodeWebSocket.ts"
 import * as compression from "./compression.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
+import * as words from "./words.ts"
 
 /**
  * The lines of standard input, read no faster than they are taken. Only a line feed ends one, with or without a carriage
@@ -63,30 +62,15 @@ const lines: Stream.Stream<string> = Stream.callback<string>((queue) =>
 
 const withoutReturn = (text: string): string => (text.endsWith("\r") ? text.slice(0, -1) : text)
 
-const escapes: ReadonlyMap<string, string> = new Map([
-  ["\n", "\\n"],
-  ["\r", "\\r"],
-  ["\t", "\t"]
-])
-
-/** Text of a peer on one line, from which it cannot write to the rest of the terminal. */
-const escape = (text: string): string =>
-  text.replaceAll(
-    /\p{Control}/gu,
-    (control) => escapes.get(control) ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`
-  )
-
 /** A message as one line. */
 const line = (message: Message.Message): string =>
-  message._tag === "Text" ? escape(message.text) : `0x${Buffer.from(message.bytes).toString("hex")}`
-
-const say = (sentence: string) => Console.error(`millrace: ${sentence}`)
+  message._tag === "Text" ? words.escape(message.text) : `0x${Buffer.from(message.bytes).toString("hex")}`
 
 const status = ({ code, reason }: CloseCode.CloseStatus): string => {
   if (code === CloseCode.CloseCode.noStatus) return "without a status (1005)"
   const name = Object.entries(CloseCode.CloseCode).find(([, known]) => known === code)?.[0]
-  const words = name?.replaceAll(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`)
-  return `with ${code}${words === undefined ? "" : ` (${words})`}${reason === "" ? "" : ` ${escape(reason)}`}`
+  const spelled = name?.replaceAll(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`)
+  return `with ${code}${spelled === undefined ? "" : ` (${spelled})`}${reason === "" ? "" : ` ${words.escape(reason)}`}`
 }
 
 /** Who closed the connection and why, as a sentence. */
@@ -102,37 +86,10 @@ const farewell = (closed: Closed): string => {
   return CloseCode.isOrdinary(closed.received.code) ? ours : `${ours}, and by the server ${status(closed.received)}`
 }
 
-/** The network's own words, where a person needs better ones. */
-const networkFailure = (url: string, { cause }: TransportError): string => {
-  const { code, message } = cause as Error & { readonly code?: string }
-  switch (code) {
-    case "ECONNREFUSED":
-      return `nobody listens at ${url}`
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return `there is no host with the name in ${url}`
-    case "ECONNRESET":
-      return `the server at ${url} ended the connection before it was open`
-    default:
-      return `cannot connect to ${url}: ${message}`
-  }
-}
-
-/** The most characters that are shown of what a server says about a refusal. */
-const longestRefusal = 500
-
 /** Why there is no connection, as a sentence. */
 const refusal = (url: string, { reason }: OpenError): string => {
-  if (reason._tag === "TransportError") return networkFailure(url, reason)
-  if (reason._tag !== "Refused") return reason.message
-  const said = escape(reason.text.trim())
-  const shown = said.length > longestRefusal ? `${said.slice(0, longestRefusal)} ...` : said
-  return shown === "" ? reason.message : `${reason.message}: ${shown}`
-}
-
-const parseHeader = (text: string): Option.Option<Headers[number]> => {
-  const colon = text.indexOf(":")
-  return colon <= 0 ? Option.none() : Option.some([text.slice(0, colon).trim(), text.slice(colon + 1).trim()])
+  if (reason._tag === "TransportError") return words.unreachable(url, reason.cause)
+  return reason._tag === "Refused" ? words.refusal(reason) : reason.message
 }
 
 /** Sends the lines until there are no more, then closes; shows what comes until the end. */
@@ -154,13 +111,7 @@ export const connect = Command.make(
   "connect",
   {
     url: Argument.String("url").pipe(Argument.withDescription("ws:, wss:, http: or https:")),
-    header: Flag.String("header").pipe(
-      Flag.withAlias("H"),
-      Flag.withMetavar("name: value"),
-      Flag.withDescription('A header of the request, such as "Authorization: Bearer ..."; may be repeated.'),
-      Flag.filterMap(parseHeader, () => 'a header, written "Name: value"'),
-      Flag.atLeast(0)
-    ),
+    header: flags.header,
     subprotocol: Flag.String("subprotocol").pipe(
       Flag.withAlias("s"),
       Flag.withMetavar("name"),
@@ -182,7 +133,7 @@ export const connect = Command.make(
       yield* Effect.addFinalizer((exit) =>
         opened === undefined || (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause))
           ? Effect.void
-          : Effect.flatMap(opened.closed, (closed) => say(farewell(closed)))
+          : Effect.flatMap(opened.closed, (closed) => words.say(farewell(closed)))
       )
       const connection = yield* NodeWebSocket.open(url, {
         headers: header,
@@ -195,7 +146,7 @@ export const connect = Command.make(
       const agreed =
         (connection.subprotocol === undefined ? "" : `, subprotocol ${connection.subprotocol}`) +
         (extensions === "" ? "" : `, ${extensions}`)
-      yield* say(`connected to ${url}${agreed}; Ctrl-D ends it`)
+      yield* words.say(`connected to ${url}${agreed}; Ctrl-D ends it`)
       yield* Effect.catch(converse(connection, binary), () =>
         Effect.flatMap(connection.closed, (closed) => Effect.fail(new Failure({ sentence: farewell(closed) })))
       )

@@ -1,6 +1,7 @@
 /**
  * The flags that several commands have, and the values they are read into.
  */
+import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
@@ -56,6 +57,19 @@ export const maxMessage = (standard: string) =>
       () => "a size such as 65536, 64KiB or 1.5MB"
     )
   )
+
+const parseHeader = (text: string): Option.Option<Headers[number]> => {
+  const colon = text.indexOf(":")
+  return colon <= 0 ? Option.none() : Option.some([text.slice(0, colon).trim(), text.slice(colon + 1).trim()])
+}
+
+export const header = Flag.String("header").pipe(
+  Flag.withAlias("H"),
+  Flag.withMetavar("name: value"),
+  Flag.withDescription('A header of the request, such as "Authorization: Bearer ..."; may be repeated.'),
+  Flag.filterMap(parseHeader, () => 'a header, written "Name: value"'),
+  Flag.atLeast(0)
+)
 
 export const allowOrigin = Flag.String("allow-origin").pipe(
   Flag.withMetavar("origin"),

@@ -7,7 +7,6 @@
 import { readFileSync } from "node:fs"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -19,20 +18,20 @@ import * as GlobalFlag from "effect/cli/GlobalFlag"
 import { connect } from "./connect.ts"
 import { echo } from "./echo.ts"
 import { Failure } from "./Failure.ts"
+import { listen } from "./listen.ts"
 import { serve } from "./serve.ts"
+import * as words from "./words.ts"
 
 const millrace = Command.make("millrace").pipe(
-  Command.withDescription("WebSockets from the command line: a hub, an echo server, a client."),
-  Command.withSubcommands([serve, echo, connect])
+  Command.withDescription("WebSockets and Server-Sent Events from the command line: a hub, an echo server, clients."),
+  Command.withSubcommands([serve, echo, connect, listen])
 )
-
-const say = (sentence: string) => Console.error(`millrace: ${sentence}`)
 
 /** Help is for those who ask for it; a mistake gets the sentence that it needs. */
 const presenter: CliOutput.Presenter = {
   present: (event) =>
     event._tag === "InvalidInvocation"
-      ? say(
+      ? words.say(
           `${event.errors.map((error) => error.message.trim()).join("; ")}. ` +
             `Try ${event.commandPath.join(" ")} --help.`
         )
@@ -45,7 +44,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 
 const main = Command.runWith(millrace, { version })(process.argv.slice(2)).pipe(
   Effect.catchTag("Failure", (failure: Failure) =>
-    Effect.andThen(say(failure.sentence), Effect.succeed(failure.exitCode ?? 1))
+    Effect.andThen(words.say(failure.sentence), Effect.succeed(failure.exitCode ?? 1))
   ),
   Effect.catchTag("ShowHelp", (help) => Effect.succeed(help.errors.length > 0 ? 1 : 0)),
   Effect.map((code) => (typeof code === "number" ? code : 0)),
