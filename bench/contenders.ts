@@ -1,4 +1,4 @@
-/** Who is measured: how its servers and its codec are started. */
+/** Who is measured: how its servers, its codec and its parser of event streams are started. */
 
 export interface Contender {
   /** The head of its column. */
@@ -6,11 +6,13 @@ export interface Contender {
   /** What it is, for the legend. */
   readonly what: string
   /** The program in `servers/`, which takes `echo` or `broadcast`. */
-  readonly server: string
+  readonly server?: string
   /** A second argument for the program. */
   readonly style?: string
   /** The module in `codecs/`. */
   readonly codec?: string
+  /** The module in `parsers/`. */
+  readonly parser?: string
   readonly env?: Readonly<Record<string, string>>
   /** It is in suites with compression only: without, it is as another one. */
   readonly compresses?: true
@@ -22,7 +24,8 @@ export const millrace: Contender = {
   name: "millrace",
   what: "this toolkit, its handlers taking and sending batches",
   server: "millrace",
-  codec: "millrace"
+  codec: "millrace",
+  parser: "millrace"
 }
 
 export const millraceStream: Contender = {
@@ -81,4 +84,10 @@ export const bare: Contender = {
   name: "bare",
   what: "bare sockets that parse and echo inline: the floor on Node.js",
   server: "bare"
+}
+
+export const eventsourceParser: Contender = {
+  name: "eventsource-parser",
+  what: "`eventsource-parser` behind a `TextDecoder`, each of its events a call",
+  parser: "eventsource-parser"
 }

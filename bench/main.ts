@@ -12,6 +12,7 @@ import * as machine from "./machine.ts"
 import { profileOf, type Settings } from "./measure.ts"
 import { page } from "./page.ts"
 import { hottest } from "./profile.ts"
+import type { Contender } from "./contenders.ts"
 import { suites as all, type Row, type Suite } from "./suites.ts"
 import { cells, markdown, summary } from "./table.ts"
 
@@ -70,8 +71,13 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
   if (values.write && (positionals.length > 0 || values.self || values.profile !== undefined)) {
     throw new Error("--write is for a whole run: it goes with no suite's name, not with --self and not with --profile")
   }
+  // ws has no place where there is no WebSocket.
+  const possible = values.self ? all.filter(({ contenders }) => contenders === undefined) : all
   return {
-    suites: positionals.length === 0 ? all : all.filter(({ name }) => positionals.some((part) => name.includes(part))),
+    suites:
+      positionals.length === 0
+        ? possible
+        : possible.filter(({ name }) => positionals.some((part) => name.includes(part))),
     settings: {
       contenders: [
         ...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]),
@@ -95,27 +101,29 @@ const run = async ({ settings, suites, write }: Plan): Promise<void> => {
   if (machine.isBusy())
     console.log("The machine has other work: expect ratios that are far apart from round to round.\n")
   if (settings.profiles !== undefined) mkdirSync(settings.profiles, { recursive: true })
-  const rows: Array<Row> = []
+  const tables = new Map<ReadonlyArray<Contender>, Array<Row>>()
   for (const suite of suites) {
     const began = performance.now()
     process.stderr.write(`${suite.name} ...`)
-    const contenders = settings.contenders.filter(({ compresses }) => compresses !== true || suite.compresses === true)
+    const columns = suite.contenders ?? settings.contenders
+    const contenders = columns.filter(({ compresses }) => compresses !== true || suite.compresses === true)
     const measured = await suite.run({ ...settings, contenders })
     // What was promised was promised of ours.
-    rows.push(...measured.map((row) => (settings.contenders[0] === millrace ? row : { ...row, targets: [] })))
+    const rows = measured.map((row) => (columns[0] === millrace ? row : { ...row, targets: [] }))
+    tables.set(columns, [...(tables.get(columns) ?? []), ...rows])
     const took = ((performance.now() - began) / 1000).toFixed(1)
-    process.stderr.write(` ${measured.map((row) => summary(row, settings.contenders)).join(", ")} (${took} s)\n`)
+    process.stderr.write(` ${measured.map((row) => summary(row, columns)).join(", ")} (${took} s)\n`)
   }
-  console.log(`\n${markdown(cells(rows, settings.contenders))}\n`)
-  for (const { name } of suites) {
-    for (const contender of settings.contenders) {
+  for (const [contenders, rows] of tables) console.log(`\n${markdown(cells(rows, contenders))}\n`)
+  for (const { contenders = settings.contenders, name } of suites) {
+    for (const contender of contenders) {
       const file = profileOf(contender, name, settings, "cpuprofile")
       if (file !== undefined && existsSync(file)) console.log(`${relative("", file)}\n${hottest(file, 15)}\n`)
     }
   }
   if (write) {
     const file = join(root, "docs/performance.md")
-    writeFileSync(file, page({ machine: description, date, settings, suites, rows }))
+    writeFileSync(file, page({ machine: description, date, settings, suites, tables }))
     spawnSync(join(root, "node_modules/.bin/oxfmt"), [file], { stdio: "inherit" })
     console.log(`${relative("", file)} is written`)
   }

@@ -65,7 +65,7 @@ const startServer = async (
       ...flags,
       "--import",
       join(here, "usage.ts"),
-      join(here, "servers", `${contender.server}.ts`),
+      join(here, "servers", `${contender.server ?? ""}.ts`),
       scenario.kind,
       contender.style ?? "",
       compressed ? "deflate" : ""
@@ -226,6 +226,13 @@ const startCodec = (contender: Contender) =>
     core: "server"
   })
 
+const startParser = (contender: Contender) =>
+  Child.start({
+    title: `the parser of ${contender.name}`,
+    args: [conditions, join(here, "parsers/main.ts"), contender.parser ?? ""],
+    core: "server"
+  })
+
 /** CPU nanoseconds of a codec for each frame. */
 export const cpuOfCodec = (suite: string, settings: Settings): Promise<Samples> =>
   takeTurns(withCodec(settings), turns, async (contender) => {
@@ -242,6 +249,30 @@ export const cpuOfCodec = (suite: string, settings: Settings): Promise<Samples> 
 export const growthOfCodec = (suite: string, size: number, settings: Settings): Promise<Samples> =>
   takeTurns(withCodec(settings), 1, async (contender) => {
     const child = startCodec(contender)
+    const bytewise = (size: number) => child.ask<number>("bytewise", size)
+    await bytewise(size)
+    return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {
+      turn: async () => ({ count: await bytewise(size), cost: await bytewise(size * 2) }),
+      end: child.stop
+    })
+  })
+
+/** CPU nanoseconds of a parser for each event of a load of `parsers/loads.ts`. */
+export const cpuOfParser = (suite: string, load: string, settings: Settings): Promise<Samples> =>
+  takeTurns(settings, turns, async (contender) => {
+    const child = startParser(contender)
+    const parse = (seconds: number) => child.ask<Turn>("parse", { load, seconds })
+    await parse(warmUp)
+    return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {
+      turn: () => parse(settings.seconds / turns),
+      end: child.stop
+    })
+  })
+
+/** How many times as long a parser takes for an event of twice `size` bytes of data, when they come one at a time. */
+export const growthOfParser = (suite: string, size: number, settings: Settings): Promise<Samples> =>
+  takeTurns(settings, 1, async (contender) => {
+    const child = startParser(contender)
     const bytewise = (size: number) => child.ask<number>("bytewise", size)
     await bytewise(size)
     return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {

@@ -1,12 +1,12 @@
 /** What is measured, and what was promised of it. */
-import { bare, millrace, wsPlain } from "./contenders.ts"
+import { bare, type Contender, eventsourceParser, millrace, wsPlain } from "./contenders.ts"
 import type { Kind } from "./load/frames.ts"
 import type { Scenario } from "./load/main.ts"
 import * as measure from "./measure.ts"
 
 export interface Target {
-  /** At most this many times `ws`; without it, at most this in the row's own unit. */
-  readonly times?: "ws"
+  /** At most this many times that contender; without one, at most this in the row's own unit. */
+  readonly times?: "ws" | "eventsource-parser"
   readonly most: number
 }
 
@@ -24,6 +24,8 @@ export interface Suite {
   readonly means: string
   /** Whether its messages are compressed. */
   readonly compresses?: true
+  /** Who is measured where it is not those who speak WebSocket, ours first; always the same array. */
+  readonly contenders?: ReadonlyArray<Contender>
   readonly run: (settings: measure.Settings) => Promise<ReadonlyArray<Row>>
 }
 
@@ -189,6 +191,37 @@ const growth: Suite = {
   ]
 }
 
+const parsers: ReadonlyArray<Contender> = [millrace, eventsourceParser]
+
+const events = (load: string, title: string, means: string): Suite => ({
+  name: `events-${load}`,
+  means: `CPU time to make events of the bytes of an event stream, in process, for each event: ${means}`,
+  contenders: parsers,
+  run: async (settings) => [
+    {
+      title,
+      unit: "ns",
+      samples: await measure.cpuOfParser(`events-${load}`, load, settings),
+      targets: [{ times: "eventsource-parser", most: 0.5 }]
+    }
+  ]
+})
+
+const eventsGrowth: Suite = {
+  name: "events-growth",
+  means:
+    "CPU time of the parser for an event with 1 MiB of data that comes a byte at a time, over that for 512 KiB: 2 is linear",
+  contenders: parsers,
+  run: async (settings) => [
+    {
+      title: "event stream, byte by byte, twice the size",
+      unit: "×",
+      samples: await measure.growthOfParser("events-growth", 512 * 1024, settings),
+      targets: [{ most: 2.3 }]
+    }
+  ]
+}
+
 export const suites: ReadonlyArray<Suite> = [
   echo(
     "echo-64x1",
@@ -231,5 +264,19 @@ export const suites: ReadonlyArray<Suite> = [
   deflatedMemory({ name: "deflate-memory", connections: 10_000, documents: 1, most: 0.6 }),
   deflatedMemory({ name: "deflate-memory-full", connections: 3000, documents: 40, most: 0.6 }),
   frames,
-  growth
+  growth,
+  events("small", "event stream, small events, one a read", "an id, a name and 30 bytes of JSON"),
+  events(
+    "small-64k",
+    "event stream, small events, reads of 64 KiB",
+    "the same, as many of them as a read has room for"
+  ),
+  events("deltas", "event stream, tokens of a chat, cut anywhere", "200 bytes of JSON, in reads of 1 to 15 bytes"),
+  events("large", "event stream, 1 MiB of data, reads of 64 KiB", "one line of ASCII"),
+  events(
+    "large-256k",
+    "event stream, 256 KiB of data, reads of 64 KiB",
+    "one line of ASCII, which V8 keeps on its heap"
+  ),
+  eventsGrowth
 ]

@@ -1,6 +1,5 @@
 /** The table of a run, as rows of cells and as Markdown. */
 import type { Contender } from "./contenders.ts"
-import { ws } from "./contenders.ts"
 import { ratio, spread, type Spread } from "./ratio.ts"
 import type { Row, Target } from "./suites.ts"
 
@@ -16,11 +15,17 @@ const promise = ({ most, times }: Target, unit: Row["unit"]) =>
 
 /** How the first contender does against what was promised of it. */
 const verdict = (row: Row, ours: Contender, target: Target): string => {
+  const other = [...row.samples.keys()].find(({ name }) => name === target.times)
   const value =
-    target.times === undefined ? spread(row.samples.get(ours) ?? []).median : ratio(row.samples, ours, ws)?.median
+    target.times === undefined
+      ? spread(row.samples.get(ours) ?? []).median
+      : other && ratio(row.samples, ours, other)?.median
   if (value === undefined || Number.isNaN(value)) return "not measured"
   return value <= target.most ? "met" : `missed by ${((value / target.most - 1) * 100).toFixed(0)} %`
 }
+
+/** Rows with the same columns: a table for each list of contenders. */
+export type Tables = ReadonlyMap<ReadonlyArray<Contender>, ReadonlyArray<Row>>
 
 export const cells = (
   rows: ReadonlyArray<Row>,

@@ -52,26 +52,29 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** Mostly as it goes: a response, its body, its end, and a wait. */
 const history = fc.oneof(
   fc.array(step, { maxLength: 20 }),
-  fc.array(fc.tuple(fc.constantFrom(200, 200, 302, 503), stream, fc.boolean()), { maxLength: 6 }).map((rounds) =>
-    rounds.flatMap(([status, bytes, lost]): ReadonlyArray<Step> => [
-      (config, state) =>
-        Protocol.respond(
-          config,
-          state,
-          {
-            status,
-            headers: [
-              ["Content-Type", "text/event-stream"],
-              ["Location", "/"]
-            ]
-          },
-          0
-        ),
-      (config, state) => Protocol.receive(config, state, EventStream.parse(bytes, { lastEventId: state.lastEventId })),
-      (_, state) => (lost ? Protocol.ended(state) : [state, []]),
-      (_, state) => Protocol.elapsed(state)
-    ])
-  )
+  fc
+    .array(fc.tuple(fc.constantFrom(200, 200, 302, 503), stream, fc.boolean(), fc.nat({ max: 9 })), { maxLength: 6 })
+    .map((rounds) =>
+      rounds.flatMap(([status, bytes, lost, patience]): ReadonlyArray<Step> => [
+        (config, state) =>
+          Protocol.respond(
+            config,
+            state,
+            {
+              status,
+              headers: [
+                ["Content-Type", "text/event-stream"],
+                ["Location", "/"]
+              ]
+            },
+            0
+          ),
+        (config, state) =>
+          Protocol.receive(config, state, EventStream.parse(bytes, { lastEventId: state.lastEventId })),
+        (_, state) => (lost ? Protocol.ended(state) : [state, []]),
+        (_, state) => (patience === 0 ? Protocol.close(state) : Protocol.elapsed(state))
+      ])
+    )
 )
 
 const config: fc.Arbitrary<Protocol.Config> = fc.record({

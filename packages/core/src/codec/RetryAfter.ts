@@ -18,10 +18,9 @@ const asctime = new RegExp(`^(?:${days.join("|")}) ${month} ([ \\d]\\d) ${time} 
 /** Milliseconds since 1970, or `undefined` when there is no such day or time. A leap second is the next second. */
 const utc = (year: string, monthName: string, day: string, clock: ReadonlyArray<string>): number | undefined => {
   const [hours, minutes, seconds] = clock.map(Number)
-  const monthIndex = months.indexOf(monthName)
-  const midnight = Date.UTC(Number(year), monthIndex, Number(day))
-  const date = new Date(midnight)
-  if (date.getUTCMonth() !== monthIndex || date.getUTCDate() !== Number(day)) return undefined
+  const midnight = Date.UTC(Number(year), months.indexOf(monthName), Number(day))
+  // A day that there is not would be another one of the next month.
+  if (new Date(midnight).getUTCDate() !== Number(day)) return undefined
   if (hours! > 23 || minutes! > 59 || seconds! > 60) return undefined
   return midnight + ((hours! * 60 + minutes!) * 60 + seconds!) * 1000
 }
