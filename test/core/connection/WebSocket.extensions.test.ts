@@ -162,6 +162,7 @@ describe("what is received", () => {
       const interrupting = yield* start(Fiber.interrupt(pulling))
       yield* gate.open
       yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(plain(yield* connection.pull), ["b"])
       assert.deepStrictEqual(plain(yield* connection.pull), ["c"])
     })
   )

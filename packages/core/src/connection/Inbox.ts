@@ -63,6 +63,8 @@ export class Inbox {
   /** The message that somebody reads as a stream; `arriving` too, until it has ended. */
   private streamed: Pieces | undefined
   private waiting: Array<Arrived> = []
+  /** Bytes of what the next message was decoded to, while it waits. */
+  private decoded = 0
 
   get size(): number {
     return this.waiting.length
@@ -135,9 +137,19 @@ export class Inbox {
     return this.waiting[0]
   }
 
+  /** Puts in the place of the next message what it was decoded to, if it still waits. */
+  replaceFirst(coded: Arrived, message: Message.Message): void {
+    if (this.waiting[0] !== coded) return
+    this.waiting[0] = message
+    this.decoded = message.length
+    this.cost += message.length
+  }
+
   /** Takes the next message away. */
   removeFirst(): void {
     this.waiting.shift()
+    this.cost -= this.decoded
+    this.decoded = 0
     if (this.waiting.length === 0) this.emptied()
   }
 
@@ -164,6 +176,7 @@ export class Inbox {
 
   private emptied(): void {
     this.cost = 0
+    this.decoded = 0
     this.hasCoded = false
     this.lastBuffer = undefined
   }
