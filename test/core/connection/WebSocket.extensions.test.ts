@@ -2,15 +2,32 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import * as Prepared from "@millrace/core/connection/Prepared"
+import type { Receiver } from "@millrace/core/connection/Transport"
 import * as Message from "@millrace/core/protocol/Message"
 import { agreed, atOnce, type Pace, Shift } from "../../support/extensions.ts"
 import * as frames from "../../support/frames.ts"
-import { open, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { open, over, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { TestTransport } from "../../support/TestTransport.ts"
 import { utf8 } from "../../support/wire.ts"
+
+/** Its far end can end its own direction alone. */
+class EndedTransport extends TestTransport {
+  private told: Receiver | undefined
+
+  override open(receiver: Receiver): void {
+    this.told = receiver
+    super.open(receiver)
+  }
+
+  peerEnds(): void {
+    this.told?.peerEnded?.()
+  }
+}
 
 const shifted = (text: string) => utf8(text).map((byte) => byte + 1)
 
@@ -162,7 +179,6 @@ describe("what is received", () => {
       const interrupting = yield* start(Fiber.interrupt(pulling))
       yield* gate.open
       yield* Fiber.join(interrupting)
-      assert.deepStrictEqual(plain(yield* connection.pull), ["b"])
       assert.deepStrictEqual(plain(yield* connection.pull), ["c"])
     })
   )
@@ -190,6 +206,28 @@ describe("what is received", () => {
       far.hangUp()
       assert.deepStrictEqual(plain(yield* connection.pull), ["a"])
       assert.strictEqual(yield* reasonOf(Pull.catchDone(connection.pull, () => Effect.void)), "ProtocolViolation")
+    })
+  )
+
+  it.effect("ends our direction when it is a violation, though the peer has closed and ended behind it", () =>
+    Effect.gen(function* () {
+      const far = new EndedTransport()
+      const connection = yield* over(far, "client", {}, undefined, agreed(new Shift()))
+      const toClient = (opcode: 1 | 8, bytes: ReadonlyArray<number>, rsv: number) =>
+        toward("client", { fin: true, rsv, opcode, payload: Uint8Array.from(bytes) })
+      far.push(toClient(1, [97], 0))
+      yield* connection.pull
+      far.push(frames.concat([toClient(1, [0], 2), toClient(8, [3, 232], 0)]))
+      far.peerEnds()
+      // The Close is not answered yet: the message before it may be.
+      assert.deepStrictEqual(far.log, [])
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(connection.pull)))
+      assert.deepStrictEqual(
+        far.frames.map(({ opcode }) => opcode),
+        [8]
+      )
+      assert.strictEqual(far.log.at(-1), "end")
+      far.hangUp()
     })
   )
 

@@ -91,6 +91,18 @@ describe("the memory of a connection", () => {
     })
   )
 
+  it.effect("counts a message once that is read as a stream while others wait behind it", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client", { maxMemoryBytes: 100_000, outboxBytes: 1_000 })
+      far.push(frames.concat([binary(60_000), binary(1)]))
+      yield* connection.receiveStream
+      far.push(binary(2))
+      yield* turn
+      assert.deepStrictEqual(far.frames, [])
+      assert.deepStrictEqual(plain(yield* connection.pull), [new Uint8Array(1), new Uint8Array(2)])
+    })
+  )
+
   it.effect("is enough for one message of the greatest length, unless it was said how much there is", () =>
     Effect.gen(function* () {
       const { far, connection } = yield* open("client", { maxMessageBytes: 16 << 20 })

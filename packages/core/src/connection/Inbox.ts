@@ -62,9 +62,9 @@ export class Inbox {
   private arriving: Pieces | undefined
   /** The message that somebody reads as a stream; `arriving` too, until it has ended. */
   private streamed: Pieces | undefined
+  /** The same, while `cost` has it still: that goes down when all are taken. */
+  private counted: Pieces | undefined
   private waiting: Array<Arrived> = []
-  /** Bytes of what the next message was decoded to, while it waits. */
-  private decoded = 0
 
   get size(): number {
     return this.waiting.length
@@ -82,7 +82,7 @@ export class Inbox {
 
   /** Bytes that wait for whoever reads a message as a stream. */
   get unread(): number {
-    return this.streamed === undefined ? 0 : this.streamed.length
+    return this.streamed === undefined || this.streamed === this.counted ? 0 : this.streamed.length
   }
 
   /**
@@ -137,19 +137,9 @@ export class Inbox {
     return this.waiting[0]
   }
 
-  /** Puts in the place of the next message what it was decoded to, if it still waits. */
-  replaceFirst(coded: Arrived, message: Message.Message): void {
-    if (this.waiting[0] !== coded) return
-    this.waiting[0] = message
-    this.decoded = message.length
-    this.cost += message.length
-  }
-
   /** Takes the next message away. */
   removeFirst(): void {
     this.waiting.shift()
-    this.cost -= this.decoded
-    this.decoded = 0
     if (this.waiting.length === 0) this.emptied()
   }
 
@@ -165,6 +155,7 @@ export class Inbox {
     const { content } = first
     for (const piece of content instanceof Uint8Array ? [content] : content.pieces) pieces.push(piece)
     pieces.ended = true
+    this.counted = this.waiting.length > 0 ? pieces : undefined
     return pieces
   }
 
@@ -176,8 +167,8 @@ export class Inbox {
 
   private emptied(): void {
     this.cost = 0
-    this.decoded = 0
     this.hasCoded = false
     this.lastBuffer = undefined
+    this.counted = undefined
   }
 }

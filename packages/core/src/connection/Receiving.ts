@@ -239,22 +239,19 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
       const decoded = Coding.settled(decoding)
       if (decoded === undefined) {
         if (messages.length > 0) break
-        // Not to be interrupted: what is decoded has moved the decoder's context. It waits here for whoever comes next
-        // when this fiber is.
-        return Effect.andThen(
-          Effect.uninterruptible(
-            Effect.matchEffect(decoding, {
-              onFailure: (violation) => {
-                this.violated(violation)
-                return this.end!
-              },
-              onSuccess: (message) => {
-                this.inbox.replaceFirst(next, message)
-                return Exit.void
-              }
-            })
-          ),
-          this.pullUpTo(most)
+        // Not to be interrupted: what is decoded has moved the decoder's context.
+        return Effect.uninterruptible(
+          Effect.matchEffect(decoding, {
+            onFailure: (violation) => {
+              this.violated(violation)
+              return this.end!
+            },
+            onSuccess: (message) => {
+              this.inbox.removeFirst()
+              this.hasRoom()
+              return Exit.succeed<Messages>([message])
+            }
+          })
         )
       }
       if (Exit.isFailure(decoded)) {
@@ -291,6 +288,8 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
     this.inbox.clear()
     this.lastPart = undefined
     this.commit(Protocol.fail(this.settings, this.state, violation))
+    // It waited for its Close to be answered, which it is not any more.
+    if (this.peerHasEnded) this.endTransport()
     // The closing handshake may be over by now.
     const error = new WebSocketError({ reason: violation })
     this.end = Exit.fail(error)
