@@ -3,6 +3,7 @@
  *
  *     GET  /          a page to try it with
  *     GET  /ws        the WebSocket, with the messages that docs/protocol.md describes
+ *     GET  /events    topics as an event stream, and /.well-known/mercure for who speaks Mercure
  *     POST /publish   one message, for programs
  *     GET  /health    whether it is up, and how busy
  */
@@ -10,10 +11,12 @@ import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import * as http from "node:http"
 import { fileURLToPath } from "node:url"
+import * as History from "@millrace/core/cluster/History"
 import * as Hub from "@millrace/core/cluster/Hub"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubSession from "@millrace/core/cluster/HubSession"
 import * as Origin from "@millrace/core/codec/Origin"
+import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Extension } from "@millrace/core/connection/Extension"
 import * as Limits from "@millrace/core/connection/Limits"
 import * as Clock from "effect/Clock"
@@ -21,6 +24,8 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
+import * as HubEvents from "./HubEvents.ts"
+import * as NodeEventStream from "./NodeEventStream.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
 import * as Upgrade from "./Upgrade.ts"
 
@@ -35,6 +40,10 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly drain?: DrainOptions | undefined
   /** Default: members that are too slow are disconnected with 1013. */
   readonly hub?: Hub.Options | undefined
+  /** What is kept of what was published, for event streams that come back. */
+  readonly history?: History.Options | undefined
+  /** How event streams begin, and what they say while there is nothing to say. */
+  readonly events?: EventStreamBody.Options | undefined
 }
 
 const page = (name: string) => readFileSync(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${name}`)))
@@ -135,12 +144,14 @@ export interface Running extends NodeWebSocketServer.Listening {
 /** Runs a hub as long as the scope is open. Fails when the address cannot be listened on. */
 export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSocketServer.ListenError, Scope.Scope> =>
   Effect.gen(function* () {
-    const hub = yield* Hub.make(options.hub)
+    const history = options.hub?.history ?? History.make(randomEpoch(), options.history)
+    const hub = yield* Hub.make({ ...options.hub, history })
     const clock = yield* Clock.Clock
     const startedAt = clock.currentTimeMillisUnsafe()
     const files = pages()
     const maxBody = options.limits?.maxMessageBytes ?? Limits.defaults.maxMessageBytes
     let attached: NodeWebSocketServer.Attached | undefined
+    let events: HubEvents.Options | undefined
 
     const publish = (request: http.IncomingMessage, response: http.ServerResponse): Effect.Effect<void> =>
       Effect.gen(function* () {
@@ -169,12 +180,19 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
         Effect.runFork(publish(request, response))
         return
       }
+      const dialect = HubEvents.dialects.get(path)
+      if (dialect !== undefined) {
+        if (!isRead && request.method !== "OPTIONS") return notAllowed("GET, HEAD")
+        if (events === undefined) return problem(response, 503, "starting", "come back", { "Retry-After": "1" })
+        Effect.runForkWith(context)(HubEvents.respond(events, dialect, request, response))
+        return
+      }
       if (path === "/health") {
         if (!isRead) return notAllowed("GET, HEAD")
         const uptime = Math.floor((clock.currentTimeMillisUnsafe() - startedAt) / 1000)
         return json(response, 200, {
           status: "ok",
-          connections: attached?.connections() ?? 0,
+          connections: (attached?.connections() ?? 0) + (events?.streams.size() ?? 0),
           topics: hub.topics(),
           uptime
         })
@@ -192,8 +210,16 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
       })
     }
 
+    const context = yield* Effect.context<never>()
     const server = http.createServer({ headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }, onRequest)
     const listening = yield* NodeWebSocketServer.listen(server, options)
+    // Behind it, as finalizers run last to first: the event streams end before the sockets are cut.
+    const streams = yield* NodeEventStream.make({
+      ...options.events,
+      drain: options.drain,
+      outboxBytes: options.limits?.outboxBytes
+    })
+    events = { hub, history, streams, origin: options.origin ?? Origin.sameOrigin, refuse: problem }
     attached = yield* NodeWebSocketServer.attach(
       server,
       [
@@ -224,6 +250,9 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
     return { ...listening, hub }
   })
+
+/** Of this hub and no other, also when it is started again. */
+const randomEpoch = (): string => randomBytes(6).toString("base64url")
 
 /** Not to be guessed, though nothing is secured by it: 72 random bits. */
 const randomName = (): string => randomBytes(9).toString("base64url")

@@ -46,7 +46,7 @@ export interface EventStreamRequest {
 export interface ResponseOptions {
   /** More fields for the head, such as those of CORS. They take the place of ours. */
   readonly headers?: Headers | undefined
-  /** What a member of a hub makes of a publication. Default: `messages`, a text message as it is. */
+  /** What a member of a hub makes of a publication. Made once for all. Default: `messages`, a text message as it is. */
   readonly encoding?: EventEncoding | undefined
 }
 
@@ -131,8 +131,14 @@ const ignore = () => {}
 /** A field of UTF-8, which Node.js gives as if it were Latin-1. Browsers send the last event ID so: 9.2.3. */
 const utf8Of = (value: string): string => Buffer.from(value, "latin1").toString()
 
-/** What is asked for. `parameter` is of the query. */
-const requestOf = ({ headers, target }: Asked, parameter: string | undefined): EventStreamRequest => {
+/** What a request asks for, for whoever has to know before there is a response. `parameter` as `lastEventIdParameter`. */
+export const requestOf = (request: AnyRequest, parameter?: string): EventStreamRequest =>
+  readRequest({ headers: request.headers, target: request.url ?? "/" }, parameter)
+
+const readRequest = (
+  { headers, target }: Pick<Asked, "headers" | "target">,
+  parameter: string | undefined
+): EventStreamRequest => {
   const [path = "/", ...rest] = target.split("?")
   const query = new URLSearchParams(rest.join("?"))
   const field = headers["last-event-id"]
@@ -248,7 +254,7 @@ class Streams {
     return Effect.suspend(() => {
       const opened = this.begin(asked, options)
       if (opened === undefined) return Effect.void
-      const request = requestOf(asked, this.options.lastEventIdParameter)
+      const request = readRequest(asked, this.options.lastEventIdParameter)
       const written = Stream.runForEachArray(
         Stream.suspend(() => events(request)),
         (batch) => {

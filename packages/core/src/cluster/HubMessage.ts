@@ -234,6 +234,19 @@ const textOfData = (json: string): JsonText => {
 }
 
 /**
+ * The JSON text of what was published, out of a text that {@link encodeMessage} printed; `undefined` for any other
+ * text.
+ */
+export const dataOf = (text: string): JsonText | undefined => {
+  try {
+    const value = JSON.parse(text) as Fields | null
+    return value !== null && value["type"] === "message" && Object.hasOwn(value, "data") ? textOfData(text) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/**
  * The JSON text of a value that this program made, for {@link encodeMessage}. As with `JSON.stringify`, what JSON
  * has no word for becomes `null`; a cycle or a BigInt is the caller's mistake and throws.
  */
