@@ -29,6 +29,9 @@ class EndedTransport extends TestTransport {
   }
 }
 
+const toClient = (opcode: 1 | 8, bytes: ReadonlyArray<number>, rsv: number) =>
+  toward("client", { fin: true, rsv, opcode, payload: Uint8Array.from(bytes) })
+
 const shifted = (text: string) => utf8(text).map((byte) => byte + 1)
 
 const coded = (opcode: 0 | 1 | 2, text: string, fin = true) =>
@@ -179,6 +182,7 @@ describe("what is received", () => {
       const interrupting = yield* start(Fiber.interrupt(pulling))
       yield* gate.open
       yield* Fiber.join(interrupting)
+      assert.deepStrictEqual(plain(yield* connection.pull), ["b"])
       assert.deepStrictEqual(plain(yield* connection.pull), ["c"])
     })
   )
@@ -213,8 +217,6 @@ describe("what is received", () => {
     Effect.gen(function* () {
       const far = new EndedTransport()
       const connection = yield* over(far, "client", {}, undefined, agreed(new Shift()))
-      const toClient = (opcode: 1 | 8, bytes: ReadonlyArray<number>, rsv: number) =>
-        toward("client", { fin: true, rsv, opcode, payload: Uint8Array.from(bytes) })
       far.push(toClient(1, [97], 0))
       yield* connection.pull
       far.push(frames.concat([toClient(1, [0], 2), toClient(8, [3, 232], 0)]))

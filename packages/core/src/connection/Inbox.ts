@@ -65,6 +65,8 @@ export class Inbox {
   /** The same, while `cost` has it still: that goes down when all are taken. */
   private counted: Pieces | undefined
   private waiting: Array<Arrived> = []
+  /** Bytes of what the next message was decoded to, while it waits. */
+  private decoded = 0
 
   get size(): number {
     return this.waiting.length
@@ -137,9 +139,19 @@ export class Inbox {
     return this.waiting[0]
   }
 
+  /** Puts in the place of the next message what it was decoded to, if it still waits. */
+  replaceFirst(coded: Arrived, message: Message.Message): void {
+    if (this.waiting[0] !== coded) return
+    this.waiting[0] = message
+    this.decoded = message.length
+    this.cost += message.length
+  }
+
   /** Takes the next message away. */
   removeFirst(): void {
     this.waiting.shift()
+    this.cost -= this.decoded
+    this.decoded = 0
     if (this.waiting.length === 0) this.emptied()
   }
 
@@ -147,6 +159,7 @@ export class Inbox {
   takeStreamed(): Pieces | undefined {
     const { first } = this
     if (first === undefined) return (this.streamed = this.arriving)
+    const isCounted = this.decoded === 0
     this.removeFirst()
     const pieces = (this.streamed =
       first instanceof Coded
@@ -155,7 +168,7 @@ export class Inbox {
     const { content } = first
     for (const piece of content instanceof Uint8Array ? [content] : content.pieces) pieces.push(piece)
     pieces.ended = true
-    this.counted = this.waiting.length > 0 ? pieces : undefined
+    this.counted = isCounted && this.waiting.length > 0 ? pieces : undefined
     return pieces
   }
 
@@ -167,6 +180,7 @@ export class Inbox {
 
   private emptied(): void {
     this.cost = 0
+    this.decoded = 0
     this.hasCoded = false
     this.lastBuffer = undefined
     this.counted = undefined

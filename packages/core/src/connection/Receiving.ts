@@ -239,19 +239,22 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
       const decoded = Coding.settled(decoding)
       if (decoded === undefined) {
         if (messages.length > 0) break
-        // Not to be interrupted: what is decoded has moved the decoder's context.
-        return Effect.uninterruptible(
-          Effect.matchEffect(decoding, {
-            onFailure: (violation) => {
-              this.violated(violation)
-              return this.end!
-            },
-            onSuccess: (message) => {
-              this.inbox.removeFirst()
-              this.hasRoom()
-              return Exit.succeed<Messages>([message])
-            }
-          })
+        // Not to be interrupted: what is decoded has moved the decoder's context. It waits here for whoever comes next
+        // when this fiber is.
+        return Effect.andThen(
+          Effect.uninterruptible(
+            Effect.matchEffect(decoding, {
+              onFailure: (violation) => {
+                this.violated(violation)
+                return this.end!
+              },
+              onSuccess: (message) => {
+                this.inbox.replaceFirst(next, message)
+                return Exit.void
+              }
+            })
+          ),
+          this.pullUpTo(most)
         )
       }
       if (Exit.isFailure(decoded)) {
