@@ -1,9 +1,11 @@
 /** Peers that do not read, and applications that do not: nothing grows, and nothing is lost. */
 import type { Socket } from "node:net"
+import { Duplex } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
+import * as NodeTransport from "@millrace/node/NodeTransport"
 import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { start } from "../support/connection.ts"
@@ -177,6 +179,24 @@ describe("an interrupted send", () => {
         expect(payload.length).toBe(65_536)
         count++
       }
+    })
+  )
+})
+
+describe("an outbox smaller than the answer to the handshake", () => {
+  it.live("is not full for ever because that answer was still on its way", () =>
+    Effect.gen(function* () {
+      let sent: (() => void) | undefined
+      let drained = 0
+      const socket = new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => (sent = done) })
+      socket.write("HTTP/1.1 101 Switching Protocols")
+      const transport = NodeTransport.make(socket, new Uint8Array(0), { closeTimeout: 1_000, outboxBytes: 1 })
+      transport.open({ data: () => {}, ended: () => {}, drained: () => void drained++ })
+      sent?.()
+      yield* settled
+      sent?.()
+      yield* eventually(() => drained > 0, 1_000)
+      socket.destroy()
     })
   )
 })

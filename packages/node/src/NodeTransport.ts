@@ -48,6 +48,8 @@ class NodeTransport implements Transport {
     if (this.socket.destroyed) return onClose.call(this.socket)
     this.socket.on("data", onData)
     this.socket.on("drain", onDrain)
+    // What answered the opening handshake may wait there still, and fill a small outbox.
+    if (this.socket.writable) this.expectDrain()
   }
 
   get writableLength(): number {
