@@ -7,7 +7,7 @@ const turn = Effect.callback<void>((resume) => {
 })
 
 /** Looks once in each turn of the event loop, until it holds; dies after `timeout` milliseconds. */
-export const eventually = (holds: () => boolean, timeout = 5_000): Effect.Effect<void> =>
+export const eventually = (holds: () => boolean, timeout = 15_000): Effect.Effect<void> =>
   Effect.suspend(() => {
     const deadline = performance.now() + timeout
     const look: Effect.Effect<void> = Effect.suspend(() => {
