@@ -44,7 +44,7 @@ describe.each(carriers)("over %s, a response", (carrier) => {
     })
   )
 
-  it.live("hands over the last event ID, of UTF-8, and what else was asked", () =>
+  it.live("hands over the last event ID, of UTF-8 or of what else it is, and what else was asked", () =>
     Effect.gen(function* () {
       const asked: Array<NodeEventStream.EventStreamRequest> = []
       const events = (request: NodeEventStream.EventStreamRequest) => {
@@ -55,11 +55,13 @@ describe.each(carriers)("over %s, a response", (carrier) => {
       const utf8 = Buffer.from("größe/7").toString("latin1")
       yield* ask(carrier, port, { path: "/a/b?c=d&lastEventId=8", headers: { "last-event-id": utf8, "x-who": "me" } })
       yield* ask(carrier, port, { path: "/?lastEventId=gr%C3%B6%C3%9Fe" })
+      yield* ask(carrier, port, { headers: { "last-event-id": "größe" } })
       yield* ask(carrier, port)
       assert.deepStrictEqual(
         asked.map(({ lastEventId, path }) => [lastEventId, path]),
         [
           ["größe/7", "/a/b"],
+          ["größe", "/"],
           ["größe", "/"],
           ["", "/"]
         ]

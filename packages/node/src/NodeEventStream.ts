@@ -128,8 +128,19 @@ const askedOn = (stream: ServerHttp2Stream, headers: Http2Headers): Asked => {
 
 const ignore = () => {}
 
-/** A field of UTF-8, which Node.js gives as if it were Latin-1. Browsers send the last event ID so: 9.2.3. */
-const utf8Of = (value: string): string => Buffer.from(value, "latin1").toString()
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/**
+ * A field that should be UTF-8, 9.2.3, and comes from Node.js as if it were Latin-1. What is not UTF-8 is taken as it
+ * is: the `EventSource` of Node.js does send Latin-1.
+ */
+const utf8Of = (value: string): string => {
+  try {
+    return utf8.decode(Buffer.from(value, "latin1"))
+  } catch {
+    return value
+  }
+}
 
 /** What a request asks for, for whoever has to know before there is a response. `parameter` as `lastEventIdParameter`. */
 export const requestOf = (request: AnyRequest, parameter?: string): EventStreamRequest =>
