@@ -4,11 +4,14 @@ import * as Duration from "effect/Duration"
 import { describe, expect, it } from "vitest"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
+import * as EventStream from "@millrace/core/codec/EventStream"
 import * as Extensions from "@millrace/core/codec/Extensions"
 import * as Frame from "@millrace/core/codec/Frame"
 import * as HttpHead from "@millrace/core/codec/HttpHead"
 import * as Compression from "@millrace/core/connection/Compression"
 import * as Limits from "@millrace/core/connection/Limits"
+import * as Reconnect from "@millrace/core/connection/Reconnect"
+import * as EventSourceProtocol from "@millrace/core/protocol/EventSourceProtocol"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as Sessions from "@millrace/node/Sessions"
 import * as Upgrade from "@millrace/node/Upgrade"
@@ -121,6 +124,26 @@ describe("docs/limits.md", () => {
     const words = section(limits, title).replaceAll(/\s+/g, " ")
     expect(words).toContain(`more than ${bytes(streamResetBurst)} streams at once and ${streamResetRate} a second`)
     expect(words).toContain(`of which ${bytes(maxSessionRejectedStreams)} streams had to be refused`)
+  })
+
+  it("has the limits of an event source", () => {
+    const title = "Of an event source"
+    const connection = "packages/core/src/connection"
+    const { maxRedirects, maxReconnectionTime, maxRetryAfter, minReconnectionTime } = EventSourceProtocol.defaults
+    const timeout = written(`${connection}/Reconnecting.ts`, /defaultOpenTimeout = "(.*?)"/) as "1 second"
+    const body = Number(written(`${connection}/EventSourceAttempt.ts`, /maxBody = ([\d_]+)/)?.replaceAll("_", ""))
+    expect(rows(limits, title).map(([, value]) => value)).toEqual([
+      bytes(EventStream.defaultLimits.maxLineBytes),
+      bytes(EventStream.defaultLimits.maxEventBytes),
+      seconds(timeout),
+      "none",
+      `${maxRedirects}`,
+      bytes(body),
+      ...[minReconnectionTime, maxReconnectionTime, maxRetryAfter].map(seconds),
+      seconds(Reconnect.defaults.base),
+      seconds(Reconnect.defaults.cap),
+      written(`${connection}/EventSource.ts`, /watched = (\d+)/)
+    ])
   })
 
   it("has the limits of a server's end", () => {
