@@ -143,8 +143,10 @@ const utf8Of = (value: string): string => {
 }
 
 /** What a request asks for, for whoever has to know before there is a response. `parameter` as `lastEventIdParameter`. */
-export const requestOf = (request: AnyRequest, parameter?: string): EventStreamRequest =>
-  readRequest({ headers: request.headers, target: request.url ?? "/" }, parameter)
+export const requestOf = (
+  request: { readonly headers: EventStreamRequest["headers"]; readonly url?: string | undefined },
+  parameter?: string
+): EventStreamRequest => readRequest({ headers: request.headers, target: request.url ?? "/" }, parameter)
 
 const readRequest = (
   { headers, target }: Pick<Asked, "headers" | "target">,
@@ -164,7 +166,7 @@ const weightOf = (parameters: ReadonlyArray<string>): number => {
 }
 
 /** Whether `Accept` allows an event stream. The most exact range decides. */
-const accepts = (accept: string | undefined): boolean => {
+export const accepts = (accept: string | undefined): boolean => {
   if (accept === undefined || accept.trim() === "") return true
   const weights = new Map<string, number>()
   for (const range of accept.split(",")) {
