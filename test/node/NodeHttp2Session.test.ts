@@ -117,8 +117,8 @@ describe("a session", () => {
       yield* start(
         NodeHttp2Session.connect(`http://127.0.0.1:${server.port}`, {
           ...brief,
-          streamWindow: 100_000,
-          sessionWindow: 70_000
+          streamWindowBytes: 100_000,
+          sessionWindowBytes: 70_000
         })
       )
       const far = yield* http2.accept(server)
@@ -541,12 +541,12 @@ describe("connecting fails", () => {
   )
 
   it.live.each([
-    { streamWindow: 0 },
-    { streamWindow: 1.5 },
-    { streamWindow: 2 ** 31 },
-    { sessionWindow: 65_534 },
-    { sessionWindow: 2 ** 31 },
-    { sessionWindow: NaN }
+    { streamWindowBytes: 0 },
+    { streamWindowBytes: 1.5 },
+    { streamWindowBytes: 2 ** 31 },
+    { sessionWindowBytes: 65_534 },
+    { sessionWindowBytes: 2 ** 31 },
+    { sessionWindowBytes: NaN }
   ])("with a window that there cannot be: %j", (window) =>
     Effect.gen(function* () {
       const server = yield* RawPeer.listen

@@ -60,6 +60,15 @@ const against = (options: NodeWebSocket.Options = brief) =>
 
 const accepted: HttpHeaders.Headers = [[":status", "200"]]
 
+/** The sockets that clients make meanwhile. */
+const noting = Effect.gen(function* () {
+  const sockets: Array<net.Socket> = []
+  const note = (message: unknown) => void sockets.push((message as { readonly socket: net.Socket }).socket)
+  subscribe("net.client.socket", note)
+  yield* Effect.addFinalizer(() => Effect.sync(() => unsubscribe("net.client.socket", note)))
+  return sockets
+})
+
 /** How the messages end: the tag of the reason, or `Done`. */
 const endOf = (connection: WebSocket.WebSocket<unknown>) =>
   Stream.runDrain(connection.messages).pipe(
@@ -191,11 +200,8 @@ describe("a WebSocket over HTTP/2", () => {
     Effect.gen(function* () {
       const server = yield* http2.serve(http2.echo, { certificate })
       const before = resources()
-      const sockets: Array<net.Socket> = []
-      const note = (message: unknown) => void sockets.push((message as { readonly socket: net.Socket }).socket)
-      subscribe("net.client.socket", note)
+      const sockets = yield* noting
       yield* Effect.scoped(NodeWebSocket.open(`wss://localhost:${server.port}/`, { ...secure, limits: undefined }))
-      unsubscribe("net.client.socket", note)
       expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true])
       yield* eventually(() => server.sessions.size === 0)
       expect(server.asked.map(({ stream }) => [stream.rstCode, stream.readableEnded])).toEqual([[0, true]])
@@ -642,8 +648,9 @@ describe("the network's fault over HTTP/2", () => {
 
   it.live("a server that is mute, at any stage, is waited for as long as handshakeTimeout, and left with nothing", () =>
     Effect.gen(function* () {
-      const options = { ...brief, handshakeTimeout: "50 millis" } as const
+      const options = { http2: true, handshakeTimeout: "50 millis" } as const
       const server = yield* RawPeer.listen
+      const sockets = yield* noting
       for (const [url, first] of [
         ["ws:", undefined],
         ["ws:", http2.willing],
@@ -655,6 +662,8 @@ describe("the network's fault over HTTP/2", () => {
         const reason = yield* Fiber.join(opening)
         expect([reason._tag, reason.message]).toEqual(["HandshakeTimeout", "the connection was not open after 50 ms"])
         yield* peer.rest
+        // Though the server has not ended.
+        yield* eventually(() => sockets.every(({ destroyed }) => destroyed), 2_000)
         peer.socket.end()
       }
       yield* eventually(() => server.size() === 0)

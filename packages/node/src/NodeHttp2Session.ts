@@ -37,12 +37,12 @@ export interface Options {
    * Bytes that the server may send on one WebSocket before they are read: what can lie here, beside the inbox, while the
    * application takes no messages. Default 256 KiB. RFC 9113 section 6.9.2.
    */
-  readonly streamWindow?: number | undefined
+  readonly streamWindowBytes?: number | undefined
   /**
    * The same for all WebSockets of the session together; one that is not read does not use it up. Default 1 MiB, at
    * least 65,535. RFC 9113 section 6.9.1.
    */
-  readonly sessionWindow?: number | undefined
+  readonly sessionWindowBytes?: number | undefined
 }
 
 const isWindow = (size: number, least: number) => Number.isInteger(size) && size >= least && size < 2 ** 31
@@ -50,9 +50,17 @@ const isWindow = (size: number, least: number) => Number.isInteger(size) && size
 /** Fails with `InvalidOptions`, the caller's fault, for a window that there cannot be. */
 const settingsOf = (options: Options): Result.Result<Http2.Settings, InvalidOptions> => {
   const { closeTimeout = "5 seconds" } = options
-  const { sessionWindow = Http2.windows.sessionWindow, streamWindow = Http2.windows.streamWindow } = options
-  return isWindow(streamWindow, 1) && isWindow(sessionWindow, 65_535)
-    ? Result.succeed({ streamWindow, sessionWindow, closeTimeout: Duration.toMillis(closeTimeout), isAlone: false })
+  const {
+    sessionWindowBytes = Http2.defaults.sessionWindowBytes,
+    streamWindowBytes = Http2.defaults.streamWindowBytes
+  } = options
+  return isWindow(streamWindowBytes, 1) && isWindow(sessionWindowBytes, 65_535)
+    ? Result.succeed({
+        streamWindowBytes,
+        sessionWindowBytes,
+        closeTimeout: Duration.toMillis(closeTimeout),
+        isAlone: false
+      })
     : Result.fail(new InvalidOptions({ cause: new RangeError("no window of HTTP/2 has that size") }))
 }
 

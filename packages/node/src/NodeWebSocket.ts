@@ -195,7 +195,7 @@ class Opening {
     return Effect.flatMap(Dial.dial(hop, alpn, this.held), (socket) => {
       if (Hop.isSecure(hop) && Dial.chosenProtocol(socket) !== "h2") return this.askHttp1(hop, asked, { socket })
       const { closeTimeout } = this.settings
-      const session = new Http2.Session(hop, socket, { ...Http2.windows, closeTimeout, isAlone: true })
+      const session = new Http2.Session(hop, socket, { ...Http2.defaults, closeTimeout, isAlone: true })
       this.held.hold(() => session.destroy())
       const answer = Effect.andThen(session.ready, session.ask(request.success, this.settings, this.held))
       if (!Hop.isSecure(hop)) return answer

@@ -25,13 +25,13 @@ const { NGHTTP2_HTTP_1_1_REQUIRED, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR } = 
 /** What the server may send before it has to wait for us, in bytes. */
 export interface Windows {
   /** On one stream: RFC 9113 section 6.9.2. */
-  readonly streamWindow: number
+  readonly streamWindowBytes: number
   /** On all of them: RFC 9113 section 6.9.1. */
-  readonly sessionWindow: number
+  readonly sessionWindowBytes: number
 }
 
 /** Enough for 5 MB/s on one stream, and 20 MB/s on all, to a server 50 ms away. */
-export const windows: Windows = { streamWindow: 262_144, sessionWindow: 1_048_576 }
+export const defaults: Windows = { streamWindowBytes: 262_144, sessionWindowBytes: 1_048_576 }
 
 export interface Settings extends Windows {
   /** In milliseconds. */
@@ -104,10 +104,10 @@ export class Session {
       createConnection: () => socket,
       // What waits to be sent is bounded by the outbox of each WebSocket, and need not be by all of them together.
       maxSessionMemory: 1_024,
-      settings: { enablePush: false, initialWindowSize: settings.streamWindow, maxHeaderListSize }
+      settings: { enablePush: false, initialWindowSize: settings.streamWindowBytes, maxHeaderListSize }
     })
 
-    this.session.setLocalWindowSize(settings.sessionWindow)
+    this.session.setLocalWindowSize(settings.sessionWindowBytes)
     this.session.on("error", (cause) => (this.cause = cause))
     this.session.once("remoteSettings", (settings) => this.onSettings(settings))
     this.session.on("close", () => this.onClose())
