@@ -14,6 +14,7 @@ import * as Reconnect from "@millrace/core/connection/Reconnect"
 import * as EventSourceProtocol from "@millrace/core/protocol/EventSourceProtocol"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as Sessions from "@millrace/node/Sessions"
+import * as Http2 from "@millrace/node/client/Http2"
 import * as Upgrade from "@millrace/node/Upgrade"
 import { root } from "../support/markdown.ts"
 
@@ -144,6 +145,23 @@ describe("docs/limits.md", () => {
       seconds(Reconnect.defaults.cap),
       written(`${connection}/EventSource.ts`, /watched = (\d+)/)
     ])
+  })
+
+  it("has the limits of a client's session of HTTP/2", () => {
+    const title = "Of a client's session"
+    for (const [name, value] of Object.entries(Http2.defaults))
+      expect(standard(title, `\`${name}\``)).toBe(bytes(value))
+    const session = "packages/node/src/NodeHttp2Session.ts"
+    for (const name of ["handshakeTimeout", "closeTimeout"]) {
+      const value = written(session, new RegExp(`${name}(?: =| \\?\\?) "(.*?)"`)) as "1 second"
+      expect(standard(title, `\`${name}\``)).toBe(seconds(value))
+    }
+    const head = written("packages/node/src/client/Http2.ts", /maxHeaderListSize = ([\d_]+)/)?.replaceAll("_", "")
+    expect(section(limits, title)).toContain(`may have ${Number(head) / 1_024} KiB`)
+    const source = readFileSync(`${root}${session}`, "utf8").split("export interface Options {")[1]!
+    const options = [...source.split("\n}")[0]!.matchAll(/readonly (\w+)\?/g)].map(([, name]) => name)
+    const ofPage = rows(limits, title).map(([option]) => option?.replaceAll("`", ""))
+    expect(options.filter((name) => name !== "tls" && name !== "socketPath").toSorted()).toEqual(ofPage.toSorted())
   })
 
   it("has the limits of a server's end", () => {
