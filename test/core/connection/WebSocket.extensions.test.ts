@@ -111,6 +111,15 @@ describe("what is sent", () => {
     })
   )
 
+  it.effect("fails when the connection ends while the extension is at it, which may never come to an end", () =>
+    Effect.gen(function* () {
+      const { connection, far } = yield* server(new Shift({ ...atOnce, encode: () => Effect.never }))
+      const sending = yield* start(reasonOf(connection.send("a")))
+      far.hangUp()
+      assert.strictEqual(yield* Fiber.join(sending), "NotOpen")
+    })
+  )
+
   it.effect("fails when the connection closes while the extension is at it", () =>
     Effect.gen(function* () {
       const gate = yield* slowly
@@ -184,6 +193,24 @@ describe("what is received", () => {
       yield* Fiber.join(interrupting)
       assert.deepStrictEqual(plain(yield* connection.pull), ["b"])
       assert.deepStrictEqual(plain(yield* connection.pull), ["c"])
+    })
+  )
+
+  it.effect("is decoded once, whoever else comes for it meanwhile", () =>
+    Effect.gen(function* () {
+      const gate = yield* slowly
+      let decoded = 0
+      const decode: Pace["decode"] = (result) => {
+        decoded++
+        return gate.wait(result)
+      }
+      const { far, connection } = yield* server(new Shift({ ...atOnce, decode }))
+      far.push(frames.concat([coded(1, "a"), coded(1, "b")]))
+      const one = yield* start(connection.pull)
+      const other = yield* start(connection.pull)
+      yield* gate.open
+      const both = [...plain(yield* Fiber.join(one)), ...plain(yield* Fiber.join(other))]
+      assert.deepStrictEqual([both.toSorted(), decoded], [["a", "b"], 2])
     })
   )
 

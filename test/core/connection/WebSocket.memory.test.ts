@@ -1,9 +1,13 @@
 /** What one connection may hold in all, whatever it is. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
 import * as frames from "../../support/frames.ts"
-import { open, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { TestTransport } from "../../support/TestTransport.ts"
+import { open, over, plain, reasonOf, start, toward, turn } from "../../support/connection.ts"
 import { hex, utf8 } from "../../support/wire.ts"
 
 const binary = (length: number, fin = true) =>
@@ -28,23 +32,22 @@ describe("the memory of a connection", () => {
     })
   )
 
-  it.effect("counts what was received and not taken, and what was not sent, as one", () =>
+  it.effect("lets what was received take what the outbox leaves of it, and no more", () =>
     Effect.gen(function* () {
       const { far, connection } = yield* open("client", {
         inboxBytes: 10_000,
-        outboxBytes: 10_000,
+        outboxBytes: 4_000,
         maxMemoryBytes: 12_000
       })
       far.stall()
-      // Nine thousand received, two thousand sent: another message of two thousand does not fit in.
-      far.push(binary(9_000))
-      yield* connection.send(new Uint8Array(2_000))
+      yield* connection.send(new Uint8Array(10_000))
+      far.push(binary(7_800))
       yield* turn
-      assert.deepStrictEqual(far.frames.length, 1)
-      far.push(binary(2_000))
+      assert.strictEqual(far.frames.length, 1)
+      far.push(binary(200))
       yield* turn
       assert.strictEqual(closeCode(far.frames), 1009)
-      assert.strictEqual((yield* connection.pull)[0].length, 9_000)
+      assert.strictEqual((yield* connection.pull)[0].length, 7_800)
     })
   )
 
@@ -59,24 +62,36 @@ describe("the memory of a connection", () => {
     })
   )
 
-  it.effect("suspends who sends while what was received takes the room, and lets them go on when it is taken", () =>
+  it.effect("leaves the outbox no more than half of it", () =>
     Effect.gen(function* () {
-      const { far, connection } = yield* open("client", {
-        inboxBytes: 10_000,
-        outboxBytes: 10_000,
-        maxMemoryBytes: 11_000
-      })
+      const { far, connection } = yield* open("client", { outboxBytes: 10_000, maxMemoryBytes: 11_000 })
       far.stall()
-      far.push(binary(8_000))
-      yield* connection.send(new Uint8Array(2_950))
+      yield* connection.send(new Uint8Array(5_600))
       yield* turn
       const sender = yield* start(connection.send(new Uint8Array(10)))
       yield* turn
       assert.strictEqual(sender.pollUnsafe(), undefined)
-      yield* connection.pull
       far.drain()
       yield* turn
       assert.notStrictEqual(sender.pollUnsafe(), undefined)
+    })
+  )
+
+  it.effect("is no matter any more when the scope has closed: a peer that goes on is not to blame", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const far = new TestTransport()
+      const connection = yield* Scope.provide(over(far, "client", { maxMemoryBytes: 100_000 }), scope)
+      far.push(binary(1_000, false))
+      yield* connection.receiveStream
+      const closing = yield* start(Scope.close(scope, Exit.void))
+      const rest = frames.encode({ fin: false, rsv: 0, opcode: 0, payload: new Uint8Array(1_000) })
+      for (let i = 0; i < 200; i++) far.push(rest)
+      far.push("88 02 03 e8")
+      far.hangUp()
+      yield* Fiber.join(closing)
+      const { received, violation } = yield* connection.closed
+      assert.deepStrictEqual([received?.code, violation], [1000, undefined])
     })
   )
 

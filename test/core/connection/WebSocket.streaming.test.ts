@@ -148,6 +148,17 @@ describe("receiveStream", () => {
     })
   )
 
+  it.effect("is for one fiber at a time: a second one dies", () =>
+    Effect.gen(function* () {
+      const { far, connection } = yield* open("client")
+      far.push(part(1, ""))
+      const message = yield* connection.receiveStream
+      yield* start(Stream.runDrain(message.bytes))
+      const second = yield* Effect.exit(Stream.runDrain(message.bytes))
+      assert.isTrue(Exit.hasDies(second))
+    })
+  )
+
   it.effect("fails in the middle when the connection ends there, also by a Close that is in order", () =>
     Effect.gen(function* () {
       for (const [end, reason] of [

@@ -55,7 +55,7 @@ export interface Shared {
  * before has been written or given up.
  *
  * An effect that is an `Exit` is taken at once, in the same turn. Any other suspends that direction of the connection
- * until it is done, and is interrupted when the connection ends. None may fail with a defect for what a peer sent.
+ * until it is done. What is encoded is interrupted when the connection ends; what is decoded is not. None may fail with a defect for what a peer sent.
  */
 export interface Coder {
   /** `undefined` leaves the message as it is. */

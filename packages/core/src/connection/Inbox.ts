@@ -172,9 +172,11 @@ export class Inbox {
     return pieces
   }
 
-  /** Forgets all messages. */
+  /** Forgets all messages, the one that is arriving too: no more of it may be added. */
   clear(): void {
     this.waiting = []
+    this.arriving = undefined
+    this.streamed = undefined
     this.emptied()
   }
 

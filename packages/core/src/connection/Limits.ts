@@ -22,9 +22,10 @@ export interface Limits {
   /** Bytes that wait for the network. Above it `send` suspends, and a broadcast applies its policy. Default 1 MiB. */
   readonly outboxBytes: number
   /**
-   * All that a connection may hold: messages and pieces of them that have come, one that is being inflated, and what
-   * waits for the network. A message that does not fit in beside the rest: 1009; `send` suspends before that. Default
-   * 8 MiB, or four times `maxMessageBytes` where that is more; `inboxBytes` and `outboxBytes` count in it.
+   * All that a connection may hold, with one read and one message sent on top. The outbox has its share of it,
+   * `outboxBytes` and at most half; the rest is for messages and pieces of them that have come and one that is being
+   * inflated, and a message that does not fit in there beside the others: 1009. Default 8 MiB, or four times
+   * `maxMessageBytes` where that is more.
    */
   readonly maxMemoryBytes: number | undefined
   /**

@@ -59,6 +59,8 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
   private patience: TimerWheel.Timed | undefined
   private puller: Puller | undefined
   private hasPulled = false
+  /** Set while a message takes its time to be decoded: whoever comes meanwhile, as when its fiber was interrupted. */
+  private decoding: Array<() => void> | undefined
   /** Whoever waits for more of the message that is read as a stream. */
   private reader: (() => void) | undefined
   private peerHasEnded = false
@@ -145,6 +147,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
   }
 
   protected deliver(fragment: Protocol.Fragment, before: Protocol.State): void {
+    if (this.dropping) return
     const message = this.inbox.assemble(fragment)
     if (message === undefined) return
     // While we close there may be nobody who pulls, and reading must go on until the peer's Close. What is dropped is
@@ -175,17 +178,12 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
   }
 
   /** Bytes of what was received and is still here. */
-  protected get received(): number {
+  private get received(): number {
     return this.inbox.cost + this.inbox.begun + this.inbox.unread
   }
 
-  /** Bytes that wait for the network. Of one message of ours that is longer than an outbox the peer is not to suffer. */
-  private get unsent(): number {
-    return Math.min(this.outbox.length, this.settings.outboxBytes)
-  }
-
   private checkMemory(): void {
-    if (this.state._tag === "Closed" || this.received + this.unsent <= this.settings.maxMemoryBytes) return
+    if (this.state._tag === "Closed" || this.received <= this.settings.maxReceivedBytes) return
     const detail = "no memory left for this message"
     this.commit(
       Protocol.fail(
@@ -239,6 +237,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
       const decoded = Coding.settled(decoding)
       if (decoded === undefined) {
         if (messages.length > 0) break
+        this.decoding = []
         // Not to be interrupted: what is decoded has moved the decoder's context. It waits here for whoever comes next
         // when this fiber is.
         return Effect.andThen(
@@ -246,10 +245,12 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
             Effect.matchEffect(decoding, {
               onFailure: (violation) => {
                 this.violated(violation)
+                this.decoded()
                 return this.end!
               },
               onSuccess: (message) => {
                 this.inbox.replaceFirst(next, message)
+                this.decoded()
                 return Exit.void
               }
             })
@@ -273,10 +274,16 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
     return Exit.succeed(messages as unknown as Messages)
   }
 
+  private decoded(): void {
+    const { decoding = [] } = this
+    this.decoding = undefined
+    for (const goOn of decoding) goOn()
+  }
+
   /** What it was before the peer's extensions coded it. */
   private decode({ content, kind, rsv }: Coded): Effect.Effect<Message.Message, ProtocolViolation> {
-    const { maxMemoryBytes, maxMessageBytes } = this.settings
-    const room = Math.min(maxMessageBytes, Math.max(maxMemoryBytes - this.received - this.unsent, 0))
+    const { maxMessageBytes, maxReceivedBytes } = this.settings
+    const room = Math.min(maxMessageBytes, Math.max(maxReceivedBytes - this.received, 0))
     const decoding = this.coding?.decode(content, rsv, room)
     const toMessage = (bytes: Message.Content): Exit.Exit<Message.Message, ProtocolViolation> => {
       const message = kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes)
@@ -321,6 +328,8 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
     pieces: Pieces
   ): Effect.Effect<Arr.NonEmptyReadonlyArray<Uint8Array>, WebSocketError | Cause.Done> {
     return Effect.callback((resume) => {
+      if (this.reader !== undefined)
+        return resume(Effect.die(new Error("a streamed message is for one fiber at a time")))
       if (!pieces.ended && pieces.length === 0) this.release()
       const ready = this.takePieces(pieces)
       if (ready !== undefined) return resume(ready)
@@ -376,6 +385,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
 
   private pullUpTo(most: number): WebSocket["pull"] {
     return Effect.callback((resume) => {
+      if (this.decoding !== undefined) return void this.decoding.push(() => resume(this.pullUpTo(most)))
       const skip = this.skipStreamed()
       if (skip !== undefined) return resume(Effect.andThen(skip, this.pullUpTo(most)))
       if (this.inbox.size > 0 || this.end !== undefined) return resume(this.take(most))
@@ -389,6 +399,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
 
   private pullStreamed(): WebSocket["receiveStream"] {
     return Effect.callback((resume) => {
+      if (this.decoding !== undefined) return void this.decoding.push(() => resume(this.pullStreamed()))
       const skip = this.skipStreamed()
       if (skip !== undefined) return resume(Effect.andThen(skip, this.pullStreamed()))
       if (this.inbox.hasBegun || this.inbox.size > 0 || this.end !== undefined) return resume(this.takeStreamed())

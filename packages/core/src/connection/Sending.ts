@@ -73,9 +73,6 @@ export abstract class Sending implements Owner {
     this.outbox = new Outbox(transport, settings.maskingKey, this)
   }
 
-  /** Bytes of what was received and is still here, which counts in what the connection may hold. */
-  protected abstract get received(): number
-
   protected abstract commit(transition: Protocol.Transition<Payload>): void
 
   abstract broken(defect: unknown): void
@@ -98,9 +95,7 @@ export abstract class Sending implements Owner {
   }
 
   private isFull(): boolean {
-    const { length } = this.outbox
-    const { maxMemoryBytes, outboxBytes } = this.settings
-    return length >= outboxBytes || (length > 0 && length + this.received >= maxMemoryBytes)
+    return this.outbox.length >= this.settings.outboxBytes
   }
 
   /** Whether somebody waits already, or would have to. */
@@ -156,7 +151,8 @@ export abstract class Sending implements Owner {
     const message = messages[from]
     if (message === undefined) return Exit.void
     const encoding = coding.encode(outgoingOf(message))
-    const encoded = encoding === undefined ? Effect.succeed(undefined) : Effect.exit(encoding)
+    const encoded =
+      encoding === undefined ? Effect.succeed(undefined) : Effect.exit(Effect.raceFirst(encoding, this.closing))
     return Effect.flatMap(encoded, (exit) =>
       Effect.andThen(
         this.sendEncoded(message, exit),
@@ -167,10 +163,10 @@ export abstract class Sending implements Owner {
 
   private sendEncoded(
     message: Message.Sendable,
-    encoded: Exit.Exit<Extension.Encoded> | undefined
+    encoded: Exit.Exit<Extension.Encoded, WebSocketError> | undefined
   ): Exit.Exit<void, WebSocketError> {
     if (encoded === undefined) return this.sendFragments([fragmentOf(message)])
-    if (Exit.isFailure(encoded)) return encoded
+    if (Exit.isFailure(encoded)) return Exit.failCause(encoded.cause)
     const { payload, rsv, written } = encoded.value
     const sent = this.sendFragments([whole(fragmentOf(message).kind, payload, rsv)])
     if (Exit.isSuccess(sent)) written?.()

@@ -16,7 +16,8 @@ export interface Settings extends Protocol.Config {
   readonly maxCodedBytes: number
   readonly inboxBytes: number
   readonly outboxBytes: number
-  readonly maxMemoryBytes: number
+  /** What `maxMemoryBytes` leaves for what was received, beside the outbox. */
+  readonly maxReceivedBytes: number
   /** These three in milliseconds. */
   readonly closeTimeout: number
   readonly pingInterval: number
@@ -33,6 +34,9 @@ export interface Settings extends Protocol.Config {
 export const settings = (role: Protocol.Role, limits?: Partial<Limits.Limits>, maskingKey?: () => number): Settings => {
   if (role === "client" && maskingKey === undefined) throw new TypeError("a client needs masking keys")
   const all = { ...Limits.defaults, ...limits }
+  const maxMemoryBytes = all.maxMemoryBytes ?? Math.max(defaultMemory, 4 * all.maxMessageBytes)
+  // Each has a share of its own: neither has to wait, or to suffer, for what fills the other.
+  const outboxBytes = Math.min(all.outboxBytes, Math.floor(maxMemoryBytes / 2))
   return {
     role,
     maxMessageBytes: all.maxMessageBytes,
@@ -45,8 +49,9 @@ export const settings = (role: Protocol.Role, limits?: Partial<Limits.Limits>, m
     },
     maxFrameBytes: all.maxFrameBytes,
     inboxBytes: all.inboxBytes,
-    outboxBytes: all.outboxBytes,
-    maxMemoryBytes: all.maxMemoryBytes ?? Math.max(defaultMemory, 4 * all.maxMessageBytes),
+    outboxBytes,
+    // Without any bound there is nothing to share.
+    maxReceivedBytes: maxMemoryBytes === Number.POSITIVE_INFINITY ? maxMemoryBytes : maxMemoryBytes - outboxBytes,
     closeTimeout: Duration.toMillis(all.closeTimeout),
     pingInterval: Duration.toMillis(all.pingInterval),
     pingTimeout: Duration.toMillis(all.pingTimeout),
