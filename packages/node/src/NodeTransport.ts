@@ -167,7 +167,8 @@ class StreamTransport extends NodeTransport {
  * its half open when both Close frames are there.
  */
 function finish(this: Duplex): void {
-  ;(this as ServerHttp2Stream).close(noError)
+  // Not while a frame of the client's is being read, which may be its own end: Node.js 22.19 would free memory twice.
+  setImmediate(() => (this as ServerHttp2Stream).close(noError))
 }
 
 function push(this: Duplex, chunk: Uint8Array | null): boolean {
