@@ -200,10 +200,11 @@ describe("what is received", () => {
     Effect.gen(function* () {
       const gate = yield* slowly
       let decoded = 0
-      const decode: Pace["decode"] = (result) => {
-        decoded++
-        return gate.wait(result)
-      }
+      const decode: Pace["decode"] = (result) =>
+        Effect.andThen(
+          Effect.sync(() => decoded++),
+          gate.wait(result)
+        )
       const { far, connection } = yield* server(new Shift({ ...atOnce, decode }))
       far.push(frames.concat([coded(1, "a"), coded(1, "b")]))
       const one = yield* start(connection.pull)
