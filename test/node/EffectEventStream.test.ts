@@ -52,15 +52,8 @@ describe("a route", () => {
 
   it.live("is refused to who wants no event stream", () =>
     Effect.gen(function* () {
-      const { port } = yield* serve(
-        Layer.mergeAll(
-          HttpRouter.add(
-            "GET",
-            "/events",
-            EffectEventStream.respond(() => Stream.never)
-          )
-        )
-      )
+      const route = EffectEventStream.respond(() => Stream.never)
+      const { port } = yield* serve(HttpRouter.add("GET", "/events", route))
       const answer = yield* ask("node:http", port, { path: "/events", headers: { accept: "text/html" } })
       assert.strictEqual(answer.status, 406)
     })
