@@ -135,7 +135,7 @@ const replay = (
     yield* opened.send(EventStreamBody.print(events).text)
   })
 
-/** Answers a request, and lasts as long as the response. */
+/** Answers a request. Succeeds when the client has what it missed and is a member of its topics, or when it has gone. */
 export const respond = (
   { history, hub, origin, refuse, streams }: Options,
   dialect: Dialect,
@@ -174,7 +174,7 @@ export const respond = (
     const headers: Headers =
       dialect.resumedFrom === undefined || lastEventId === "" ? cors : [...cors, [dialect.resumedFrom, from]]
 
-    const opened = yield* streams.open(request, response, { encoding: dialect.encoding, headers })
+    const opened = streams.openUnsafe(request, response, { encoding: dialect.encoding, headers })
     if (opened === undefined) return
     for (let first = true; first || missed.entries.length > 0 || missed.gap.length > 0; first = false) {
       if (!opened.isOpen) return
@@ -182,14 +182,16 @@ export const respond = (
       missed = since(missed.to)
     }
     // In the same turn as what was missed last: nothing comes between the two.
-    for (const topic of topics) hub.joinUnsafe(topic, opened)
-    yield* Effect.ensuring(
-      opened.closed,
-      Effect.sync(() => {
-        for (const topic of topics) hub.leaveUnsafe(topic, opened)
-      })
-    )
-  }).pipe(Effect.scoped)
+    join(hub, topics, opened)
+  })
+
+/** A member until its client goes. What is kept for it is this, and no fiber. */
+const join = (hub: Options["hub"], topics: ReadonlySet<string>, opened: EventStreamResponse): void => {
+  for (const topic of topics) hub.joinUnsafe(topic, opened)
+  opened.whenClosed(() => {
+    for (const topic of topics) hub.leaveUnsafe(topic, opened)
+  })
+}
 
 const hasQuery = ({ url = "" }: IncomingMessage, name: string): boolean =>
   new URLSearchParams(url.split("?").slice(1).join("?")).has(name)

@@ -20,9 +20,12 @@ import type { Printable } from "@millrace/core/codec/EventStream"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import * as TimerWheel from "@millrace/core/connection/TimerWheel"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -101,6 +104,12 @@ export interface EventStreams {
     response: AnyResponse,
     options?: ResponseOptions
   ) => Effect.Effect<EventStreamResponse | undefined, never, Scope.Scope>
+  /** The same without a scope: until the client goes or the server ends, unless it is finished before. */
+  readonly openUnsafe: (
+    request: AnyRequest,
+    response: AnyResponse,
+    options?: ResponseOptions
+  ) => EventStreamResponse | undefined
   /** How many there are now. */
   readonly size: () => number
 }
@@ -188,10 +197,10 @@ const writeHead = (response: Asked["response"], fields: ReadonlyMap<string, stri
     if (!response.destroyed) response.respond({ ":status": 200, ...Object.fromEntries(fields) })
     return
   }
-  response.statusCode = 200
-  for (const [name, value] of fields) response.setHeader(name, value)
-  if ("stream" in response) response.writeHead(200)
-  else response.flushHeaders()
+  // Not with `setHeader`, of which each response would keep a kilobyte.
+  if ("stream" in response) return void response.writeHead(200, Object.fromEntries(fields))
+  response.writeHead(200, [...fields].flat())
+  response.flushHeaders()
 }
 
 /** Answers with something else. */
@@ -205,6 +214,18 @@ const answer = (response: Asked["response"], status: number, headers: Headers, b
   response.statusCode = status
   for (const [name, value] of fields) response.setHeader(name, value)
   response.end(body)
+}
+
+/**
+ * Waits for the fiber, which is interrupted when nothing more can be said. That is no failure. A race would do the same
+ * with a fiber more for each response.
+ */
+const untilClosed = <E>(opened: EventStreamResponse, fiber: Fiber.Fiber<void, E>): Effect.Effect<void, E> => {
+  opened.whenClosed(() => fiber.interruptUnsafe())
+  const ended = Effect.flatMap(Fiber.await(fiber), (exit) =>
+    !opened.isOpen && Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? Exit.void : exit
+  )
+  return Effect.onInterrupt(ended, () => Fiber.interrupt(fiber))
 }
 
 const batchesInWindow = 10
@@ -277,7 +298,7 @@ class Streams {
         }
       )
       return Effect.ensuring(
-        Effect.raceFirst(written, opened.closed),
+        Effect.flatMap(Effect.forkChild(written, { startImmediately: true }), (fiber) => untilClosed(opened, fiber)),
         Effect.sync(() => opened.finish())
       )
     })
@@ -327,14 +348,17 @@ export const make = (options: Options = {}): Effect.Effect<EventStreams, never, 
       Effect.sync(() => new Streams(options, settings, opening)),
       (streams) => streams.drain(options.drain ?? {})
     )
+    const openUnsafe: EventStreams["openUnsafe"] = (request, response, options = {}) =>
+      streams.begin(askedBy(request, response), options)
     return {
       respond: (request, response, events, options = {}) =>
         streams.respond(askedBy(request, response), events, options),
       respondStream: (stream, headers, events, options = {}) =>
         streams.respond(askedOn(stream, headers), events, options),
-      open: (request, response, options = {}) =>
+      openUnsafe,
+      open: (request, response, options) =>
         Effect.acquireRelease(
-          Effect.sync(() => streams.begin(askedBy(request, response), options)),
+          Effect.sync(() => openUnsafe(request, response, options)),
           (opened) => Effect.sync(() => opened?.finish())
         ),
       size: () => streams.size
