@@ -135,6 +135,13 @@ describe("another end over HTTP/2", () => {
     ["END_STREAM without a Close", () => raw.data(1, "", true), "ConnectionLost", "END_STREAM"],
     ["CANCEL", () => raw.rstStream(1, raw.code.cancel), "ConnectionLost", undefined],
     ["NO_ERROR", () => raw.rstStream(1, raw.code.noError), "ConnectionLost", undefined],
+    [
+      "the end of the TCP connection",
+      (client: raw.RawHttp2) => void client.peer.socket.end(),
+      "ConnectionLost",
+      undefined
+    ],
+    ["its reset", (client: raw.RawHttp2) => client.peer.reset(), "TransportError", undefined],
     ["another code", () => raw.rstStream(1, raw.code.internalError), "TransportError", undefined],
     [
       "an unmasked frame",
@@ -142,11 +149,12 @@ describe("another end over HTTP/2", () => {
       "ProtocolViolation",
       /^88..03ea[\da-f]* END_STREAM RST_STREAM 0$/
     ]
-  ] as const)("%s fails the messages of the handler, and is no error of the server", ([_how, bytes, reason, says]) =>
+  ] as const)("%s fails the messages of the handler, and is no error of the server", ([_how, act, reason, says]) =>
     logged((entries) =>
       Effect.gen(function* () {
         const { client, connections, ended, reasons } = yield* serve()
-        client.send(bytes())
+        const sent = act(client)
+        if (sent !== undefined) client.send(sent)
         if (says !== undefined) expect(yield* rest(client, typeof says === "string")).toMatch(says)
         yield* eventually(() => connections() === 0)
         expect(reasons).toEqual([reason])

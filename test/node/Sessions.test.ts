@@ -1,6 +1,7 @@
 /** HTTP/2 sessions: what they may take, what has brought other servers down, and how they end. */
 import type * as net from "node:net"
 import { describe, expect, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -65,6 +66,18 @@ describe("what a session may take", () => {
       const other = yield* Http2Client.connect((yield* serve({ http2 })).url)
       expect(other.remoteSettings).toMatchObject({ maxConcurrentStreams: 3, initialWindowSize: 100_000 })
       yield* eventually(() => other.state.remoteWindowSize === 200_000)
+    })
+  )
+
+  it.effect.each([
+    { maxStreams: 0 },
+    { maxStreams: 1.5 },
+    { streamWindowBytes: 2 ** 31 },
+    { sessionWindowBytes: 65_534 }
+  ])("cannot be %j, and no server is made that would fail at its first client", (http2) =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(serve({ http2 }))
+      expect(Exit.isFailure(exit) && Cause.squash(exit.cause)).toBeInstanceOf(RangeError)
     })
   )
 

@@ -47,20 +47,30 @@ export const floods = {
   maxSessionRejectedStreams: 10_000
 } as const
 
-/** What Node.js has to be told of it, when it makes the server, and of what a client may ask with. */
-export const serverOptions = (options: Options, { maxHandshakeBytes, maxHandshakeFields }: Upgrade.Limits) =>
-  ({
+const inRange = (name: keyof Options, value: number, least: number): number => {
+  if (Number.isInteger(value) && value >= least && value < 2 ** 31) return value
+  throw new RangeError(`${name} is a whole number from ${least} to ${2 ** 31 - 1}`)
+}
+
+/**
+ * What Node.js has to be told of it, when it makes the server, and of what a client may ask with. Throws a `RangeError`,
+ * the programmer's fault, for numbers that no session can have: RFC 9113 sections 6.5.2 and 6.9.1.
+ */
+export const serverOptions = (options: Options, { maxHandshakeBytes, maxHandshakeFields }: Upgrade.Limits) => {
+  inRange("sessionWindowBytes", options.sessionWindowBytes ?? defaults.sessionWindowBytes, 65_535)
+  return {
     settings: {
       enableConnectProtocol: true,
-      maxConcurrentStreams: options.maxStreams ?? defaults.maxStreams,
-      initialWindowSize: options.streamWindowBytes ?? defaults.streamWindowBytes,
+      maxConcurrentStreams: inRange("maxStreams", options.maxStreams ?? defaults.maxStreams, 1),
+      initialWindowSize: inRange("streamWindowBytes", options.streamWindowBytes ?? defaults.streamWindowBytes, 1),
       // A field counts 32 bytes beside its own here. Twice what is accepted, so that the 431 can be sent; who goes
       // beyond that gets a reset.
       maxHeaderListSize: Math.min(2 * (maxHandshakeBytes + 32 * maxHandshakeFields), 0xffff_ffff)
     },
     maxHeaderListPairs: Math.min(2 * maxHandshakeFields, 0xffff_ffff),
     ...floods
-  }) satisfies ServerOptions
+  } satisfies ServerOptions
+}
 
 /** How many milliseconds what a session still has to say may take when its time is up. */
 const lastWords = 1_000
