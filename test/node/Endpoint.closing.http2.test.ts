@@ -137,11 +137,11 @@ describe("another end over HTTP/2", () => {
     ["NO_ERROR", () => raw.rstStream(1, raw.code.noError), "ConnectionLost", undefined],
     [
       "the end of the TCP connection",
-      (client: raw.RawHttp2) => void client.peer.socket.end(),
+      (client: raw.RawHttp2): undefined => void client.peer.socket.end(),
       "ConnectionLost",
       undefined
     ],
-    ["its reset", (client: raw.RawHttp2) => client.peer.reset(), "TransportError", undefined],
+    ["its reset", (client: raw.RawHttp2): undefined => void client.peer.reset(), "TransportError", undefined],
     ["another code", () => raw.rstStream(1, raw.code.internalError), "TransportError", undefined],
     [
       "an unmasked frame",
