@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import type { Printable } from "@millrace/core/codec/EventStream"
 import { InvalidEvent } from "@millrace/core/codec/EventStreamError"
 import * as NodeEventStream from "@millrace/node/NodeEventStream"
@@ -139,6 +140,43 @@ describe.each(carriers)("over %s, a response", (carrier) => {
       const { port } = yield* serve(carrier, () => Stream.never, { heartbeat: "20 millis" })
       const answer = yield* ask(carrier, port)
       yield* eventually(() => answer.text().startsWith(": \n\n:\n\n:\n\n"))
+    })
+  )
+
+  it.effect("says nothing for its own sake while it has something to say", () =>
+    Effect.gen(function* () {
+      const queue = yield* Queue.unbounded<Printable>()
+      const { port } = yield* serve(carrier, () => Stream.fromQueue(queue), { heartbeat: "10 seconds" })
+      const answer = yield* ask(carrier, port)
+      yield* answer.says(": \n\n")
+      yield* TestClock.adjust("6 seconds")
+      yield* Queue.offer(queue, { data: "one" })
+      yield* answer.says(": \n\ndata: one\n\n")
+      yield* TestClock.adjust("9 seconds")
+      yield* settled
+      yield* answer.says(": \n\ndata: one\n\n")
+      yield* TestClock.adjust("3 seconds")
+      yield* answer.says(": \n\ndata: one\n\n:\n\n")
+    })
+  )
+
+  it.effect("is cut when its end is not read in 5 s", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const big = { data: "x".repeat(65_536) }
+      const { exits, port, streams } = yield* Scope.provide(
+        serve(carrier, () => Stream.forever(Stream.succeed(big))),
+        scope
+      )
+      yield* ask(carrier, port)
+      yield* settled
+      const closing = yield* Effect.forkChild(Scope.close(scope, Exit.void), { startImmediately: true })
+      yield* TestClock.adjust("4 seconds")
+      yield* settled
+      assert.strictEqual(streams.size(), 1)
+      yield* TestClock.adjust("3 seconds")
+      yield* Fiber.join(closing)
+      assert.deepStrictEqual([streams.size(), exits], [0, [Exit.void]])
     })
   )
 
