@@ -371,12 +371,6 @@ describe("a session that is lost", () => {
       (peer: RawPeer.RawPeer): void => peer.send(http2.settings([http2.enableConnectProtocol, 0])),
       "TransportError",
       false
-    ],
-    [
-      "what is no frame",
-      (peer: RawPeer.RawPeer): void => peer.send("HTTP/1.1 400 Bad Request\r\n\r\n"),
-      "TransportError",
-      false
     ]
   ] as const)("by %s takes all its WebSockets along, each of which knows why", ([_how, leave, tag, orderly]) =>
     countingFibers((alive) =>

@@ -2,6 +2,7 @@
  * A client's end of a connection of HTTP/2, and the opening handshake of a WebSocket on a stream of it: RFC 8441. The
  * rules of the handshake are those of `codec/ExtendedConnect`.
  */
+import { executionAsyncResource } from "node:async_hooks"
 import * as http2 from "node:http2"
 import type { Socket } from "node:net"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
@@ -42,6 +43,13 @@ export interface Settings extends Windows {
 
 /** As much as `node:http` takes of the head of an answer over HTTP/1.1. */
 const maxHeaderListSize = 16_384
+
+/**
+ * The native parts of sessions that have not closed. Node.js collects that of a session as soon as it is destroyed, and
+ * aborts the process (`current_nghttp2_memory_`) when the stream of a malformed answer has ended in the same turn, which
+ * a server can bring about. Seen with 22.19, 24.21 and 26.10, and not with a session that is held until it has closed.
+ */
+const unclosed = new Set<object>()
 
 type Failure = Http2Unavailable | MalformedHead | TransportError
 
@@ -109,7 +117,7 @@ export class Session {
 
     this.session.setLocalWindowSize(settings.sessionWindowBytes)
     this.session.on("error", (cause) => (this.cause = cause))
-    this.session.once("remoteSettings", (settings) => this.onSettings(settings))
+    this.session.once("remoteSettings", (settings) => this.onSettings(settings, executionAsyncResource()))
     this.session.on("close", () => this.onClose())
   }
 
@@ -137,7 +145,10 @@ export class Session {
     return this.settings.isAlone
   }
 
-  private onSettings({ enableConnectProtocol }: http2.Settings): void {
+  /** `native` is what has called, before there is any stream. */
+  private onSettings({ enableConnectProtocol }: http2.Settings, native: object): void {
+    unclosed.add(native)
+    this.session.on("close", () => unclosed.delete(native))
     const detail = "the server takes no WebSockets over HTTP/2"
     Deferred.doneUnsafe(
       this.readiness,
@@ -221,21 +232,17 @@ export class Session {
   /** Ends the connection when its streams have ended; cuts it when that takes longer than `closeTimeout`. */
   end(): void {
     this.isEnding = true
+    this.session.close()
     this.cutLater()
-    setImmediate(() => this.session.close())
   }
 
   /** Ends the connection at once. */
   destroy(): void {
     this.isEnding = true
+    this.session.destroy()
     this.cutLater()
-    setImmediate(() => this.session.destroy())
   }
 
-  /**
-   * Whatever ends the session waits for the turn to be over. Node.js 22.19 and 24.21 were seen to abort the process
-   * (`current_nghttp2_memory_`) when a session ends in the turn in which the stream of a malformed answer has ended.
-   */
   private cutLater(): void {
     if (this.isOver) return
     this.timer ??= setTimeout(
