@@ -288,3 +288,22 @@ describe("encode", () => {
     expect([undefined, () => 1, Number.NaN].map(HubMessage.toJson)).toEqual(["null", "null", "null"])
   })
 })
+
+describe("dataOf", () => {
+  it("is what was published, as it was written, out of a message and nothing else", () => {
+    const dataJson = '{"n":1e400, "data":12345678901234567890}' as HubMessage.JsonText
+    const text = HubMessage.encodeMessage({ topic: '"data":1', dataJson, from: "a", time: 0 })
+    expect(HubMessage.dataOf(text)).toBe(dataJson)
+    const others = [
+      "",
+      "null",
+      "1",
+      "as it is",
+      '{"data":1}',
+      '{"type":"other","data":1}',
+      '{"type":"message"}',
+      text + "}"
+    ]
+    for (const other of others) expect(HubMessage.dataOf(other)).toBeUndefined()
+  })
+})
