@@ -195,12 +195,6 @@ describe("a response", () => {
     ["ends before it has begun", "", false, /socket hang up/],
     ["is no HTTP", "SSH-2.0-OpenSSH\r\n\r\n", false, /Parse Error/],
     ["has a head without an end", `${head}X: ${"x".repeat(100_000)}`, false, /Header overflow|Parse Error/],
-    [
-      "changes the protocol",
-      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
-      false,
-      /changed/
-    ],
     ["is shorter than it said", `${head}Content-Length: 100\r\n\r\ndata: 1\n\n`, false, /aborted/],
     [
       "breaks off between two chunks",
@@ -227,6 +221,18 @@ describe("a response", () => {
       const { reason } = yield* Fiber.join(reading)
       expect([reason._tag, reason.message]).toEqual(["NetworkError", expect.stringMatching(message)])
       expect(seen).toEqual(hasEvent ? ["1"] : [])
+    })
+  )
+
+  it.live("that changes the protocol is cut", () =>
+    Effect.gen(function* () {
+      const { accept, port } = yield* RawPeer.listen
+      const reading = yield* start(failure(`http://127.0.0.1:${port}/`))
+      const peer = yield* accept
+      yield* peer.head
+      peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
+      expect((yield* Fiber.join(reading)).message).toContain("changed the protocol")
+      expect((yield* peer.rest).length).toBe(0)
     })
   )
 

@@ -6,13 +6,15 @@ import type { ServerResponse } from "node:http"
 import * as zlib from "node:zlib"
 import { describe, expect, it } from "@effect/vitest"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as EventSource from "@millrace/core/connection/EventSource"
 import * as Fetch from "@millrace/core/connection/Fetch"
@@ -160,6 +162,34 @@ describe.each(fetches)("over %s", (name, make) => {
         yield* Fiber.interrupt(reading)
         yield* eventually(() => server.sockets.size === 0)
       }
+    })
+  )
+
+  it.live("a redirect is not read to its end, and leaves no connection behind", () =>
+    Effect.gen(function* () {
+      const server = yield* bare.listen((request, response) => {
+        if (request.url === "/b") return void bare.stream(response, "data: 1\n\n")
+        response.writeHead(307, { Location: "/b" }).write("it never ends")
+      })
+      const fetch = yield* make
+      const source = yield* EventSource.make(server.url, { fetch })
+      expect(dataOf(yield* source.pull)).toEqual(["1"])
+      yield* eventually(() => server.sockets.size === 1)
+    })
+  )
+
+  it.live("whoever closes a source ends the connection, and who waits for its events", () =>
+    Effect.gen(function* () {
+      const server = yield* bare.listen((_, response) => bare.stream(response, "data: 1\n\n"))
+      const fetch = yield* make
+      const scope = yield* Scope.make()
+      const source = yield* Scope.provide(EventSource.make(server.url, { fetch }), scope)
+      yield* source.pull
+      const waiting = yield* start(Effect.flip(source.pull))
+      yield* settled
+      yield* Scope.close(scope, Exit.void)
+      expect(Cause.isDone(yield* Fiber.join(waiting))).toBe(true)
+      yield* eventually(() => server.sockets.size === 0)
     })
   )
 

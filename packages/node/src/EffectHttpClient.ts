@@ -9,6 +9,8 @@
  */
 import { type NetworkError, networkError } from "@millrace/core/connection/EventSourceError"
 import type { Fetch } from "@millrace/core/connection/Fetch"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpClient from "effect/http/HttpClient"
@@ -37,20 +39,27 @@ export const fetch = (client: HttpClient.HttpClient): Fetch => {
     const plain = HttpClientRequest.make(method as HttpMethod)(url).pipe(HttpClientRequest.setHeaders(fields))
     const request =
       body === undefined ? plain : HttpClientRequest.bodyUint8Array(plain, body, fields.get("content-type"))
-    return scoped.execute(request).pipe(
-      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }),
-      Effect.map((response) => ({
+    return Effect.gen(function* () {
+      const closed = yield* Deferred.make<void>()
+      yield* Effect.addFinalizer(() => Deferred.succeed(closed, undefined))
+      const response = yield* scoped.execute(request)
+      return {
         status: response.status,
         headers: Object.entries(response.headers),
         url,
         // `fetch` undoes it, and leaves the field where it was.
         coding: Option.isSome(HttpClientResponse.toWeb(response)) ? undefined : response.headers["content-encoding"],
-        body: Stream.mapError(response.stream, failureOf)
-      })),
-      Effect.mapError(failureOf)
-    )
+        // The streams of Node.js that Effect reads do not wake who waits for them when they are let go of.
+        body: Stream.mapError(untilClosed(response.stream, closed), failureOf)
+      }
+    }).pipe(Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" }), Effect.mapError(failureOf))
   }
 }
+
+const untilClosed = <A, E>(self: Stream.Stream<A, E>, closed: Deferred.Deferred<void>): Stream.Stream<A, E> =>
+  Stream.transformPull(self, (pull) =>
+    Effect.succeed(Effect.raceFirst(pull, Effect.andThen(Deferred.await(closed), Cause.done())))
+  )
 
 const failureOf = (error: HttpClientError): NetworkError => {
   const { reason } = error

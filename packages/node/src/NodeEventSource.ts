@@ -135,10 +135,8 @@ const bodyOf = (sent: http.ClientRequest, incoming: http.IncomingMessage): Strea
     failure ??= error
     look()
   }
+  // One that is cut off has an error, also when it is we who have cut it.
   incoming.on("readable", look).on("end", look).on("error", failed)
-  incoming.on("close", () => {
-    if (!incoming.readableEnded) failed(new Error("the response was cut off"))
-  })
   // A response without a length ends with its connection, for Node.js also when that is reset.
   sent.on("error", (error) => {
     if (!incoming.complete) failed(error)

@@ -127,6 +127,17 @@ describe("the events", () => {
     })
   )
 
+  it.effect("of several chunks that a platform gives at once come together", () =>
+    Effect.gen(function* () {
+      const chunks = ["data: 1\n\nda", "ta: 2\n\n", "data: 3\n", "\n"].map(utf8)
+      const headers = [["Content-Type", "text/event-stream"]] as const
+      const source = yield* EventSource.make(url, {
+        fetch: () => Effect.succeed({ status: 200, headers, url, body: Stream.fromArray(chunks) })
+      })
+      assert.deepStrictEqual(dataOf(yield* source.pull), ["1", "2", "3"])
+    })
+  )
+
   it.effect("are read no faster than they are pulled: a chunk for each pull, and none ahead", () =>
     Effect.gen(function* () {
       const network = new TestFetch()

@@ -36,6 +36,20 @@ describe("decoding", () => {
     })
   )
 
+  it.effect("gives all of a stream, whatever comes together", () =>
+    Effect.gen(function* () {
+      const numbers = Array.from({ length: 20 }, (_, i) => event(i % 4 === 3 ? "unknown" : "level", `${i}`))
+      for (const size of [1, 3, 4, 20]) {
+        const events = Stream.rechunk(Stream.fromArray(numbers), size).pipe(TypedEvents.decode(Chat))
+        const wanted = numbers.filter(({ event }) => event === "level").map(({ data }) => Number(data))
+        assert.deepStrictEqual(
+          (yield* Stream.runCollect(events)).map(({ data }) => data),
+          wanted
+        )
+      }
+    })
+  )
+
   it.effect("makes of JSON what the schema says: dates, and no fields that it does not know", () =>
     Effect.gen(function* () {
       const at = "2026-11-23T10:00:00.000Z"

@@ -42,8 +42,8 @@ export interface Response {
  * Sends a request, from no cache, and waits for the head of the response. It follows no redirect, unless the platform
  * knows no other way.
  *
- * All of it lasts as long as the scope: closing it ends the exchange and its body, and interrupting the effect leaves
- * nothing behind.
+ * All of it lasts as long as the scope: closing it ends the exchange and its body, also for a fiber that waits for more
+ * of it. Interrupting the effect leaves nothing behind.
  */
 export type Fetch = (request: Request) => Effect.Effect<Response, InvalidRequest | NetworkError, Scope.Scope>
 
@@ -141,17 +141,14 @@ const exchange = (request: Request, response: WebResponse): Exchange => {
   if (response.body === null)
     return { response: { status, headers, url, detail, body: Stream.empty }, close: Effect.void }
   const reader = response.body.getReader()
-  let closed = false
   return {
-    response: { status, headers, url, detail, body: bodyOf(reader, () => closed) },
-    close: Effect.sync(() => {
-      closed = true
-      void reader.cancel().catch(ignore)
-    })
+    response: { status, headers, url, detail, body: bodyOf(reader) },
+    // Whoever reads is at the end then.
+    close: Effect.sync(() => void reader.cancel().catch(ignore))
   }
 }
 
-const bodyOf = (reader: WebReader, isClosed: () => boolean): Stream.Stream<Uint8Array, NetworkError> => {
+const bodyOf = (reader: WebReader): Stream.Stream<Uint8Array, NetworkError> => {
   /** A read whose fiber was interrupted is for the next one. */
   let reading: ReturnType<WebReader["read"]> | undefined
   const pull = Effect.callback<readonly [Uint8Array], Cause.Done | NetworkError>((resume) => {
@@ -164,7 +161,7 @@ const bodyOf = (reader: WebReader, isClosed: () => boolean): Stream.Stream<Uint8
     reading ??= reader.read()
     reading.then(
       ({ value }) => settle(value === undefined ? Cause.done() : Effect.succeed([value])),
-      (cause: unknown) => settle(isClosed() ? Cause.done() : Effect.fail(networkError(cause)))
+      (cause: unknown) => settle(Effect.fail(networkError(cause)))
     )
     return Effect.sync(() => {
       waiting = false
