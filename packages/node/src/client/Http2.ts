@@ -114,7 +114,6 @@ export class Session {
       maxSessionMemory: 1_024,
       settings: { enablePush: false, initialWindowSize: settings.streamWindowBytes, maxHeaderListSize }
     })
-
     this.session.setLocalWindowSize(settings.sessionWindowBytes)
     this.session.on("error", (cause) => (this.cause = cause))
     this.session.once("remoteSettings", (settings) => this.onSettings(settings, executionAsyncResource()))
@@ -191,25 +190,28 @@ export class Session {
       } catch (cause) {
         return resume(Effect.fail(new InvalidOptions({ cause })))
       }
-      this.streams.set(stream, undefined)
+      this.remember(stream)
       held.hold(() => (this.settings.isAlone ? this.destroy() : NodeTransport.destroy(stream)))
       let cause: Cause | undefined
+      const onError = (error: Cause) => (cause = error)
       const onClose = () => resume(Effect.fail(this.failure(cause, stream.rstCode)))
-      stream.on("error", (error) => (cause = error))
+      stream.on("error", onError)
       stream.on("close", onClose)
-      stream.on("close", () => this.forget(stream))
       stream.once("response", (_headers, _flags, raw: ReadonlyArray<string>) => {
-        // From here on the stream tells somebody else of its end, and must not keep who has waited for the answer.
         stream.off("close", onClose)
         const headers = pairs(raw)
         const agreed = ExtendedConnect.verify(headers, wanted)
+        const accepted = Result.isSuccess(agreed)
+        const transport = accepted ? NodeTransport.make(stream, new Uint8Array(0), settings) : undefined
+        // From here on the transport is told of errors, and nothing here must keep who has waited for the answer.
+        if (accepted) stream.off("error", onError)
         resume(
           Effect.succeed({
             httpVersion: "2",
             status: Number(headers.find(([name]) => name === ":status")?.[1]),
             headers: headers.filter(([name]) => !name.startsWith(":")),
             agreed,
-            transport: Result.isSuccess(agreed) ? NodeTransport.make(stream, new Uint8Array(0), settings) : undefined,
+            transport,
             body: stream,
             session: this
           })
@@ -218,9 +220,12 @@ export class Session {
     })
   }
 
-  private forget(stream: http2.ClientHttp2Stream): void {
-    this.streams.delete(stream)
-    if (this.settings.isAlone) this.end()
+  private remember(stream: http2.ClientHttp2Stream): void {
+    this.streams.set(stream, undefined)
+    stream.on("close", () => {
+      this.streams.delete(stream)
+      if (this.settings.isAlone) this.end()
+    })
   }
 
   /** Has the WebSocket closed when this ends before it does. `stream` is the body of the answer that opened it. */
