@@ -34,13 +34,10 @@ const echoes = (peer: RawPeer, text: string) =>
     expect(Buffer.from((yield* peer.frame).payload).toString()).toBe(text)
   })
 
-/** For peers that will not answer a Close. */
-const limits = { closeTimeout: "50 millis" } as const
-
-/** An echo server with a path whose handler is another. */
-const serve = (handler: (connection: WebSocket.WebSocket<unknown>) => Effect.Effect<unknown, unknown>, http2 = {}) =>
+/** An echo server with a path whose handler is another. Peers are given time: they read slowly, or not at all. */
+const serve = (handler: (connection: WebSocket.WebSocket<unknown>) => Effect.Effect<unknown, unknown>) =>
   NodeWebSocketServer.serve(
-    { http2, limits, handshake: ({ path }) => Effect.succeed(NodeWebSocketServer.accept(path)) },
+    { http2: true, handshake: ({ path }) => Effect.succeed(NodeWebSocketServer.accept(path)) },
     (connection) => (connection.handshake === "/echo" ? echo(connection) : handler(connection))
   )
 
