@@ -147,7 +147,7 @@ export const listen = Command.make(
   ),
   Command.withShortDescription("Show the events of a server"),
   Command.withExamples([
-    { command: "millrace listen http://localhost:8080/events?topic=lobby", description: "To a topic of a hub" },
+    { command: 'millrace listen "http://localhost:8080/events?topic=lobby"', description: "To a topic of a hub" },
     {
       command: 'millrace listen https://example.com/events -H "Authorization: Bearer 123" --last-event-id 42',
       description: "With a header, behind an event that was seen"
