@@ -84,6 +84,34 @@ describe.concurrent("the events", () => {
     })
   )
 
+  it.live("are the answer to a POST where there is --data, which is JSON when it is", () =>
+    Effect.gen(function* () {
+      const told: Array<string> = []
+      const server = yield* bare.listen((request, response) => {
+        let body = ""
+        request.setEncoding("utf8").on("data", (chunk) => (body += chunk))
+        request.on("end", () => {
+          told.push(`${request.method} ${request.headers["content-type"]} ${body}`)
+          bare.stream(response, "data: answer\n\n").end()
+        })
+      })
+      const asking: ReadonlyArray<ReadonlyArray<string>> = [
+        ["--data", '{"é": 1}'],
+        ["-d", "1", "-H", "content-type: application/vnd.one+json"],
+        ["--data", "{", "--method", "PUT"],
+        ["--data", ""]
+      ]
+      const ended = yield* Effect.forEach(asking, (flags) => run(["listen", server.url, ...flags]), { concurrency: 2 })
+      for (const { code, stdout } of ended) expect([code, stdout]).toEqual([0, "answer\n"])
+      expect(told.toSorted()).toEqual([
+        'POST application/json {"é": 1}',
+        "POST application/vnd.one+json 1",
+        "POST undefined ",
+        "PUT undefined {"
+      ])
+    })
+  )
+
   it.live("may be as long as --max-message", () =>
     Effect.gen(function* () {
       const server = yield* answering((response) => bare.stream(response, "data: 1234\n\ndata: 1234567\n\ndata: 1\n\n"))
@@ -130,6 +158,31 @@ describe.concurrent("a connection that is lost", () => {
       })
       const { stderr } = yield* run(["listen", server.url])
       expect(sentences(stderr)[1]).toMatch(/^the connection was lost: .*; trying again in \d\.\d s$/)
+    })
+  )
+
+  it.live("is one on which nothing came for two periods of --heartbeat", () =>
+    Effect.gen(function* () {
+      const server = yield* answering(
+        (response) => bare.stream(response, "id: 1\ndata: one\n\n"),
+        (response, request) => bare.stream(response, `data: ${request.headers["last-event-id"]}\n\n`)
+      )
+      const { code, stdout, stderr } = yield* run(["listen", server.url, "--heartbeat", "0.1 s"])
+      expect([code, stdout]).toEqual([0, "one\n1\n"])
+      expect(sentences(stderr)[1]).toMatch(/^not a byte came for 200 ms; trying again in \d\.\d s$/)
+      expect(sentences(stderr).at(-1)).toBe("the server has no more to say (204)")
+    })
+  )
+
+  it.live("is not opened again for a POST, which may have done something", () =>
+    Effect.gen(function* () {
+      const server = yield* answering((response) => response.writeHead(503).end("busy"))
+      const { code, stderr } = yield* run(["listen", server.url, "--data", "x"])
+      expect([code, sentences(stderr), server.asked.length]).toEqual([
+        1,
+        ["the server answered with status 503: busy"],
+        1
+      ])
     })
   )
 
@@ -184,12 +237,14 @@ describe.concurrent("what coming back would not mend", () => {
   )
 
   it.live.each([
-    ["ws://localhost/", "URL: it is neither http: nor https:"],
-    ["localhost", "URL: it is no absolute URL"],
-    ["http://ada:secret@localhost/", "URL: it has a user; credentials go into a header"]
-  ] as const)("such as the URL %s is told before anything is asked", ([url, sentence]) =>
+    [["ws://localhost/"], "URL: it is neither http: nor https:"],
+    [["localhost"], "URL: it is no absolute URL"],
+    [["http://ada:secret@localhost/"], "URL: it has a user; credentials go into a header"],
+    [["http://localhost/", "--method", "A B"], "method: not a token (RFC 9110 9.1)"],
+    [["http://localhost/", "--method", "GET", "--data", "x"], "body: GET has none"]
+  ] as const)("such as %j is told before anything is asked", ([flags, sentence]) =>
     Effect.gen(function* () {
-      const { code, stderr } = yield* run(["listen", url])
+      const { code, stderr } = yield* run(["listen", ...flags])
       expect([code, sentences(stderr)]).toEqual([1, [sentence]])
     })
   )

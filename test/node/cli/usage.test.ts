@@ -25,7 +25,11 @@ describe.concurrent("--help", () => {
     ["serve", ["--host", "--port", "--max-message", "--allow-origin"], ["Default 8080", "Default 1MiB"]],
     ["echo", ["--host", "--port", "--max-message"], ["Default 9001", "Default 64MiB"]],
     ["connect", ["--header", "--subprotocol", "--binary", "--max-message"], ["Ctrl-D", "exit code is 0 only"]],
-    ["listen", ["--header", "--last-event-id", "--json", "--no-reconnect"], ["Ctrl-C", "exit code is 0 only"]]
+    [
+      "listen",
+      ["--method", "--header", "--data", "--last-event-id", "--json", "--no-reconnect", "--heartbeat"],
+      ["Ctrl-C", "exit code is 0 only", "POST, is made once", "two of them is lost"]
+    ]
   ] as const)("of %s says what it does, each flag with its default, and gives examples", ([name, flags, words]) =>
     Effect.gen(function* () {
       const { code, stdout, stderr } = yield* run([name, "--help"])
@@ -79,6 +83,11 @@ describe.concurrent("a mistake", () => {
     [["connect", "nonsense"], /"nonsense" cannot be opened: it is no URL$/],
     [["connect", "ftp://localhost/"], /its scheme is neither ws: nor wss:$/],
     [["connect", "ws://localhost/", "-H", "bad"], /--header: "bad"\. Expected: a header, written "Name: value"\. /],
+    [
+      ["listen", "http://localhost/", "--heartbeat", "0s"],
+      /--heartbeat: "0s"\. Expected: a time such as 500ms, 15s or 2m\. /
+    ],
+    [["listen", "http://localhost/", "--heartbeat", "15"], /--heartbeat: "15"\. Expected: a time such as/],
     [["connect", "ws://localhost/", "-s", "two,three"], /Invalid subprotocol/],
     [["connect", "ws://localhost/", "-H", "Upgrade: h2c"], /Invalid field name/]
   ]

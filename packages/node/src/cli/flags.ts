@@ -58,6 +58,30 @@ export const maxMessage = (standard: string) =>
     )
   )
 
+const periods: ReadonlyMap<string, number> = new Map([
+  ["ms", 1],
+  ["s", 1_000],
+  ["m", 60_000],
+  ["h", 3_600_000]
+])
+
+/** A time in milliseconds, such as `500ms`, `15s` or `1.5m`; `undefined` when `text` is none. At least 1 ms. */
+export const parseDuration = (text: string): number | undefined => {
+  const [, amount = "", unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]+)$/i.exec(text.trim()) ?? []
+  const millis = Math.round(Number(amount) * (periods.get(unit.toLowerCase()) ?? Number.NaN))
+  return millis >= 1 && millis <= Number.MAX_SAFE_INTEGER ? millis : undefined
+}
+
+/** A time, in milliseconds. */
+export const duration = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar("duration"),
+    Flag.filterMap(
+      (text) => Option.fromUndefinedOr(parseDuration(text)),
+      () => "a time such as 500ms, 15s or 2m"
+    )
+  )
+
 const parseHeader = (text: string): Option.Option<Headers[number]> => {
   const colon = text.indexOf(":")
   return colon <= 0 ? Option.none() : Option.some([text.slice(0, colon).trim(), text.slice(colon + 1).trim()])

@@ -6,10 +6,12 @@
  */
 import type { Event } from "@millrace/core/codec/EventStream"
 import type * as EventSource from "@millrace/core/connection/EventSource"
+import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
 import * as Reconnect from "@millrace/core/connection/Reconnect"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -88,11 +90,38 @@ class Report {
   }
 }
 
+const isJson = (text: string): boolean => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** The headers that were given, and the type of a body that is JSON where they have none. */
+const describing = (headers: HttpHeaders.Headers, data: string | undefined): HttpHeaders.Headers =>
+  data === undefined || !isJson(data) || HttpHeaders.values(headers, "Content-Type").length > 0
+    ? headers
+    : [...headers, ["Content-Type", "application/json"]]
+
 export const listen = Command.make(
   "listen",
   {
     url: Argument.String("url").pipe(Argument.withDescription("http: or https:")),
+    method: Flag.String("method").pipe(
+      Flag.withAlias("X"),
+      Flag.withMetavar("method"),
+      Flag.withDescription("The method of the request. Default GET, or POST with --data."),
+      Flag.optional
+    ),
     header: flags.header,
+    data: Flag.String("data").pipe(
+      Flag.withAlias("d"),
+      Flag.withMetavar("text"),
+      Flag.withDescription("The body of the request. JSON is sent as application/json unless a header says otherwise."),
+      Flag.optional
+    ),
     lastEventId: Flag.String("last-event-id").pipe(
       Flag.withMetavar("id"),
       Flag.withDescription("Begin behind that event."),
@@ -106,13 +135,26 @@ export const listen = Command.make(
       Flag.withDescription("End with the first response."),
       Flag.withDefault(false)
     ),
+    heartbeat: flags
+      .duration("heartbeat")
+      .pipe(
+        Flag.withDescription(
+          "The period in which the server sends something, such as 15s or 500ms. A connection on which nothing comes for " +
+            "two of them is lost. Default: it may be silent for ever."
+        ),
+        Flag.optional
+      ),
     maxMessage: flags.maxMessage("64MiB")
   },
-  ({ header, json, lastEventId, maxMessage, once, url }) =>
+  ({ data, header, heartbeat, json, lastEventId, maxMessage, method, once, url }) =>
     Effect.gen(function* () {
       const report = new Report(url)
+      const body = Option.getOrUndefined(data)
       const source = yield* NodeEventSource.make(url, {
-        headers: header,
+        method: Option.getOrUndefined(method),
+        headers: describing(header, body),
+        body,
+        heartbeat: Option.getOrUndefined(heartbeat),
         lastEventId,
         limits: { maxLineBytes: maxMessage, maxEventBytes: maxMessage },
         reconnect: once ? Reconnect.never : undefined
@@ -140,10 +182,11 @@ export const listen = Command.make(
 ).pipe(
   Command.withDescription(
     "Show the events of a server that sends Server-Sent Events, a line each. When the connection is lost it is opened " +
-      "again, with the ID of the last event, so that the server can go on where it was. Control characters are escaped; " +
+      "again, with the ID of the last event, so that the server can go on where it was; but a request that may do " +
+      "something, such as POST, is made once. Control characters are escaped; " +
       "an event with a name other than message has it in front, as in [name] data. Ctrl-C ends it. The exit code is 0 " +
       "only when it ended in the ordinary way: by Ctrl-C, by a server that has no more to say (204), or with the first " +
-      "response where that was asked for."
+      "response where there is to be no other."
   ),
   Command.withShortDescription("Show the events of a server"),
   Command.withExamples([
@@ -151,6 +194,14 @@ export const listen = Command.make(
     {
       command: 'millrace listen https://example.com/events -H "Authorization: Bearer 123" --last-event-id 42',
       description: "With a header, behind an event that was seen"
+    },
+    {
+      command: `millrace listen https://example.com/answers --data '{"question": "why?"}'`,
+      description: "To the answer to a POST"
+    },
+    {
+      command: "millrace listen https://example.com/events --heartbeat 15s",
+      description: "From a server that sends a comment every 15 s, to notice when it has gone"
     },
     { command: "millrace listen https://example.com/events --json --no-reconnect", description: "For a program" }
   ])
