@@ -5,7 +5,7 @@ export interface Contender {
   readonly name: string
   /** What it is, for the legend. */
   readonly what: string
-  /** The program in `servers/`, which takes `echo` or `broadcast`. */
+  /** The program in `servers/`, which takes the kind of a scenario. */
   readonly server?: string
   /** A second argument for the program. */
   readonly style?: string
@@ -84,6 +84,20 @@ export const bare: Contender = {
   name: "bare",
   what: "bare sockets that parse and echo inline: the floor on Node.js",
   server: "bare"
+}
+
+export const eventStreams: Contender = {
+  name: "event streams",
+  what: "event streams of this toolkit, over HTTP/1.1",
+  server: "events"
+}
+
+export const webSockets: Contender = { ...millrace, name: "WebSockets", what: "WebSockets of this toolkit" }
+
+export const nodeHttp: Contender = {
+  name: "node:http",
+  what: "responses of bare `node:http` that are left open, and written to one by one: for information",
+  server: "http"
 }
 
 export const eventsourceParser: Contender = {

@@ -109,7 +109,7 @@ const run = async ({ settings, suites, write }: Plan): Promise<void> => {
     const contenders = columns.filter(({ compresses }) => compresses !== true || suite.compresses === true)
     const measured = await suite.run({ ...settings, contenders })
     // What was promised was promised of ours.
-    const rows = measured.map((row) => (columns[0] === millrace ? row : { ...row, targets: [] }))
+    const rows = measured.map((row) => (columns[0] !== wsAgain ? row : { ...row, targets: [] }))
     tables.set(columns, [...(tables.get(columns) ?? []), ...rows])
     const took = ((performance.now() - began) / 1000).toFixed(1)
     process.stderr.write(` ${measured.map((row) => summary(row, columns)).join(", ")} (${took} s)\n`)

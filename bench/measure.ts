@@ -57,7 +57,7 @@ const startServer = async (
   scenario: Scenario,
   ...flags: ReadonlyArray<string>
 ): Promise<Server> => {
-  const compressed = scenario.options.documents !== undefined
+  const compressed = "documents" in scenario.options && scenario.options.documents !== undefined
   const child = Child.start({
     title: `the server of ${contender.name}`,
     args: [
@@ -135,20 +135,21 @@ const warmUp = 0.75
 
 /**
  * The server's CPU microseconds for each message of a scenario (for each delivery, when it is a broadcast), and the bytes
- * that it sends for each as the message's payload.
+ * that it sends for each as the message's payload. A contender may have a scenario of its own.
  */
 export const cpuOfServer = async (
   suite: string,
-  scenario: Scenario,
+  scenario: Scenario | ((contender: Contender) => Scenario),
   settings: Settings
 ): Promise<{ readonly cpu: Samples; readonly bytes: Samples }> => {
   const load = startLoad()
   const bytes = noSamples(settings)
   const cpu = await takeTurns(settings, turns, async (contender) => {
-    const server = await startServer(contender, scenario)
+    const itsScenario = typeof scenario === "function" ? scenario(contender) : scenario
+    const server = await startServer(contender, itsScenario)
     const { child, port } = server
     const run = (seconds: number) => load.ask<Counted>("run", { port, seconds } satisfies Run).catch(child.blame)
-    await openLoad(load, server, scenario)
+    await openLoad(load, server, itsScenario)
     await run(warmUp)
     const all = { count: 0, bytes: 0 }
     return profiled(child, profileOf(contender, suite, settings, "cpuprofile"), {
@@ -182,10 +183,10 @@ export interface MemoryOfServer {
 /** Connections that are opened before those whose memory is counted. */
 export const uncounted = 1000
 
-/** What a server holds for idle connections, each of which has echoed what the scenario sends first. */
+/** What a server holds for idle connections, each of which has had what the scenario sends first. */
 export const memoryOfServer = async (
   suite: string,
-  scenario: Scenario & { readonly kind: "echo" },
+  scenario: Exclude<Scenario, { readonly kind: "broadcast" }>,
   settings: Settings
 ): Promise<MemoryOfServer> => {
   const connections = scenario.options.connections - uncounted
@@ -199,7 +200,7 @@ export const memoryOfServer = async (
       // The code is loaded and the heap has had its growth before anything is counted. These connections stay: of
       // closed ones a server may keep something for seconds, and would look the better for it.
       const open = (connections: number) =>
-        openLoad(load, server, { kind: "echo", options: { ...scenario.options, connections } })
+        openLoad(load, server, { ...scenario, options: { ...scenario.options, connections } } as Scenario)
       await open(uncounted)
       const before = await child.ask<Memory>("memory")
       await open(connections)

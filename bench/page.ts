@@ -46,6 +46,10 @@ read as an array, and checks its limits; \`eventsource-parser\` calls with each 
 is a new parser, and every event and every unit of data is counted. For strings of 128 KiB to 1 MiB most of the time is
 V8 making room for the string, which is the same for both.
 
+Servers of event streams are asked by bare sockets, which count the events that come. \`sse-broadcast\` has the same
+message go to as many WebSockets of ours, from a server of its own, in the same rounds. \`node:http\` is what Node.js takes
+by itself for responses that are left open: there is nothing around it, no heartbeat, no bound for who does not read.
+
 ## Compression
 
 Both servers compress with zlib at level 6 and memory level 8, have a threshold of 1,024 bytes, which no message here is

@@ -1,12 +1,21 @@
 /** What is measured, and what was promised of it. */
-import { bare, type Contender, eventsourceParser, millrace, wsPlain } from "./contenders.ts"
+import {
+  bare,
+  type Contender,
+  eventsourceParser,
+  eventStreams,
+  millrace,
+  nodeHttp,
+  webSockets,
+  wsPlain
+} from "./contenders.ts"
 import type { Kind } from "./load/frames.ts"
 import type { Scenario } from "./load/main.ts"
 import * as measure from "./measure.ts"
 
 export interface Target {
   /** At most this many times that contender; without one, at most this in the row's own unit. */
-  readonly times?: "ws" | "eventsource-parser"
+  readonly times?: "ws" | "eventsource-parser" | "WebSockets"
   readonly most: number
 }
 
@@ -222,6 +231,56 @@ const eventsGrowth: Suite = {
   ]
 }
 
+const servers: ReadonlyArray<Contender> = [eventStreams, webSockets, nodeHttp]
+
+const eventsBroadcast: Suite = {
+  name: "sse-broadcast",
+  means: "CPU time of the server for each delivery to clients of event streams, beside our own to WebSockets",
+  contenders: servers,
+  run: async (settings) => {
+    const options = { senders: 1, receivers: 1000, size: 128 }
+    const scenario = (contender: Contender): Scenario => ({
+      kind: "broadcast",
+      options: contender === webSockets ? options : { ...options, events: true }
+    })
+    const { cpu } = await measure.cpuOfServer("sse-broadcast", scenario, settings)
+    return [
+      {
+        title: "broadcast, 128 B text to 1,000 event streams, 1 in flight",
+        unit: "µs",
+        samples: cpu,
+        targets: [{ times: "WebSockets", most: 1.1 }]
+      }
+    ]
+  }
+}
+
+const eventsMemory: Suite = {
+  name: "sse-memory",
+  means:
+    "growth of the server's memory for each of 5,000 idle clients of event streams, after a full garbage collection: " +
+    "of `GET /events` of the hub, and of a stream that a program answers with",
+  contenders: servers,
+  run: async (settings) => {
+    const contenders = settings.contenders.filter((contender) => contender !== webSockets)
+    const rounds = Math.min(settings.rounds, 3)
+    const rows: Array<Row> = []
+    for (const [kind, title] of [
+      ["hub", "memory of an idle event stream of the hub"],
+      ["respond", "memory of an idle event stream of a program"]
+    ] as const) {
+      const { heap, rss } = await measure.memoryOfServer(
+        `sse-memory-${kind}`,
+        { kind, options: { connections: 5000 + measure.uncounted } },
+        { ...settings, contenders, rounds }
+      )
+      rows.push({ title: `${title}, resident`, unit: "bytes", samples: rss, targets: [{ most: 12_000 }] })
+      rows.push({ title: `${title}, heap`, unit: "bytes", samples: heap, targets: [] })
+    }
+    return rows
+  }
+}
+
 export const suites: ReadonlyArray<Suite> = [
   echo(
     "echo-64x1",
@@ -278,5 +337,7 @@ export const suites: ReadonlyArray<Suite> = [
     "event stream, 256 KiB of data, reads of 64 KiB",
     "one line of ASCII, which V8 keeps on its heap"
   ),
-  eventsGrowth
+  eventsGrowth,
+  eventsBroadcast,
+  eventsMemory
 ]

@@ -1,5 +1,6 @@
 /** Each sender sends a message, and sends the next when all receivers have those of every sender. */
 import * as Connection from "./Connection.ts"
+import * as EventStream from "./EventStream.ts"
 import * as Load from "./Load.ts"
 import * as Sequence from "./Sequence.ts"
 
@@ -10,6 +11,8 @@ export interface Options {
   readonly size: number
   /** With it, every sender sends so many different documents in turn, compressed. */
   readonly documents?: number
+  /** Receivers are clients of event streams. */
+  readonly events?: true
 }
 
 /** So many messages are looked at by every receiver. What comes second may refer to what came first. */
@@ -17,7 +20,7 @@ const looked = 2
 
 /** Opens the connections and sees that each receiver gets what is sent, byte for byte. */
 export const open = async (port: number, extensions: string, options: Options): Promise<Load.Load> => {
-  const { documents, receivers, senders, size } = options
+  const { documents, events, receivers, senders, size } = options
   const sequence = documents === undefined ? Sequence.plain("text", size) : await Sequence.compressed(documents, size)
   const deliveries = senders * receivers
   let run: Load.Run | undefined
@@ -60,7 +63,9 @@ export const open = async (port: number, extensions: string, options: Options): 
     },
     lost: lose
   }
-  const receiving = await Connection.many(receivers, () => Connection.open(port, extensions, delivery))
+  const receiving = await Connection.many(receivers, () =>
+    events === true ? EventStream.open(port, "/events", delivery) : Connection.open(port, extensions, delivery)
+  )
 
   const readers = receiving.map(() => Sequence.reader(sequence))
   for (let look = 0; look < looked; look++) {

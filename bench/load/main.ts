@@ -2,11 +2,14 @@
 import { answer } from "../answers.ts"
 import * as broadcast from "./broadcast.ts"
 import * as echo from "./echo.ts"
+import * as idle from "./idle.ts"
 import type { Load } from "./Load.ts"
 
 export type Scenario =
   | { readonly kind: "echo"; readonly options: echo.Options }
   | { readonly kind: "broadcast"; readonly options: broadcast.Options }
+  /** Idle event streams of a hub, or of a program. */
+  | { readonly kind: "hub" | "respond"; readonly options: idle.Options }
 
 export interface Open {
   readonly port: number
@@ -28,7 +31,9 @@ answer({
     const load =
       scenario.kind === "echo"
         ? await echo.open(port, extensions, scenario.options)
-        : await broadcast.open(port, extensions, scenario.options)
+        : scenario.kind === "broadcast"
+          ? await broadcast.open(port, extensions, scenario.options)
+          : await idle.open(port, scenario.options)
     loads.set(port, [load, ...(loads.get(port) ?? [])])
   },
   run: ({ port, seconds }: Run) => {
