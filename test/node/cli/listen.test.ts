@@ -91,7 +91,8 @@ describe.concurrent("the events", () => {
         let body = ""
         request.setEncoding("utf8").on("data", (chunk) => (body += chunk))
         request.on("end", () => {
-          told.push(`${request.method} ${request.headers["content-type"]} ${body}`)
+          const types = request.headersDistinct["content-type"]
+          told.push(`${request.method} ${types?.join(" and ")} ${body}`)
           bare.stream(response, "data: answer\n\n").end()
         })
       })
