@@ -23,6 +23,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type * as Scope from "effect/Scope"
+import * as Hop from "./client/Hop.ts"
 import type { TlsOptions } from "./NodeWebSocket.ts"
 import * as Upgrade from "./Upgrade.ts"
 
@@ -71,10 +72,11 @@ interface Exchange {
 }
 
 /** To another origin goes nothing that shows who we are, and nothing over what leads to one server only. */
-const abroad = ({ tls = {}, ...options }: FetchOptions): FetchOptions => {
-  const { cert: _cert, key: _key, passphrase: _passphrase, pfx: _pfx, servername: _name, ...rest } = tls
-  return { ...options, tls: rest, socketPath: undefined }
-}
+const abroad = ({ tls = {}, ...options }: FetchOptions): FetchOptions => ({
+  ...options,
+  tls: Hop.anonymous(tls),
+  socketPath: undefined
+})
 
 const begin = (request: Request, options: FetchOptions): http.ClientRequest => {
   const url = new URL(request.url)

@@ -17,6 +17,7 @@ import { randomFillSync } from "node:crypto"
 import type * as http from "node:http"
 import type { InvalidHead, MalformedHead } from "@millrace/core/codec/HandshakeError"
 import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
+import * as Redirection from "@millrace/core/codec/Redirection"
 import * as Extension from "@millrace/core/connection/Extension"
 import type { Limits } from "@millrace/core/connection/Limits"
 import { HandshakeTimeout, InvalidOptions, OpenError, type Refused } from "@millrace/core/connection/OpenError"
@@ -61,8 +62,8 @@ export interface Options {
   /** A unix socket to connect to; the URL then says only what to ask for there. */
   readonly socketPath?: string | undefined
   /**
-   * How many redirects are followed. Default 0: a redirect is a refusal. On the way to another origin `Authorization`,
-   * `Cookie` and `Proxy-Authorization` are left out, and from `wss:` to `ws:` none is followed.
+   * How many redirects are followed. Default 0: a redirect is a refusal. To another origin go only headers that any
+   * page could send, and no client certificate; from `wss:` to `ws:` none is followed.
    */
   readonly maxRedirects?: number | undefined
   readonly limits?: Partial<Limits> | undefined
@@ -176,7 +177,7 @@ class Opening {
     redirectsLeft: number
   ): Result.Result<Hop.Hop, string | undefined> {
     const { http2, maxRedirects = 0 } = this.options
-    if (maxRedirects === 0 || !Hop.isRedirect(status)) return Result.fail(undefined)
+    if (maxRedirects === 0 || !Redirection.isRedirection(status)) return Result.fail(undefined)
     if (redirectsLeft === 0) return Result.fail("too many redirects")
     return Result.flatMap(Hop.next(hop, HttpHeaders.values(headers, "Location")[0]), (next) =>
       typeof http2 === "object" && next.url.origin !== http2.origin

@@ -193,22 +193,6 @@ describe("9.2.3: what a response means", () => {
     expect(follow(again)[0]).toMatchObject({ _tag: "Connecting", redirects: 1 })
   })
 
-  it.each<[number, string, string]>([
-    [301, "POST", "GET"],
-    [302, "POST", "GET"],
-    [303, "POST", "GET"],
-    [307, "POST", "POST"],
-    [308, "POST", "POST"],
-    [301, "PUT", "PUT"],
-    [302, "PUT", "PUT"],
-    [303, "PUT", "GET"],
-    [303, "HEAD", "HEAD"],
-    [301, "GET", "GET"],
-    [303, "GET", "GET"]
-  ])("Fetch 4.4: after %d the method %s is %s", (status, method, next) => {
-    expect(Protocol.redirectedMethod(status, method)).toBe(next)
-  })
-
   it("says what was wrong", () => {
     expect(message(respond(connecting(), 404))).toBe("The server answered with status 404 (WHATWG HTML 9.2.3)")
     expect(message(respond(connecting(), 200))).toBe(

@@ -21,6 +21,7 @@ import * as Result from "effect/Result"
 import * as EventStream from "../codec/EventStream.ts"
 import type { EventStreamViolation } from "../codec/EventStreamError.ts"
 import * as HttpHeaders from "../codec/HttpHeaders.ts"
+import * as Redirection from "../codec/Redirection.ts"
 import * as RetryAfter from "../codec/RetryAfter.ts"
 
 /**
@@ -116,7 +117,7 @@ export type Action =
    */
   | { readonly _tag: "Connect"; readonly headers: HttpHeaders.Headers }
   /**
-   * Make the same request at this place, relative to where it was made, with the method of `redirectedMethod`. Where
+   * Make the same request at this place, relative to where it was made, with the method of `Redirection.methodAfter`. Where
    * this is no URL, or another origin that may not be asked, the attempt has `ended`.
    */
   | { readonly _tag: "Redirect"; readonly location: string; readonly status: number }
@@ -202,17 +203,6 @@ export const readLastEventId = (headers: HttpHeaders.Headers): string | undefine
   return bytes.every((byte, at) => byte === value.charCodeAt(at)) ? decoder.decode(bytes) : value
 }
 
-const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-
-/**
- * The method after a redirect: GET in place of POST after 301 and 302, and of all but HEAD after 303. A request whose
- * method changes loses its body, and the fields that describe it. WHATWG Fetch, HTTP-redirect fetch.
- */
-export const redirectedMethod = (status: number, method: string): string => {
-  if ((status === 301 || status === 302) && method === "POST") return "GET"
-  return status === 303 && method !== "HEAD" ? "GET" : method
-}
-
 /** Whether the type is that of an event stream, whatever its parameters say. */
 const isEventStream = ({ headers }: Response): boolean => {
   const [essence = ""] = (HttpHeaders.values(headers, "Content-Type").at(-1) ?? "").split(";")
@@ -279,7 +269,7 @@ export const respond = (config: Config, state: State, response: Response, now: n
     return [{ _tag: "Open", ...positionOf(state), failures: state.failures + 1 }, []]
   }
   if (status === 204) return closed(state, { _tag: "NoContent" }, [cancel])
-  const [location] = redirectStatuses.has(status) ? HttpHeaders.values(headers, "Location") : []
+  const [location] = Redirection.isRedirection(status) ? HttpHeaders.values(headers, "Location") : []
   if (location !== undefined) {
     return state.redirects < config.maxRedirects
       ? [{ ...state, redirects: state.redirects + 1 }, [cancel, { _tag: "Redirect", location, status }]]

@@ -3,6 +3,7 @@
  */
 import type { ConnectionOptions } from "node:tls"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
+import * as Redirection from "@millrace/core/codec/Redirection"
 import { InvalidUrl } from "@millrace/core/connection/OpenError"
 import * as Result from "effect/Result"
 
@@ -87,27 +88,26 @@ export const first = (url: string | URL, options: Options): Result.Result<Hop, I
     }
   })
 
-/** What is told to one origin and to no other. */
-const credentials: ReadonlySet<string> = new Set(["authorization", "cookie", "proxy-authorization"])
-
-const redirects: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
-
-export const isRedirect = (status: number): boolean => redirects.has(status)
+/** Without what shows who we are, and what is meant for one server only. */
+export const anonymous = ({
+  cert: _cert,
+  key: _key,
+  passphrase: _passphrase,
+  pfx: _pfx,
+  servername: _name,
+  ...rest
+}: TlsOptions): TlsOptions => rest
 
 /** Where a redirect leads, or why it is not followed. */
-export const next = (hop: Hop, location: string | undefined): Result.Result<Hop, string> => {
-  if (location === undefined || !URL.canParse(location, hop.url.href)) return Result.fail("it redirects to no URL")
-  const target = new URL(location, hop.url)
-  target.hash = ""
-  return parse(target).pipe(
-    Result.mapError(({ detail }) => `it redirects to a URL that cannot be opened: ${detail}`),
-    Result.flatMap(({ socketPath, url }) => {
-      if (hop.url.protocol === "wss:" && url.protocol === "ws:") return Result.fail("it redirects to a URL without TLS")
-      if (socketPath !== undefined) return Result.fail("it redirects to a unix socket")
-      if (url.origin === hop.url.origin) return Result.succeed({ ...hop, url })
-      const { cert: _cert, key: _key, passphrase: _passphrase, pfx: _pfx, servername: _name, ...tls } = hop.tls ?? {}
-      const headers = hop.headers.filter(([name]) => !credentials.has(name.toLowerCase()))
-      return Result.succeed({ url, socketPath, headers, tls })
-    })
-  )
-}
+export const next = (hop: Hop, location: string | undefined): Result.Result<Hop, string> =>
+  Result.flatMap(Redirection.resolve(hop.url, location), (target) => {
+    const address = parse(target)
+    if (Result.isFailure(address)) {
+      return Result.fail(`it redirects to a URL that cannot be opened: ${address.failure.detail}`)
+    }
+    const { socketPath, url } = address.success
+    if (socketPath !== undefined) return Result.fail("it redirects to a unix socket")
+    if (url.origin === hop.url.origin) return Result.succeed({ ...hop, url })
+    const headers = Redirection.toldToOthers(hop.headers)
+    return Result.succeed({ url, socketPath, headers, tls: hop.tls && anonymous(hop.tls) })
+  })
