@@ -20,7 +20,8 @@ import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
 import * as Redirection from "@millrace/core/codec/Redirection"
 import * as Extension from "@millrace/core/connection/Extension"
 import type { Limits } from "@millrace/core/connection/Limits"
-import { HandshakeTimeout, InvalidOptions, OpenError, type Refused } from "@millrace/core/connection/OpenError"
+import { HandshakeTimeout, InvalidOptions, OpenError } from "@millrace/core/connection/OpenError"
+import type { Refused } from "@millrace/core/connection/Refused"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import type { TransportError } from "@millrace/core/connection/WebSocketError"
@@ -162,7 +163,7 @@ class Opening {
       if (Result.isFailure(agreed) && agreed.failure._tag === "HandshakeViolation") return Effect.fail(agreed.failure)
       const next = this.next(hop, answer, redirectsLeft)
       if (Result.isFailure(next)) {
-        this.refusing = new Refusing(answer, next.failure)
+        this.refusing = new Refusing(answer, hop.url.href, next.failure)
         return this.refusing.read
       }
       this.abort()

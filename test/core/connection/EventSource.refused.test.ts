@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
+import { Refused } from "@millrace/core/connection/Refused"
 import { turn } from "../../support/connection.ts"
 import { dataOf, failureOf, reading, tagsOf } from "../../support/eventSource.ts"
 import type { Head } from "../../support/TestFetch.ts"
@@ -19,7 +20,7 @@ const refusedBy = (head: Head, body = "") =>
     const reason = yield* failureOf(reader)
     assert.strictEqual(network.open, 0)
     assert.strictEqual(network.asked.length, 1)
-    if (reason._tag !== "Refused") throw new Error(`not refused: ${reason._tag}`)
+    if (!(reason instanceof Refused)) throw new Error(`not refused: ${reason._tag}`)
     return reason
   })
 

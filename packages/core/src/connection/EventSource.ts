@@ -19,10 +19,11 @@ import * as Stream from "effect/Stream"
 import type * as EventStream from "../codec/EventStream.ts"
 import type { Headers } from "../codec/HttpHeaders.ts"
 import type * as Protocol from "../protocol/EventSourceProtocol.ts"
-import type { EventSourceError, NetworkError, OpenTimeout, Refused, Silent } from "./EventSourceError.ts"
+import type { EventSourceError, NetworkError, OpenTimeout, Silent } from "./EventSourceError.ts"
 import type * as EventSourceRequest from "./EventSourceRequest.ts"
 import type { Fetch } from "./Fetch.ts"
 import { Reconnecting } from "./Reconnecting.ts"
+import type { Refused } from "./Refused.ts"
 
 /** The server has ended a response in order. No error, but the end of a connection. */
 export interface Ended {

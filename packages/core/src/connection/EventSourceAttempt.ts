@@ -10,9 +10,10 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as HttpHeaders from "../codec/HttpHeaders.ts"
 import * as Protocol from "../protocol/EventSourceProtocol.ts"
-import { type InvalidRequest, type NetworkError, Refused } from "./EventSourceError.ts"
+import type { InvalidRequest, NetworkError } from "./EventSourceError.ts"
 import type { Fetch, Request, Response } from "./Fetch.ts"
 import * as Redirect from "./Redirect.ts"
+import { Refused } from "./Refused.ts"
 
 /** What became of it, and of the protocol. */
 export type Answer =

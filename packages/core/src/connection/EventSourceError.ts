@@ -15,8 +15,8 @@
  */
 import * as Data from "effect/Data"
 import type { EventStreamViolation } from "../codec/EventStreamError.ts"
-import type { Headers } from "../codec/HttpHeaders.ts"
 import type { UnsendableLastEventId } from "../protocol/EventSourceProtocol.ts"
+import type { Refused } from "./Refused.ts"
 
 /** The caller's fault: a request that cannot be sent. Nothing was. `part` says what is wrong with it. */
 export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
@@ -56,31 +56,6 @@ export class OpenTimeout extends Data.TaggedError("OpenTimeout")<{ readonly time
 export class Silent extends Data.TaggedError("Silent")<{ readonly silence: number }> {
   override get message(): string {
     return `not a byte came for ${this.silence} ms`
-  }
-}
-
-/** The server answered, but not with an event stream: another status, another type, a redirect that is not followed. */
-export class Refused extends Data.TaggedError("Refused")<{
-  readonly status: number
-  /** All of them, for `WWW-Authenticate`, `Location` and `Retry-After`. */
-  readonly headers: Headers
-  /** Where it came from, after redirects. */
-  readonly url: string
-  /** The start of it: at most 64 KiB. */
-  readonly body: Uint8Array
-  /** Whether there was more of it, or would have been. */
-  readonly truncated: boolean
-  /** What is wrong with it beside its status: its type, where it redirects. */
-  readonly detail?: string | undefined
-}> {
-  /** The start of the body as UTF-8. */
-  get text(): string {
-    return new TextDecoder().decode(this.body)
-  }
-
-  override get message(): string {
-    const { detail, status } = this
-    return `the server answered with status ${status}${detail === undefined ? "" : `: ${detail}`}`
   }
 }
 

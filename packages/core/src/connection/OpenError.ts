@@ -3,7 +3,7 @@
  */
 import * as Data from "effect/Data"
 import type { HandshakeViolation, InvalidHead, MalformedHead } from "../codec/HandshakeError.ts"
-import type { Headers } from "../codec/HttpHeaders.ts"
+import type { Refused } from "./Refused.ts"
 import type { TransportError } from "./WebSocketError.ts"
 
 /** The caller's fault: `url` is not the URL of a WebSocket. Nothing was sent. RFC 6455 section 3. */
@@ -17,32 +17,6 @@ export class InvalidUrl extends Data.TaggedError("InvalidUrl")<{ readonly url: s
 export class InvalidOptions extends Data.TaggedError("InvalidOptions")<{ readonly cause: unknown }> {
   override get message(): string {
     return `the options cannot be used: ${this.cause instanceof Error ? this.cause.message : this.cause}`
-  }
-}
-
-/**
- * The server answered, but not by opening a WebSocket: 401, 403, 404, 429, 503, a redirect. Nobody's fault as such;
- * the status says whether to come back (RFC 6455 section 4.1).
- */
-export class Refused extends Data.TaggedError("Refused")<{
-  readonly status: number
-  /** All of them, for `WWW-Authenticate`, `Location`, `Retry-After` and the versions of RFC 6455 section 4.4. */
-  readonly headers: Headers
-  /** As it was sent, so maybe compressed; at most 64 KiB of it. */
-  readonly body: Uint8Array
-  /** Whether there was more of it, or would have been. */
-  readonly truncated: boolean
-  /** Why a redirect was not followed. */
-  readonly detail?: string | undefined
-}> {
-  /** The body as UTF-8. */
-  get text(): string {
-    return new TextDecoder().decode(this.body)
-  }
-
-  override get message(): string {
-    const { detail, status } = this
-    return `the server answered with status ${status}${detail === undefined ? "" : `: ${detail}`}`
   }
 }
 

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream"
 import type { Declined, HandshakeViolation } from "@millrace/core/codec/HandshakeError"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import type { Agreed, Wanted } from "@millrace/core/codec/Negotiation"
-import { Refused } from "@millrace/core/connection/OpenError"
+import { Refused } from "@millrace/core/connection/Refused"
 import type { Transport } from "@millrace/core/connection/Transport"
 import { TransportError } from "@millrace/core/connection/WebSocketError"
 import * as Effect from "effect/Effect"
@@ -52,12 +52,15 @@ const maxBody = 65_536
 /** A refusal, whose body may still be coming. */
 export class Refusing {
   private readonly answer: Answer
+  private readonly url: string
   private readonly detail: string | undefined
   private readonly chunks: Array<Uint8Array> = []
   private room = maxBody
 
-  constructor(answer: Answer, detail: string | undefined) {
+  /** `url` is where the answer came from. */
+  constructor(answer: Answer, url: string, detail: string | undefined) {
     this.answer = answer
+    this.url = url
     this.detail = detail
   }
 
@@ -70,8 +73,9 @@ export class Refusing {
   }
 
   end(truncated: boolean): Refused {
-    const { status, headers } = this.answer
-    return new Refused({ status, headers, body: Buffer.concat(this.chunks), truncated, detail: this.detail })
+    const { answer, detail, url } = this
+    const { status, headers } = answer
+    return new Refused({ status, headers, url, body: Buffer.concat(this.chunks), truncated, detail })
   }
 
   /** Reads the body, as far as there is room for it and as it comes. */
