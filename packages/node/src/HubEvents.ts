@@ -182,11 +182,12 @@ export const respond = (
       missed = since(missed.to)
     }
     // In the same turn as what was missed last: nothing comes between the two.
-    join(hub, topics, opened)
+    // As an array, which takes 300 bytes less than a set.
+    join(hub, [...topics], opened)
   })
 
 /** A member until its client goes. What is kept for it is this, and no fiber. */
-const join = (hub: Options["hub"], topics: ReadonlySet<string>, opened: EventStreamResponse): void => {
+const join = (hub: Options["hub"], topics: ReadonlyArray<string>, opened: EventStreamResponse): void => {
   for (const topic of topics) hub.joinUnsafe(topic, opened)
   opened.whenClosed(() => {
     for (const topic of topics) hub.leaveUnsafe(topic, opened)

@@ -170,7 +170,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
 
     const onRequest: http.RequestListener = (request, response) => {
       // A client that goes away in the middle of an answer is its own affair.
-      response.on("error", () => response.destroy())
+      response.on("error", cut)
       const path = Upgrade.pathOf(request) ?? ""
       const isRead = request.method === "GET" || request.method === "HEAD"
       const notAllowed = (allow: string) =>
@@ -250,6 +250,11 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
     return { ...listening, hub }
   })
+
+/** One for all responses: an event stream keeps its listeners as long as it is open. */
+function cut(this: http.ServerResponse): void {
+  this.destroy()
+}
 
 /** Of this hub and no other, also when it is started again. */
 const randomEpoch = (): string => randomBytes(6).toString("base64url")
