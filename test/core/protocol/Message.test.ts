@@ -55,8 +55,26 @@ describe("a message", () => {
     decode.mockRestore()
   })
 
+  it("of a string is encoded when its bytes are asked for, once, and then is only its bytes", () => {
+    const encode = vi.spyOn(TextEncoder.prototype, "encode")
+    const message = Message.text("é")
+    expect(message.text).toBe("é")
+    expect(Message.compressed(message).text).toBe("é")
+    expect(encode).not.toHaveBeenCalled()
+    expect(message.bytes).toEqual(utf8("é"))
+    encode.mockClear()
+    expect(message.bytes).toBe(message.content)
+    expect(message.length).toBe(2)
+    expect(message.source).toBe(message.bytes)
+    expect(encode).not.toHaveBeenCalled()
+    expect(message.text).toBe("é")
+    encode.mockRestore()
+  })
+
   it("of text keeps a byte order mark, and has U+FFFD for a lone surrogate", () => {
     expect(new Message.Text(utf8("\ufeffa")).text).toBe("\ufeffa")
     expect(Message.text("\ud800").bytes).toEqual(utf8("\ufffd"))
+    expect(Message.text("\ud800").text).toBe("\ufffd")
+    expect(Message.compressed("\ud800").text).toBe("\ufffd")
   })
 })

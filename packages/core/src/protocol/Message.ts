@@ -7,15 +7,18 @@ import type { Chunks } from "../codec/Chunks.ts"
 export type Content = Uint8Array | Chunks
 
 abstract class Whole {
-  /** For who passes the message on: joining the pieces of a long one is work that a relay need not do. */
-  content: Content
+  /** As the message is held: `undefined` for text of which only the string is there. */
+  protected held: Content | undefined
   /** Whether it is to be compressed where both ends can; `undefined` leaves that to the connection. */
   readonly compress: boolean | undefined
 
-  constructor(content: Content, compress?: boolean) {
-    this.content = content
+  constructor(content: Content | undefined, compress: boolean | undefined) {
+    this.held = content
     this.compress = compress
   }
+
+  /** For who passes the message on: joining the pieces of a long one is work that a relay need not do. */
+  abstract readonly content: Content
 
   /** How many bytes it has. */
   get length(): number {
@@ -24,18 +27,39 @@ abstract class Whole {
 
   /** The bytes, joined when they are first asked for. They belong to whoever holds the message. */
   get bytes(): Uint8Array {
-    if (!(this.content instanceof Uint8Array)) this.content = this.content.join()
-    return this.content
+    const { content } = this
+    return content instanceof Uint8Array ? content : (this.held = content.join())
   }
 }
 
 /**
- * Text, known to be UTF-8. The bytes are kept as they came, and the string is made when it is first asked for: what
- * only passes a message on never pays for it.
+ * Text, known to be UTF-8. What it was made of is kept, bytes or a string, and the other is made when it is first asked
+ * for: what only passes a message on never pays for it.
  */
 export class Text extends Whole {
   readonly _tag = "Text"
   private decoded: string | undefined
+
+  /** Of bytes that are UTF-8, or of a string that is well-formed: see `text`. */
+  constructor(content: Content | string, compress?: boolean) {
+    const isString = typeof content === "string"
+    super(isString ? undefined : content, compress)
+    this.decoded = isString ? content : undefined
+  }
+
+  /** What there is of it, whichever that is. */
+  get source(): Content | string {
+    return this.held ?? this.decoded!
+  }
+
+  get content(): Content {
+    if (this.held === undefined) {
+      this.held = encoder.encode(this.decoded)
+      // Of what goes to many, or is kept, the bytes are what is used: nothing is held twice.
+      this.decoded = undefined
+    }
+    return this.held
+  }
 
   get text(): string {
     return (this.decoded ??= decoder.decode(this.bytes))
@@ -45,6 +69,14 @@ export class Text extends Whole {
 /** Bytes without a meaning to the protocol. */
 export class Binary extends Whole {
   readonly _tag = "Binary"
+
+  constructor(content: Content, compress?: boolean) {
+    super(content, compress)
+  }
+
+  get content(): Content {
+    return this.held!
+  }
 }
 
 export type Message = Text | Binary
@@ -56,8 +88,8 @@ export type Sendable = Message | string | Uint8Array
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 const encoder = new TextEncoder()
 
-/** A text message. Lone surrogates become U+FFFD, as everywhere on the web. */
-export const text = (value: string): Text => new Text(encoder.encode(value))
+/** A text message, encoded when its bytes are asked for. Lone surrogates become U+FFFD, as everywhere on the web. */
+export const text = (value: string): Text => new Text(value.toWellFormed())
 
 /** A binary message. The bytes are not copied. */
 export const binary = (bytes: Uint8Array): Binary => new Binary(bytes)
@@ -67,8 +99,9 @@ export const from = (value: Sendable): Message =>
   typeof value === "string" ? text(value) : value instanceof Uint8Array ? binary(value) : value
 
 const withCompress = (value: Sendable, compress: boolean): Message => {
-  const { content, _tag } = from(value)
-  return _tag === "Text" ? new Text(content, compress) : new Binary(content, compress)
+  if (typeof value === "string") return new Text(value.toWellFormed(), compress)
+  if (value instanceof Uint8Array) return new Binary(value, compress)
+  return value._tag === "Text" ? new Text(value.source, compress) : new Binary(value.content, compress)
 }
 
 /** The same message, to be compressed where both ends can, however short it is. */
