@@ -41,12 +41,24 @@ export class Http2Unavailable extends Data.TaggedError("Http2Unavailable")<{
 }
 
 /**
+ * The connection did not open, and the platform keeps to itself why: so that a page cannot look around in networks, a
+ * browser tells none whether nobody listens at `url`, a name or a certificate is wrong, or a server has refused, nor with
+ * which status. So nobody can say whose fault it was, or whether to come back.
+ */
+export class Undisclosed extends Data.TaggedError("Undisclosed")<{ readonly url: string }> {
+  override get message(): string {
+    return `${this.url} did not open, and a page is not told why`
+  }
+}
+
+/**
  * Everything that can go wrong before a connection is open, under one tag.
  *
  * Who only retries catches `OpenError`; who cares handles a reason, as in
  * `Effect.catchReason("OpenError", "Refused", ...)`. At fault were: the caller (`InvalidUrl`, `InvalidHead`,
  * `InvalidOptions`), the server (`HandshakeViolation`, `MalformedHead`), the network (`TransportError`,
- * `HandshakeTimeout`), or nobody (`Refused`, `Http2Unavailable`).
+ * `HandshakeTimeout`), or nobody (`Refused`, `Http2Unavailable`). In a page all
+ * but the caller's and the timeout are `Undisclosed`.
  */
 export class OpenError extends Data.TaggedError("OpenError")<{
   readonly reason:
@@ -59,6 +71,7 @@ export class OpenError extends Data.TaggedError("OpenError")<{
     | MalformedHead
     | Refused
     | TransportError
+    | Undisclosed
 }> {
   override get message(): string {
     return this.reason.message

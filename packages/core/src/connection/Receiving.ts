@@ -19,7 +19,7 @@ import type * as Extension from "./Extension.ts"
 import { Coded, Inbox, type Pieces } from "./Inbox.ts"
 import { failWith, Sending } from "./Sending.ts"
 import type { Settings } from "./Settings.ts"
-import { StreamedMessage } from "./StreamedMessage.ts"
+import { Arriving, type StreamedMessage } from "./StreamedMessage.ts"
 import type * as TimerWheel from "./TimerWheel.ts"
 import type { Receiver, Transport } from "./Transport.ts"
 import type { WebSocket } from "./WebSocket.ts"
@@ -48,7 +48,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
   /** There was no room for a message while closing: those that follow are dropped too. */
   protected dropping = false
   /** The last message that was given out as a stream. */
-  protected streamed: StreamedMessage | undefined
+  protected streamed: Arriving | undefined
   /** The peer's Close, while it waits to be answered. */
   protected lastPart: Frame.FramePart | undefined
   /** How the messages end; set when no more can come. */
@@ -312,7 +312,7 @@ export abstract class Receiving extends Sending implements Receiver, TimerWheel.
     if (pieces === undefined) return this.end!
     this.hasRoom()
     const { coding } = this
-    this.streamed = new StreamedMessage({
+    this.streamed = new Arriving({
       kind: pieces.kind,
       pieces: this.pullPieces(pieces),
       decode:

@@ -33,8 +33,21 @@ export interface Source {
 }
 
 /** A message in the order of its bytes. It is read once, by one fiber at a time; what is left of it is then skipped. */
-export class StreamedMessage {
+export interface StreamedMessage {
   /** Section 5.6: text or binary. */
+  readonly kind: Protocol.Kind
+  /** Whether there is nothing left to read: it was read to its end, has failed, or was given up. */
+  readonly isRead: boolean
+  /** Its bytes, in pieces that may be cut anywhere. Fails when the connection ends before the message does. */
+  readonly bytes: Stream.Stream<Uint8Array, WebSocketError>
+  /** The same as text, in pieces of whole characters. In a binary message what is not UTF-8 becomes U+FFFD. */
+  readonly text: Stream.Stream<string, WebSocketError>
+  /** Reads to the end, for whoever goes on to the next message. */
+  readonly skip: Effect.Effect<void, WebSocketError>
+}
+
+/** One that a connection of ours reads from its transport. */
+export class Arriving implements StreamedMessage {
   readonly kind: Protocol.Kind
   private readonly source: Source
   /** How it ended for whoever reads it, which stays so: half of it is never taken for all of it. */
@@ -49,17 +62,14 @@ export class StreamedMessage {
     this.source = source
   }
 
-  /** Whether there is nothing left to read: it was read to its end, has failed, or was given up. */
   get isRead(): boolean {
     return this.end !== undefined
   }
 
-  /** Its bytes, in pieces that may be cut anywhere. Fails when the connection ends before the message does. */
   get bytes(): Stream.Stream<Uint8Array, WebSocketError> {
     return Stream.fromPull(Effect.succeed(this.pull))
   }
 
-  /** The same as text, in pieces of whole characters. In a binary message what is not UTF-8 becomes U+FFFD. */
   get text(): Stream.Stream<string, WebSocketError> {
     return Stream.suspend(() => {
       const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
@@ -69,7 +79,6 @@ export class StreamedMessage {
     })
   }
 
-  /** Reads to the end, for whoever goes on to the next message. */
   readonly skip: Effect.Effect<void, WebSocketError> = Effect.suspend(() =>
     this.isRead ? Effect.void : Pull.catchDone(Effect.forever(this.pull, { disableYield: true }), () => Effect.void)
   )

@@ -41,15 +41,32 @@ export class Unresponsive extends Data.TaggedError("Unresponsive")<{ readonly si
 }
 
 /**
+ * The caller's fault, where the platform cannot make a peer wait, as in a page: more than `limit` bytes came that nobody
+ * pulled. The connection was closed; what had come before can still be pulled.
+ */
+export class InboxFull extends Data.TaggedError("InboxFull")<{ readonly limit: number }> {
+  override get message(): string {
+    return `more than ${this.limit} bytes came that were not pulled`
+  }
+}
+
+/**
  * Everything that can go wrong with a connection, under one tag.
  *
  * Who only retries catches `WebSocketError`; who cares handles a reason, as in
  * `Effect.catchReason("WebSocketError", "NotOpen", ...)`. At fault were: the peer (`ProtocolViolation`), the network
- * (`TransportError`, `Unresponsive`), the caller (`NotOpen`, `InvalidCloseCode`), or either side by a
+ * (`TransportError`, `Unresponsive`), the caller (`InboxFull`, `InvalidCloseCode`, `NotOpen`), or either side by a
  * choice that its close code tells (`ConnectionLost`).
  */
 export class WebSocketError extends Data.TaggedError("WebSocketError")<{
-  readonly reason: ConnectionLost | InvalidCloseCode | NotOpen | ProtocolViolation | TransportError | Unresponsive
+  readonly reason:
+    | ConnectionLost
+    | InboxFull
+    | InvalidCloseCode
+    | NotOpen
+    | ProtocolViolation
+    | TransportError
+    | Unresponsive
 }> {
   override get message(): string {
     return this.reason.message

@@ -3,6 +3,8 @@
  */
 import type { Chunks } from "../codec/Chunks.ts"
 
+const nothing = new Uint8Array(0)
+
 /** What a message is made of: its bytes in one piece, or in the pieces in which they came. */
 export type Content = Uint8Array | Chunks
 
@@ -12,7 +14,7 @@ abstract class Whole {
   /** Whether it is to be compressed where both ends can; `undefined` leaves that to the connection. */
   readonly compress: boolean | undefined
 
-  constructor(content: Content | undefined, compress: boolean | undefined) {
+  constructor(content: Content, compress?: boolean) {
     this.held = content
     this.compress = compress
   }
@@ -42,9 +44,10 @@ export class Text extends Whole {
 
   /** Of bytes that are UTF-8, or of a string that is well-formed: see `text`. */
   constructor(content: Content | string, compress?: boolean) {
-    const isString = typeof content === "string"
-    super(isString ? undefined : content, compress)
-    this.decoded = isString ? content : undefined
+    super(typeof content === "string" ? nothing : content, compress)
+    if (typeof content !== "string") return
+    this.held = undefined
+    this.decoded = content
   }
 
   /** What there is of it, whichever that is. */
@@ -69,10 +72,6 @@ export class Text extends Whole {
 /** Bytes without a meaning to the protocol. */
 export class Binary extends Whole {
   readonly _tag = "Binary"
-
-  constructor(content: Content, compress?: boolean) {
-    super(content, compress)
-  }
 
   get content(): Content {
     return this.held!
