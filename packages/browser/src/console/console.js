@@ -1,6 +1,7 @@
 /**
  * The page of the hub, for people: pick a name, join topics, talk. It speaks docs/protocol.md and nothing else, with
- * what a browser has and nothing else, so its source can be read as an example of a client.
+ * what a browser has and nothing else, so its source can be read as an example of a client; of two, as it receives by
+ * a WebSocket or by an event stream, whichever is chosen.
  *
  * What peers send goes into the document as text, never as markup, and is bounded: 500 messages, 2,000 characters of each.
  */
@@ -17,9 +18,13 @@
  */
 
 /**
+ * A `client` is the name that the hub has given; an event stream has none. Where there is no `until`, it is the
+ * browser that comes back. It rests where there is nothing to ask for.
+ *
  * @typedef {{ _tag: "connecting" }
- *   | { _tag: "connected", client: string }
- *   | { _tag: "waiting", why: string, until: number }
+ *   | { _tag: "connected", client: string | undefined }
+ *   | { _tag: "waiting", why: string, until: number | undefined }
+ *   | { _tag: "resting" }
  *   | { _tag: "stopped", why: string }} State
  */
 
@@ -54,9 +59,15 @@ const page = {
   retry: element("retry", HTMLButtonElement),
   nameForm: element("name-form", HTMLFormElement),
   name: element("name", HTMLInputElement),
+  nameHint: element("name-hint", HTMLElement),
+  byWebSocket: element("by-websocket", HTMLInputElement),
+  bySse: element("by-sse", HTMLInputElement),
+  position: element("position", HTMLElement),
+  lastEvent: element("last-event", HTMLElement),
   topics: element("topics", HTMLElement),
   joinForm: element("join-form", HTMLFormElement),
   join: element("join", HTMLInputElement),
+  how: element("how", HTMLElement),
   wscat: element("wscat", HTMLElement),
   curl: element("curl", HTMLElement),
   second: element("second", HTMLAnchorElement),
@@ -146,9 +157,19 @@ const topics = new Map()
 /** @type {State} */
 let state = { _tag: "connecting" }
 
-/** @type {WebSocket | undefined} */
-let socket
+/**
+ * What messages come by.
+ *
+ * @type {"websocket" | "sse"}
+ */
+let via = given.get("via") === "sse" ? "sse" : "websocket"
+/** The ID of the last event of an event stream: where the next one goes on. */
+let position = ""
+
+/** @type {WebSocket | EventSource | undefined} */
+let link
 let failures = 0
+/** 0 while there is no connection. */
 let openedAt = 0
 /** Whether a connection was lost and none has come since. */
 let missing = false
@@ -164,6 +185,13 @@ let lastId = 0
 const asked = new Map()
 
 /* ── the connection ───────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/** The topics as an event stream. */
+const addressOfEvents = () => {
+  const address = new URL("events", location.href)
+  address.search = new URLSearchParams([...topics.keys()].map((topic) => ["topic", topic])).toString()
+  return address
+}
 
 const addressOfHub = () => {
   const address = new URL("ws", location.href)
@@ -207,15 +235,27 @@ const explain = (code, reason, wasOpen) => {
 
 /** @param {object} message */
 const say = (message) => {
-  if (state._tag === "connected") socket?.send(JSON.stringify(message))
+  if (state._tag === "connected" && link instanceof WebSocket) link.send(JSON.stringify(message))
+}
+
+/** The topics of an event stream are those of its address: with others it is another one, which goes on where it was. */
+const retune = () => {
+  if (via === "sse" && (link !== undefined || state._tag === "resting")) open()
 }
 
 /** @param {string} topic */
 const subscribe = (topic) => {
-  if (state._tag !== "connected") return
+  retune()
+  if (state._tag !== "connected" || via === "sse") return
   const id = ++lastId
   asked.set(id, { type: "subscribe", topic })
   say({ type: "subscribe", topic, id })
+}
+
+/** @param {string} topic */
+const unsubscribe = (topic) => {
+  say({ type: "unsubscribe", topic })
+  retune()
 }
 
 /** Restarts the wait for a sign of life. */
@@ -227,30 +267,121 @@ const listen = () => {
   }, quiet)
 }
 
-const open = () => {
+/** Ends the present connection, if there is one, of which nothing more is heard. */
+const leave = () => {
   clearTimeout(timer)
-  const opening = new WebSocket(addressOfHub(), "millrace.v1.json")
-  socket = opening
+  const old = link
+  link = undefined
   openedAt = 0
+  if (!(old instanceof WebSocket)) old?.close()
+  // A browser complains of one that is closed before it was open.
+  else if (old.readyState === WebSocket.CONNECTING) old.addEventListener("open", () => old.close(1000))
+  else old.close(1000)
+}
+
+const open = () => {
+  leave()
   asked.clear()
   become({ _tag: "connecting" })
+  if (via === "sse") openSource()
+  else openSocket()
+}
+
+const openSocket = () => {
+  const opening = new WebSocket(addressOfHub(), "millrace.v1.json")
+  link = opening
   opening.addEventListener("message", (event) => {
-    if (socket !== opening) return
+    if (link !== opening) return
     listen()
     receive(event.data)
   })
   opening.addEventListener("close", (event) => {
-    if (socket === opening) ended(explain(event.code, event.reason, openedAt > 0), isFinal(event.code))
+    if (link === opening) ended(explain(event.code, event.reason, openedAt > 0), isFinal(event.code))
   })
+}
+
+/**
+ * The browser comes back by itself with the ID of the last event. A new `EventSource` cannot be told one, so it goes into
+ * the address.
+ */
+const openSource = () => {
+  if (topics.size === 0) {
+    become({ _tag: "resting" })
+    return
+  }
+  const address = addressOfEvents()
+  if (position !== "") address.searchParams.set("lastEventId", position)
+  let knowsPosition = position !== ""
+  const opening = new EventSource(address)
+  link = opening
+  opening.addEventListener("open", () => {
+    if (link !== opening) return
+    for (const entry of topics.values()) entry.classList.remove("asking")
+    arrive(undefined, knowsPosition)
+    knowsPosition = true // the hub says it before there is an event
+  })
+  opening.addEventListener("message", (event) => {
+    if (link !== opening) return
+    at(event.lastEventId)
+    receive(event.data)
+  })
+  opening.addEventListener("gap", (event) => {
+    if (link !== opening) return
+    at(event.lastEventId)
+    const { topics } = /** @type {{ topics: ReadonlyArray<string> }} */ (JSON.parse(event.data))
+    note(`A gap: the hub does not have all that was said in ${topics.join(", ")}.`, true)
+  })
+  opening.addEventListener("error", () => {
+    if (link !== opening) return
+    const why = openedAt > 0 ? "The connection was lost." : "The hub cannot be reached."
+    // A refusal is final to a browser; it keeps to itself what it was.
+    if (opening.readyState === EventSource.CLOSED) {
+      ended(openedAt > 0 ? why : "The hub cannot be reached, or has refused.", false)
+      return
+    }
+    lose(why)
+    become({ _tag: "waiting", why, until: undefined })
+  })
+}
+
+/** @param {string} lastEventId */
+const at = (lastEventId) => {
+  position = lastEventId
+  page.lastEvent.textContent = lastEventId === "" ? "none yet" : lastEventId
 }
 
 /** Leaves the present connection, if any, and opens another. */
 const reopen = () => {
-  const old = socket
-  socket = undefined
-  old?.close(1000)
   failures = 0
   open()
+}
+
+/**
+ * There is a connection.
+ *
+ * @param {string | undefined} client
+ * @param {boolean} resumed Whether it goes on where the last one ended.
+ */
+const arrive = (client, resumed) => {
+  openedAt = Date.now()
+  tell("")
+  if (missing) note(`Connected again. What was said in between ${resumed ? "follows" : "did not reach this page"}.`)
+  missing = false
+  become({ _tag: "connected", client })
+}
+
+/**
+ * There is none any more.
+ *
+ * @param {string} why
+ */
+const lose = (why) => {
+  for (const entry of topics.values()) entry.classList.add("asking")
+  if (openedAt === 0) return
+  note(why, true)
+  missing = true
+  if (Date.now() - openedAt >= settled) failures = 0
+  openedAt = 0
 }
 
 /**
@@ -258,16 +389,8 @@ const reopen = () => {
  * @param {boolean} final
  */
 const ended = (why, final) => {
-  clearTimeout(timer)
-  const old = socket
-  socket = undefined
-  old?.close()
-  for (const entry of topics.values()) entry.classList.add("asking")
-  if (openedAt > 0) {
-    note(why, true)
-    missing = true
-    if (Date.now() - openedAt >= settled) failures = 0
-  }
+  lose(why)
+  leave()
   if (final) {
     become({ _tag: "stopped", why })
     return
@@ -298,11 +421,7 @@ const receive = (text) => {
   const message = /** @type {ServerMessage} */ (JSON.parse(text, asWritten))
   switch (message.type) {
     case "welcome": {
-      openedAt = Date.now()
-      tell("")
-      if (missing) note("Connected again. What was said in between did not reach this page.")
-      missing = false
-      become({ _tag: "connected", client: message.client })
+      arrive(message.client, false)
       for (const topic of topics.keys()) subscribe(topic)
       break
     }
@@ -313,10 +432,7 @@ const receive = (text) => {
     }
     case "published": {
       asked.delete(Number(message.id))
-      tell(message.receivers === 0 ? "Nobody is subscribed" : `Sent to ${message.receivers.toLocaleString()}`)
-      if (message.receivers > 0) {
-        page.receipt.append(make("span", "wide", message.receivers === 1 ? " connection" : " connections"))
-      }
+      acknowledge(message.receivers)
       break
     }
     case "message": {
@@ -342,12 +458,14 @@ const become = (next) => {
   page.state.dataset["state"] = next._tag
   page.stateText.textContent = {
     connecting: "Connecting",
-    connected: `Connected${next._tag === "connected" ? ` as ${next.client}` : ""}`,
+    connected:
+      next._tag === "connected" && next.client !== undefined ? `Connected as ${next.client}` : "Receiving by SSE",
     waiting: "Reconnecting",
+    resting: "Nothing to receive",
     stopped: "Disconnected"
   }[next._tag]
   // While an attempt is under way the reason stays, or the page would jump with every attempt.
-  if (next._tag === "connected") page.lost.hidden = true
+  if (next._tag === "connected" || next._tag === "resting") page.lost.hidden = true
   if (next._tag === "waiting" || next._tag === "stopped") {
     page.lost.hidden = false
     page.reason.textContent = next.why
@@ -358,7 +476,8 @@ const become = (next) => {
 }
 
 const count = () => {
-  if (state._tag === "waiting") {
+  if (state._tag === "waiting" && state.until === undefined) page.countdown.textContent = "The browser tries again."
+  else if (state._tag === "waiting" && state.until !== undefined) {
     const seconds = Math.ceil(Math.max(0, state.until - Date.now()) / 1000)
     page.countdown.textContent = `Trying again in ${seconds} s.`
   } else page.countdown.textContent = state._tag === "connecting" ? "Trying again." : ""
@@ -386,6 +505,12 @@ const allow = () => {
 const tell = (text, wrong = false) => {
   page.receipt.textContent = text
   page.receipt.classList.toggle("wrong", wrong)
+}
+
+/** @param {number} receivers */
+const acknowledge = (receivers) => {
+  tell(receivers === 0 ? "Nobody is subscribed" : `Sent to ${receivers.toLocaleString()}`)
+  if (receivers > 0) page.receipt.append(make("span", "wide", receivers === 1 ? " connection" : " connections"))
 }
 
 /**
@@ -532,15 +657,15 @@ const join = (topic) => {
       choose(topic)
       page.body.focus()
     })
-    const leave = make("button", "leave", "×")
-    leave.setAttribute("type", "button")
-    leave.ariaLabel = `Leave ${topic}`
-    leave.addEventListener("click", () => {
-      say({ type: "unsubscribe", topic })
+    const leaving = make("button", "leave", "×")
+    leaving.setAttribute("type", "button")
+    leaving.ariaLabel = `Leave ${topic}`
+    leaving.addEventListener("click", () => {
       forget(topic)
+      unsubscribe(topic)
       page.join.focus()
     })
-    entry.append(pick, leave)
+    entry.append(pick, leaving)
     page.topics.append(entry)
     page.to.append(new Option(topic, topic))
     topics.set(topic, entry)
@@ -567,12 +692,14 @@ const remember = () => {
   link.search = search.toString()
   page.second.href = link.href
   if (nameInAddress !== null && name !== "") search.set("name", name)
+  if (via === "sse") search.set("via", "sse")
   history.replaceState(null, "", `${location.pathname}${search.size === 0 ? "" : `?${search}`}`)
   sessionStorage.setItem("millrace.name", name)
 
   const hub = addressOfHub()
   hub.search = ""
-  page.wscat.textContent = `npx wscat -c ${hub.href}`
+  page.how.textContent = via === "sse" ? "Whatever reads HTTP can listen" : "Any WebSocket client takes part"
+  page.wscat.textContent = via === "sse" ? `curl -N ${quoted(addressOfEvents().href)}` : `npx wscat -c ${hub.href}`
   const example = JSON.stringify({ topic: page.to.value || "lobby", data: "hello" })
   page.curl.textContent = `curl ${new URL("publish", link).href.replace(/\?.*/, "")} \\\n--json ${quoted(example)}`
   document.title = topics.size === 0 ? "Millrace" : `${page.to.value} · Millrace`
@@ -613,6 +740,24 @@ page.joinForm.addEventListener("submit", (event) => {
 })
 page.join.addEventListener("input", () => page.join.setCustomValidity(""))
 
+const tune = () => {
+  page.byWebSocket.checked = via === "websocket"
+  page.bySse.checked = via === "sse"
+  page.position.hidden = via !== "sse"
+  page.nameHint.hidden = via !== "sse"
+  page.name.disabled = via === "sse"
+  at("")
+}
+
+for (const choice of document.querySelectorAll("[name=via]")) {
+  choice.addEventListener("change", () => {
+    via = page.bySse.checked ? "sse" : "websocket"
+    tune()
+    remember()
+    reopen()
+  })
+}
+
 page.to.addEventListener("change", () => choose(page.to.value))
 
 page.retry.addEventListener("click", reopen)
@@ -649,6 +794,25 @@ const dataOf = (text) => {
   return text
 }
 
+/**
+ * An event stream goes one way. What cannot be sent is given back.
+ *
+ * @param {string} body
+ * @param {string} text
+ */
+const post = async (body, text) => {
+  const headers = { "content-type": "application/json" }
+  try {
+    const response = await fetch(new URL("publish", location.href), { method: "POST", headers, body })
+    const { error, receivers } = await response.json()
+    if (response.ok) acknowledge(receivers)
+    else note(`The hub refused to publish: ${error.message}`, true)
+  } catch {
+    if (page.body.value === "") page.body.value = text
+    tell("The hub cannot be reached. Your text is kept.", true)
+  }
+}
+
 page.compose.addEventListener("submit", (event) => {
   event.preventDefault()
   const text = page.body.value
@@ -658,10 +822,12 @@ page.compose.addEventListener("submit", (event) => {
     return
   }
   try {
-    const data = dataOf(text)
-    const id = ++lastId
-    asked.set(id, { type: "publish", topic: page.to.value })
-    socket?.send(`{"type":"publish","topic":${JSON.stringify(page.to.value)},"data":${data},"id":${id}}`)
+    const publication = `"topic":${JSON.stringify(page.to.value)},"data":${dataOf(text)}`
+    if (link instanceof WebSocket) {
+      const id = ++lastId
+      asked.set(id, { type: "publish", topic: page.to.value })
+      link.send(`{"type":"publish",${publication},"id":${id}}`)
+    } else void post(`{${publication}}`, text)
     page.body.value = ""
     tell("")
     toEnd()
@@ -693,7 +859,8 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 
 // The wait was for a hub that could not be reached; coming back to the page or to the network is a reason to try now.
 const hasten = () => {
-  if (state._tag === "waiting") open()
+  // Before the first event only the browser knows the position.
+  if (state._tag === "waiting" && (state.until !== undefined || position !== "")) open()
 }
 addEventListener("online", hasten)
 document.addEventListener("visibilitychange", () => {
@@ -703,6 +870,7 @@ document.addEventListener("visibilitychange", () => {
 /* ── begin ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 page.name.value = name
+tune()
 const wanted = given.getAll("topic").filter((topic) => faultOfTopic(topic) === "")
 for (const topic of wanted.length === 0 ? ["lobby"] : wanted) join(topic)
 const [first] = topics.keys()
