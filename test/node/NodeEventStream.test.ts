@@ -16,6 +16,16 @@ import { eventually, settled } from "../support/eventually.ts"
 const failing = () => Stream.concat(Stream.succeed({ data: "one" }), Stream.fail("no" as const))
 const injecting = () => Stream.fromIterable([{ data: "one" }, { data: "x", event: "a\ndata: injected\n\n" }])
 
+/** Waits until nothing more is pulled, as nobody reads. */
+const full = (pulled: () => number) => {
+  let before = 0
+  const isStill = Effect.suspend(() => {
+    before = pulled()
+    return Effect.as(settled, undefined)
+  }).pipe(Effect.map(() => before > 0 && pulled() === before))
+  return Effect.repeat(isStill, { until: (is) => is })
+}
+
 describe.each(carriers)("over %s, a response", (carrier) => {
   it.live("has its head and its first bytes at once, and the fields that keep it from being kept", () =>
     Effect.gen(function* () {
@@ -157,6 +167,76 @@ describe.each(carriers)("over %s, a response", (carrier) => {
       yield* answer.says(": \n\ndata: one\n\n")
       yield* TestClock.adjust("3 seconds")
       yield* answer.says(": \n\ndata: one\n\n:\n\n")
+    })
+  )
+
+  it.effect("is cut when its client reads nothing for 60 s, and the scope of its events is closed", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      let left = 0
+      const events = () =>
+        Stream.ensuring(
+          Stream.fromEffectRepeat(Effect.sync(() => ({ data: `${++pulled}${"x".repeat(65_536)}` }))),
+          Effect.sync(() => left++)
+        )
+      const { exits, port, streams } = yield* serve(carrier, events)
+      yield* ask(carrier, port)
+      yield* full(() => pulled)
+      yield* TestClock.adjust("59 seconds")
+      yield* settled
+      assert.deepStrictEqual([streams.size(), left], [1, 0])
+      yield* TestClock.adjust("17 seconds")
+      yield* eventually(() => exits.length === 1)
+      assert.deepStrictEqual([streams.size(), left, exits], [0, 1, [Exit.void]])
+    })
+  )
+
+  it.effect("is not cut while its client reads now and then", () =>
+    Effect.gen(function* () {
+      let pulled = 0
+      const events = () => Stream.fromEffectRepeat(Effect.sync(() => ({ data: `${++pulled}${"x".repeat(65_536)}` })))
+      const { port, streams } = yield* serve(carrier, events, { stallTimeout: "8 seconds", heartbeat: "1 second" })
+      const answer = yield* ask(carrier, port)
+      for (let i = 0; i < 10; i++) {
+        yield* full(() => pulled)
+        const before = pulled
+        yield* TestClock.adjust("6 seconds")
+        yield* eventually(() => (answer.text(), pulled > before))
+      }
+      assert.strictEqual(streams.size(), 1)
+    })
+  )
+
+  it.effect("is kept alive, and not cut, once its client has read what was too much", () =>
+    Effect.gen(function* () {
+      const events = () =>
+        Stream.concat(Stream.take(Stream.forever(Stream.succeed({ data: "x".repeat(65_536) })), 400), Stream.never)
+      const { port, streams } = yield* serve(carrier, events, {
+        stallTimeout: "8 seconds",
+        heartbeat: "20 seconds"
+      })
+      const answer = yield* ask(carrier, port)
+      yield* settled
+      yield* TestClock.adjust("5 seconds")
+      yield* eventually(() => answer.text().length > 400 * 65_536)
+      yield* TestClock.adjust("15 seconds")
+      yield* settled
+      assert.strictEqual(streams.size(), 1)
+      yield* TestClock.adjust("8 seconds")
+      yield* eventually(() => answer.text().endsWith("\n\n:\n\n"))
+    })
+  )
+
+  it.live("is cut when its client never reads, by a real clock too", () =>
+    Effect.gen(function* () {
+      const { exits, port, streams } = yield* serve(
+        carrier,
+        () => Stream.forever(Stream.succeed({ data: "x".repeat(65_536) })),
+        { stallTimeout: "50 millis" }
+      )
+      yield* ask(carrier, port)
+      yield* eventually(() => exits.length === 1)
+      assert.deepStrictEqual([streams.size(), exits], [0, [Exit.void]])
     })
   )
 

@@ -87,6 +87,8 @@ export interface Settings {
   readonly wheel: TimerWheel
   /** In milliseconds. */
   readonly heartbeat: number
+  /** How many milliseconds nothing of what was written may leave, while somebody waits for room. */
+  readonly stallTimeout: number
   /** A member with more bytes than this that are not on the network is too slow. */
   readonly outboxBytes: number
   readonly encoding: EventEncoding
@@ -99,6 +101,9 @@ const afterReading = (callback: () => void): void => void setImmediate(callback)
 
 /** How long a client may take to read what was written before the end, in milliseconds. */
 const closeTimeout = 5_000
+
+/** How often it is looked whether a client reads, in the time that it may take to. */
+export const looksInStall = 4
 
 const chunkedHeartbeat = chunkOf(EventStream.heartbeat)
 
@@ -130,6 +135,10 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
   /** Who is told that nothing more can be said. */
   private waiting: ReadonlyArray<() => void> | undefined
   private whenEnded: (() => void) | undefined
+  /** Bytes that the socket was given. */
+  private given = 0
+  /** While there is no room: how many of them had left when it was looked, and since when, in milliseconds. */
+  private full: { readonly left: number; readonly since: number } | undefined
 
   constructor(response: Response, settings: Settings, opening: string, gone: (self: EventStreamResponse) => void) {
     const { chunked, writable } = targetOf(response)
@@ -160,13 +169,15 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
   }
 
   write(bytes: Uint8Array): void {
-    if (this.writable.writable) this.writable.write(bytes)
+    if (!this.writable.writable) return
+    this.given += bytes.length
+    this.writable.write(bytes)
   }
 
   writeAll(chunks: ReadonlyArray<Uint8Array>): void {
     if (!this.writable.writable) return
     this.writable.cork()
-    for (const chunk of chunks) this.writable.write(chunk)
+    for (const chunk of chunks) this.write(chunk)
     this.writable.uncork()
   }
 
@@ -190,7 +201,7 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
 
   /**
    * Writes some text of the stream, and waits until the socket has room for more. Succeeds also when the client has
-   * gone, which `closed` tells.
+   * gone, which `closed` tells, or was cut because it does not read.
    */
   send(text: string): Effect.Effect<void> {
     return Effect.suspend(() => {
@@ -204,13 +215,20 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
 
   private get drained(): Effect.Effect<void> {
     return Effect.callback((resume) => {
-      const done = () => {
+      let unsubscribe: (() => void) | undefined
+      const stop = () => {
         this.writable.off("drain", done)
+        unsubscribe?.()
+        this.watch()
+      }
+      const done = () => {
+        stop()
         resume(Effect.void)
       }
       this.writable.on("drain", done)
-      this.whenClosed(done)
-      return Effect.sync(() => this.writable.off("drain", done))
+      unsubscribe = this.whenClosed(done)
+      this.watch()
+      return Effect.sync(stop)
     })
   }
 
@@ -229,11 +247,27 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
 
   private wait(delay: number): void {
     if (Number.isFinite(delay)) this.settings.wheel.schedule(this, delay)
+    else this.settings.wheel.cancel(this)
+  }
+
+  /** Looks whether the client reads while there is no room, and keeps the stream alive when there is. */
+  private watch(): void {
+    if (this.state !== "open") return
+    const { heartbeat, now, stallTimeout } = this.settings
+    if (this.writable.writableNeedDrain && Number.isFinite(stallTimeout)) {
+      const left = this.given - this.writable.writableLength
+      if (this.full?.left !== left) this.full = { left, since: now() }
+      if (now() - this.full.since >= stallTimeout) return this.cut()
+      return this.wait(stallTimeout / looksInStall)
+    }
+    this.full = undefined
+    this.wait(heartbeat)
   }
 
   expired(): void {
     // What was said is not read: not even its end.
     if (this.state === "ending") return this.cut()
+    if (this.full !== undefined) return this.watch()
     const { heartbeat, now } = this.settings
     const silence = now() - this.lastWrite
     if (silence < heartbeat) return this.wait(heartbeat - silence)
@@ -275,7 +309,10 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
 
   /** When nothing more can be said: the client has gone, or the end is written. */
   get closed(): Effect.Effect<void> {
-    return Effect.callback((resume) => this.whenClosed(() => resume(Effect.void)))
+    return Effect.callback((resume) => {
+      const unsubscribe = this.whenClosed(() => resume(Effect.void))
+      return Effect.sync(unsubscribe)
+    })
   }
 
   /** When the client has the end, or has gone, or was cut. */
@@ -286,11 +323,15 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
     })
   }
 
-  /** Calls back when nothing more can be said, at once if that is so. */
-  whenClosed(then: () => void): void {
-    if (this.state !== "open") return then()
-    // An array that is pushed to would have room for sixteen.
-    this.waiting = this.waiting === undefined ? [then] : [...this.waiting, then]
+  /** Calls back when nothing more can be said, at once if that is so. What comes back has it forgotten. */
+  whenClosed(then: () => void): () => void {
+    if (this.state === "open") {
+      // An array that is pushed to would have room for sixteen.
+      this.waiting = this.waiting === undefined ? [then] : [...this.waiting, then]
+    } else then()
+    return () => {
+      this.waiting = this.waiting?.filter((other) => other !== then)
+    }
   }
 
   /**

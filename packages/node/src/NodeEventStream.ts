@@ -31,7 +31,13 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DrainOptions } from "./Connections.ts"
-import { type EventEncoding, EventStreamResponse, messages, type Settings } from "./EventStreamResponse.ts"
+import {
+  type EventEncoding,
+  EventStreamResponse,
+  looksInStall,
+  messages,
+  type Settings
+} from "./EventStreamResponse.ts"
 
 export { encoding, type EventEncoding, type EventStreamResponse, messages } from "./EventStreamResponse.ts"
 
@@ -65,6 +71,11 @@ export interface Options extends EventStreamBody.Options {
   readonly lastEventIdParameter?: string | undefined
   /** A member of a hub that has more bytes to read than this is too slow. Default 1 MiB. */
   readonly outboxBytes?: number | undefined
+  /**
+   * How long a client may read nothing at all while its stream has more to say than the socket takes. Then the response
+   * is cut, a quarter of it later at most, and the scope of its stream is closed. `Duration.infinity` for as long as it likes. Default 60 s.
+   */
+  readonly stallTimeout?: Duration.Input | undefined
   /** How responses end when the scope does. */
   readonly drain?: DrainOptions | undefined
 }
@@ -76,8 +87,8 @@ type AnyResponse = ServerResponse | Http2ServerResponse
 export interface EventStreams {
   /**
    * Answers with a stream of events, and lasts as long as the response. The head and the first bytes leave at once. The
-   * stream is pulled when the socket has room. When the client goes, or the server ends, it is interrupted and its scope
-   * is closed; that is an ordinary end. When it ends or fails, so does the response, behind what came before.
+   * stream is pulled when the socket has room. When the client goes, or does not read for `stallTimeout`, or the server
+   * ends, it is interrupted and its scope is closed; that is an ordinary end. When it ends or fails, so does the response, behind what came before.
    *
    * Fails as the stream does, and with `InvalidEvent` at an event that cannot be printed. A request that is to have
    * another answer gets it, and `events` is not called: see `open`.
@@ -115,7 +126,8 @@ export interface EventStreams {
   readonly size: () => number
 }
 
-const defaultOutboxBytes = 1_048_576
+/** What a response may hold, and how long it may wait, unless other bounds are given. */
+export const defaults = { outboxBytes: 1_048_576, stallTimeout: "60 seconds" } satisfies Options
 
 /** A request, whatever brought it. */
 interface Asked {
@@ -357,12 +369,14 @@ export const make = (options: Options = {}): Effect.Effect<EventStreams, never, 
   Effect.gen(function* () {
     const heartbeat = Duration.toMillis(options.heartbeat ?? EventStreamBody.defaultHeartbeat)
     const opening = Result.getOrThrow(EventStreamBody.opening(options))
-    const wheel = yield* TimerWheel.make(Duration.millis(Math.min(heartbeat, 5_000)))
+    const stallTimeout = Duration.toMillis(options.stallTimeout ?? defaults.stallTimeout)
+    const wheel = yield* TimerWheel.make(Duration.millis(Math.min(heartbeat, stallTimeout / looksInStall, 5_000)))
     const clock = yield* Clock.Clock
     const settings: Settings = {
       wheel,
       heartbeat,
-      outboxBytes: options.outboxBytes ?? defaultOutboxBytes,
+      stallTimeout,
+      outboxBytes: options.outboxBytes ?? defaults.outboxBytes,
       encoding: messages,
       now: () => clock.currentTimeMillisUnsafe()
     }
