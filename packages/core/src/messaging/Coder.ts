@@ -32,6 +32,11 @@ const pathOf = ({ path = [] }: StandardSchemaV1.Issue): string =>
 export interface Coder<in Sent = never, out Received = unknown> {
   readonly encode: (value: Sent) => Result.Result<unknown, CodingError>
   readonly decode: (wire: unknown) => Result.Result<Received, CodingError>
+  /**
+   * Whether bytes may be in what it encodes. `true` also where nobody can tell, as for a Standard Schema: then a
+   * `MessageCodec` has to look.
+   */
+  readonly hasBytes: boolean
   /** The schema that it was made of: for who describes it, as `ContractDocument` does. */
   readonly source: unknown
   /** The shape that it has on the wire, in a few words: the same for the same shape, whoever asks. */
@@ -45,6 +50,7 @@ export const nothing: Coder<void, void> = {
   encode: () => Result.succeed(null),
   decode: (wire) =>
     wire === null || wire === undefined ? Result.succeed(undefined) : failed(new TypeError("expected nothing")),
+  hasBytes: false,
   source: undefined,
   signature: () => "nothing"
 }
@@ -53,23 +59,23 @@ export const nothing: Coder<void, void> = {
 export const never: Coder<never, never> = {
   encode: () => failed(new TypeError("there is no such value")),
   decode: () => failed(new TypeError("there is no such value")),
+  hasBytes: false,
   source: undefined,
   signature: () => "never"
 }
 
 const validate = (schema: StandardSchemaV1, value: unknown): Result.Result<unknown, CodingError> => {
-  let result: ReturnType<StandardSchemaV1["~standard"]["validate"]>
   try {
-    result = schema["~standard"].validate(value)
+    const result = schema["~standard"].validate(value)
+    if ("then" in result) {
+      // It goes on without us, and nobody is to be told of how it ends.
+      result.then(undefined, () => undefined)
+      return failed(new TypeError("the schema validates asynchronously, which a message does not wait for"))
+    }
+    return result.issues === undefined ? Result.succeed(result.value) : failed(result.issues)
   } catch (cause) {
     return failed(cause)
   }
-  if ("then" in result) {
-    // It goes on without us, and nobody is to be told of how it ends.
-    result.then(undefined, () => undefined)
-    return failed(new TypeError("the schema validates asynchronously, which a message does not wait for"))
-  }
-  return result.issues === undefined ? Result.succeed(result.value) : failed(result.issues)
 }
 
 /**
@@ -81,6 +87,7 @@ export const fromStandard = <S extends StandardSchemaV1>(
 ): Coder<StandardSchemaV1.InferInput<S>, StandardSchemaV1.InferOutput<S>> => ({
   encode: (value) => Result.map(validate(schema, value), () => value as unknown),
   decode: (wire) => validate(schema, wire) as Result.Result<StandardSchemaV1.InferOutput<S>, CodingError>,
+  hasBytes: true,
   source: schema,
   // It tells nothing of its shape, so any two of one vendor are taken to be alike.
   signature: () => schema["~standard"].vendor

@@ -17,6 +17,7 @@ import type { StandardSchemaV1 } from "effect/StandardSchema"
 import * as Base64 from "../codec/Base64.ts"
 import * as Sha1 from "../codec/Sha1.ts"
 import * as Coder from "./Coder.ts"
+import * as ReservedName from "./ReservedName.ts"
 import * as SchemaCoder from "./SchemaCoder.ts"
 
 /** What a value may be described by: a schema of Effect's that needs no service, or any Standard Schema. */
@@ -151,11 +152,24 @@ export interface Contract<out D extends Definition = Definition> {
   readonly definition: D
   readonly credentials: Coder.Coder<unknown>
   readonly says: Readonly<Record<Role, Coders>>
-  /** 12 characters that are the same for contracts with the same names, versions and shapes on the wire. */
+  /**
+   * 12 characters that are the same for contracts with the same names, versions, idempotent requests and shapes on the
+   * wire. Of Standard Schemas only the vendor is known, not the shape.
+   */
   readonly hash: string
 }
 
-const reserved: ReadonlySet<string> = new Set(["__proto__", "constructor", "prototype"])
+const checked = (name: string): string => {
+  if (name === "" || ReservedName.is(name)) throw new TypeError(`${JSON.stringify(name)} is no name`)
+  return name
+}
+
+/** `{ __proto__: schema }` gives an object a prototype, and no entry. */
+const entriesOf = <A>(part: Readonly<Record<string, A>>): ReadonlyArray<[string, A]> => {
+  const prototype: unknown = Object.getPrototypeOf(part)
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) checked("__proto__")
+  return Object.entries(part)
+}
 
 const coderOf = (schema: AnySchema | undefined, otherwise: Coder.Coder<never>): Coder.Coder<unknown> =>
   (schema === undefined
@@ -173,14 +187,13 @@ type CoderOf = typeof coderOf
 const codersOf = (coderOf: CoderOf, messages: Messages = {}, requests: Requests = {}, streams: Streams = {}) => {
   const coders = new Map<string, MessageCoder | RequestCoder | StreamCoder>()
   const add = (coder: MessageCoder | RequestCoder | StreamCoder): void => {
-    if (coder.name === "" || reserved.has(coder.name)) throw new TypeError(`${JSON.stringify(coder.name)} is no name`)
-    if (coders.has(coder.name)) throw new TypeError(`${JSON.stringify(coder.name)} is there twice`)
+    if (coders.has(checked(coder.name))) throw new TypeError(`${JSON.stringify(coder.name)} is there twice`)
     coders.set(coder.name, coder)
   }
-  for (const [name, schema] of Object.entries(messages)) {
+  for (const [name, schema] of entriesOf(messages)) {
     add({ _tag: "Message", name, payload: coderOf(schema, Coder.nothing) })
   }
-  for (const [name, { error, idempotent = false, payload, success }] of Object.entries(requests)) {
+  for (const [name, { error, idempotent = false, payload, success }] of entriesOf(requests)) {
     add({
       _tag: "Request",
       name,
@@ -190,7 +203,7 @@ const codersOf = (coderOf: CoderOf, messages: Messages = {}, requests: Requests 
       idempotent
     })
   }
-  for (const [name, { element, error, payload }] of Object.entries(streams)) {
+  for (const [name, { element, error, payload }] of entriesOf(streams)) {
     add({
       _tag: "Stream",
       name,
@@ -209,7 +222,8 @@ const signatureOf = (coders: Coders): unknown =>
       const { _tag, name, payload } = coder
       if (_tag === "Message") return [_tag, name, payload.signature()]
       const answer = _tag === "Request" ? coder.success : coder.element
-      return [_tag, name, payload.signature(), answer.signature(), coder.error.signature()]
+      const isIdempotent = _tag === "Request" && coder.idempotent
+      return [_tag, name, payload.signature(), answer.signature(), coder.error.signature(), isIdempotent]
     })
 
 const hashOf = ({ credentials, name, says, version }: Omit<Contract, "hash">): string => {
@@ -244,7 +258,7 @@ const compile = <D extends Definition>(coderOf: CoderOf, name: string, definitio
 
 /**
  * Makes a contract. Dies of a `TypeError` for a name that is empty, `__proto__`, `constructor` or `prototype`, and for
- * one that the same end would use for two things.
+ * one that the same end would use for two things; also for such a field of a schema, which no codec would let pass.
  */
 export const make = <const D extends Definition>(name: string, definition: D): Contract<D> =>
   compile(coderOf, name, definition)
@@ -319,11 +333,12 @@ export interface Namespaced<D extends Definition, Prefix extends string> {
   readonly serverStreams: Prefixed<Part<D, "serverStreams">, Prefix, StreamDefinition>
 }
 
-/** The same contract, with `prefix` and a dot before each of its names: to be merged with others. */
+/** The same contract, with `prefix` and a dot before each of its names: to be merged with others. The prefix is a name. */
 export const namespace = <D extends Definition, const Prefix extends string>(
   self: Contract<D>,
   prefix: Prefix
 ): Contract<Namespaced<D, Prefix>> => {
+  checked(prefix)
   const named = (coders: Coders): Coders =>
     new Map(
       [...coders.values()].map((coder) => [`${prefix}.${coder.name}`, { ...coder, name: `${prefix}.${coder.name}` }])

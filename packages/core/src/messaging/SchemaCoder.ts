@@ -3,36 +3,85 @@
  */
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
 import { type Coder, CodingError } from "./Coder.ts"
+import * as ReservedName from "./ReservedName.ts"
+import * as SchemaBytes from "./SchemaBytes.ts"
+import * as SchemaNodes from "./SchemaNodes.ts"
 import * as SchemaSignature from "./SchemaSignature.ts"
 
 /** A schema that needs no service and decides at once. */
 export type Codec = Schema.ConstraintCodec<unknown, unknown>
 
-/** The schema of what is on the wire: JSON for everything but bytes. */
-export const wireOf = (schema: Codec) => Schema.toCodecJson(schema)
+/**
+ * The schema of what is on the wire: JSON for everything but bytes. The same for the same schema, so that what was done
+ * to it before its first use, as `SchemaJit` does, has been done to the coder.
+ */
+export const wireOf = (schema: Codec): Codec => {
+  const known = wires.get(schema.ast)
+  if (known !== undefined) return known
+  const wire = Schema.toCodecJson(SchemaBytes.keep(schema)) as Codec
+  wires.set(schema.ast, wire)
+  return wire
+}
 
-const coded = <A, E>(result: Result.Result<A, E>): Result.Result<A, CodingError> =>
-  Result.isSuccess(result)
+const wires = new WeakMap<SchemaAST.AST, Codec>()
+
+const coded = <A>(code: () => Result.Result<A, unknown>): Result.Result<A, CodingError> => {
+  let result: Result.Result<A, unknown>
+  try {
+    result = code()
+  } catch (cause) {
+    // A transformation that throws, or that waits.
+    return Result.fail(new CodingError({ cause }))
+  }
+  return Result.isSuccess(result)
     ? (result as Result.Result<A, never>)
     : Result.fail(new CodingError({ cause: result.failure }))
+}
 
-/** The coder of a schema. It is compiled when it is first used. */
+const refuseReserved = (nodes: ReadonlySet<SchemaAST.AST>): void => {
+  for (const node of nodes) {
+    if (node._tag !== "Objects") continue
+    const reserved = node.propertySignatures.find(({ name }) => ReservedName.is(String(name)))
+    if (reserved === undefined) continue
+    throw new TypeError(`a field cannot be named ${JSON.stringify(reserved.name)} on the wire`)
+  }
+}
+
+/** JSON is the one type of its own that is on the wire, but for bytes; of any other, nobody knows what is in it. */
+const mayHaveBytes = (ast: SchemaAST.AST): boolean =>
+  ast._tag === "Any" || (ast._tag === "Declaration" && !json.has(idOf(ast)))
+
+const idOf = (ast: SchemaAST.AST): unknown => {
+  const representation = ast.annotations?.["representation"] as { readonly id?: unknown } | undefined
+  return representation?.id
+}
+
+const json: ReadonlySet<unknown> = new Set([Schema.Json, Schema.MutableJson].map(({ ast }) => idOf(ast)))
+
+/**
+ * The coder of a schema, compiled when it is first used. Dies of a `TypeError` when one of its fields is named
+ * `__proto__`, `constructor` or `prototype` on the wire: no codec lets such a name pass.
+ */
 export const make = <S extends Codec>(schema: S): Coder<S["Type"], S["Type"]> => {
+  const wire = wireOf(schema)
+  const nodes = SchemaNodes.of(SchemaAST.toEncoded(wire.ast))
+  refuseReserved(nodes)
   let compiled: Pick<Coder<S["Type"], S["Type"]>, "decode" | "encode"> | undefined
   const compile = () => {
-    const wire = wireOf(schema)
     const decode = Schema.decodeUnknownResult(wire)
     const encode = Schema.encodeUnknownResult(wire)
     return (compiled = {
-      decode: (value) => coded(decode(value)),
-      encode: (value) => coded(encode(value))
+      decode: (value) => coded(() => decode(value)),
+      encode: (value) => coded(() => encode(value))
     })
   }
   return {
-    decode: (wire) => (compiled ?? compile()).decode(wire),
+    decode: (value) => (compiled ?? compile()).decode(value),
     encode: (value) => (compiled ?? compile()).encode(value),
+    hasBytes: [...nodes].some(mayHaveBytes),
     source: schema,
-    signature: () => SchemaSignature.of(wireOf(schema))
+    signature: () => SchemaSignature.of(wire)
   }
 }

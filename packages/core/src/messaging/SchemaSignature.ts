@@ -1,52 +1,76 @@
 /**
  * The shape of what a schema has on the wire, as a string: the same for the same shape, in whatever order its fields
- * were written. For telling contracts apart (`Contract.hash`), not for reading.
+ * and the members of its unions were written. For telling contracts apart (`Contract.hash`), not for reading.
  *
  * It looks at names, types, literals and which fields may be missing, not at checks: those do not change the shape.
  */
 import * as Schema from "effect/Schema"
-import type * as SchemaAST from "effect/SchemaAST"
+import * as SchemaAST from "effect/SchemaAST"
+import * as SchemaBytes from "./SchemaBytes.ts"
 
-/** What a schema encodes to. A schema that contains itself is told by how many levels up it begins. */
-export const of = (schema: Schema.Constraint): string => print(Schema.toEncoded(schema).ast, [])
+type AST = SchemaAST.AST
 
-const print = (ast: SchemaAST.AST, above: ReadonlyArray<SchemaAST.AST>): string => {
-  const level = above.lastIndexOf(ast)
-  if (level !== -1) return `^${above.length - level}`
-  const inside = [...above, ast]
+/** Where nodes were met first. `undefined`: what is suspended is not looked at. */
+type Met = { readonly nodes: Map<AST, number>; count: number } | undefined
+
+/** What a schema encodes to. */
+export const of = (schema: Schema.Constraint): string =>
+  print(SchemaAST.toEncoded(schema.ast), { nodes: new Map(), count: 0 })
+
+const print = (ast: AST, met: Met): string => {
+  if (met !== undefined) {
+    // A place, not a node, is counted: two ends may share the same shape among their schemas differently.
+    const place = met.count++
+    if (!met.nodes.has(ast)) met.nodes.set(ast, place)
+  }
   switch (ast._tag) {
     case "Objects": {
-      const properties = ast.propertySignatures.map(
-        ({ name, type }) => `${JSON.stringify(String(name))}${isOptional(type) ? "?" : ""}:${print(type, inside)}`
-      )
-      const others = ast.indexSignatures.map(
-        ({ parameter, type }) => `[${print(parameter, inside)}]:${print(type, inside)}`
-      )
-      return `{${[...properties.toSorted(), ...others].join()}}`
+      const properties = ast.propertySignatures
+        .map(({ name, type }) => ({ name: JSON.stringify(String(name)), type }))
+        .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+        .map(({ name, type }) => `${name}${isOptional(type) ? "?" : ""}:${print(type, met)}`)
+      const others = ast.indexSignatures.map(({ parameter, type }) => `[${print(parameter, met)}]:${print(type, met)}`)
+      return `{${[...properties, ...others].join()}}`
     }
     case "Arrays": {
-      const elements = ast.elements.map((element) => `${print(element, inside)}${isOptional(element) ? "?" : ""}`)
-      return `[${[...elements, ...ast.rest.map((rest) => `...${print(rest, inside)}`)].join()}]`
+      const elements = ast.elements.map((element) => `${print(element, met)}${isOptional(element) ? "?" : ""}`)
+      return `[${[...elements, ...ast.rest.map((rest) => `...${print(rest, met)}`)].join()}]`
     }
     case "Union":
       return `(${ast.types
-        .map((type) => print(type, inside))
-        .toSorted()
+        .map((type) => ({ outline: print(type, undefined), type }))
+        .toSorted((a, b) => (a.outline < b.outline ? -1 : a.outline > b.outline ? 1 : 0))
+        .map(({ outline, type }) => (met === undefined ? outline : print(type, met)))
         .join("|")})`
     case "Literal":
       return typeof ast.literal === "bigint" ? `${ast.literal}n` : JSON.stringify(ast.literal)
     case "TemplateLiteral":
-      return `\`${ast.parts.map((part) => print(part, inside)).join("")}\``
+      return `\`${ast.parts.map((part) => print(part, met)).join("+")}\``
     case "Enum":
       return `(${ast.enums
         .map(([, value]) => JSON.stringify(value))
         .toSorted()
         .join("|")})`
     case "Suspend":
-      return print(ast.thunk(), inside)
+      return printSuspended(ast, met)
+    case "Declaration":
+      return SchemaBytes.isKept(ast) ? "bytes" : nameOf(ast)
     default:
       return ast._tag
   }
 }
 
-const isOptional = (ast: SchemaAST.AST): boolean => ast.context?.isOptional === true
+/** A schema that contains itself comes back to what has been met. */
+const printSuspended = (ast: SchemaAST.Suspend, met: Met): string => {
+  if (met === undefined) return "..."
+  const inside = ast.thunk()
+  const before = met.nodes.get(inside)
+  return before === undefined ? print(inside, met) : `#${before}`
+}
+
+const nameOf = ({ annotations = {} }: SchemaAST.Declaration): string => {
+  const { expected, identifier } = annotations
+  return `<${typeof identifier === "string" ? identifier : typeof expected === "string" ? expected : "?"}>`
+}
+
+const isOptional = (ast: AST): boolean => ast.context?.isOptional === true
