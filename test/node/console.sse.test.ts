@@ -49,6 +49,9 @@ const between = async (hub: number) => {
   }
 }
 
+/** How many publications the hub keeps. */
+const kept = 50
+
 const texts = (page: Page) => page.locator(".message .text").allInnerTexts()
 
 /** Waits until the page shows so many messages, and gives them. */
@@ -74,7 +77,7 @@ describe("the page, by SSE", () => {
   beforeEach(async () => {
     complaints = []
     scope = Scope.makeUnsafe()
-    const options: HubServer.Options = { history: { maxEntries: 3 }, events: { retry: "100 millis" } }
+    const options: HubServer.Options = { history: { maxEntries: kept }, events: { retry: "100 millis" } }
     hub = await Effect.runPromise(Scope.provide(HubServer.serve(options), scope))
     way = await between(hub.port)
   })
@@ -149,6 +152,12 @@ describe("the page, by SSE", () => {
       null,
       true
     ])
+
+    await page.getByRole("radio", { name: "WebSocket" }).focus()
+    await page.keyboard.press("ArrowRight")
+    await page.getByText("Receiving by SSE").waitFor()
+    await publish("weir & mill", "five")
+    expect(await shown(page, 5)).toEqual(["one", "two", "three", "four", "five"])
   })
 
   it("goes on where it was when the connection was lost, without loss and without repeats", async () => {
@@ -178,15 +187,32 @@ describe("the page, by SSE", () => {
     forgive()
   })
 
+  it("loses nothing and repeats nothing while topics are joined and left", async () => {
+    const page = await visit("?via=sse&topic=lobby")
+    const said = Array.from({ length: 40 }, (_, i) => `${i}`)
+    await publish("lobby", "first")
+    await shown(page, 1)
+    const publishing = publish("lobby", ...said)
+    for (const topic of ["a", "b", "c"]) {
+      await page.locator("#join").fill(topic)
+      await page.keyboard.press("Enter")
+    }
+    await page.getByRole("button", { name: "Leave b" }).click()
+    await publishing
+    await publish("c", "last")
+    expect(await shown(page, said.length + 2)).toEqual(["first", ...said, "last"])
+  })
+
   it("tells of a gap, and shows what there is behind it", async () => {
     const page = await visit("?via=sse&topic=lobby&topic=weir")
     await publish("lobby", "one")
     await shown(page, 1)
     way.cut()
     await page.locator("#state[data-state=waiting]").waitFor()
-    await publish("lobby", "two", "three", "four", "five")
+    const missed = Array.from({ length: kept + 1 }, (_, i) => `${i}`)
+    await publish("lobby", ...missed)
     way.restore()
-    expect(await shown(page, 4)).toEqual(["one", "three", "four", "five"])
+    expect(await shown(page, kept + 1)).toEqual(["one", ...missed.slice(1)])
     const [gap] = await page.locator(".note.wrong", { hasText: "A gap" }).allInnerTexts()
     expect(gap).toBe("A gap: the hub does not have all that was said in lobby.")
     forgive()
