@@ -15,6 +15,8 @@ import { eventually, settled } from "../support/eventually.ts"
 
 const failing = () => Stream.concat(Stream.succeed({ data: "one" }), Stream.fail("no" as const))
 const injecting = () => Stream.fromIterable([{ data: "one" }, { data: "x", event: "a\ndata: injected\n\n" }])
+const muchAtFirst = () =>
+  Stream.concat(Stream.take(Stream.forever(Stream.succeed({ data: "x".repeat(65_536) })), 400), Stream.never)
 
 /** Waits until nothing more is pulled, as nobody reads. */
 const full = (pulled: () => number) => {
@@ -209,9 +211,7 @@ describe.each(carriers)("over %s, a response", (carrier) => {
 
   it.effect("is kept alive, and not cut, once its client has read what was too much", () =>
     Effect.gen(function* () {
-      const events = () =>
-        Stream.concat(Stream.take(Stream.forever(Stream.succeed({ data: "x".repeat(65_536) })), 400), Stream.never)
-      const { port, streams } = yield* serve(carrier, events, {
+      const { port, streams } = yield* serve(carrier, muchAtFirst, {
         stallTimeout: "8 seconds",
         heartbeat: "20 seconds"
       })

@@ -219,7 +219,6 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
       const stop = () => {
         this.writable.off("drain", done)
         unsubscribe?.()
-        this.watch()
       }
       const done = () => {
         stop()
