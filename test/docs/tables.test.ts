@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import * as Duration from "effect/Duration"
 import { describe, expect, it } from "vitest"
+import * as History from "@millrace/core/cluster/History"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as EventStream from "@millrace/core/codec/EventStream"
@@ -13,6 +14,7 @@ import * as Limits from "@millrace/core/connection/Limits"
 import * as Reconnect from "@millrace/core/connection/Reconnect"
 import * as EventSourceProtocol from "@millrace/core/protocol/EventSourceProtocol"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
+import * as NodeEventStream from "@millrace/node/NodeEventStream"
 import * as Sessions from "@millrace/node/Sessions"
 import * as Http2 from "@millrace/node/client/Http2"
 import * as Upgrade from "@millrace/node/Upgrade"
@@ -22,11 +24,12 @@ const read = (name: string) => readFileSync(`${root}${name}`, "utf8")
 const limits = read("docs/limits.md")
 const closing = read("docs/closing.md")
 
-const section = (text: string, title: string) => text.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? ""
+const section = (text: string, title: string, marks = "##") =>
+  text.split(`\n${marks} ${title}\n`)[1]?.split(/\n##+ /)[0] ?? ""
 
 /** The cells of the rows of a section's table. */
-const rows = (text: string, title: string): ReadonlyArray<ReadonlyArray<string>> =>
-  section(text, title)
+const rows = (text: string, title: string, marks?: string): ReadonlyArray<ReadonlyArray<string>> =>
+  section(text, title, marks)
     .split("\n")
     .filter((line) => line.startsWith("|"))
     .slice(2)
@@ -145,6 +148,29 @@ describe("docs/limits.md", () => {
       seconds(Reconnect.defaults.cap),
       written(`${connection}/EventSource.ts`, /watched = (\d+)/)
     ])
+  })
+
+  it("has the limits of an event stream, with their defaults", () => {
+    const title = "Of an event stream"
+    const ofPage = rows(limits, title).map(([option, standard]) => [option, standard])
+    expect(ofPage).toEqual(
+      Object.entries(NodeEventStream.defaults).map(([name, value]) => [`\`${name}\``, shown(value, name)])
+    )
+    const file = "packages/node/src/EventStreamResponse.ts"
+    expect(written(file, /looksInStall = (\d)/)).toBe("4")
+    const end = Number(written(file, /closeTimeout = ([\d_]+)/)?.replaceAll("_", ""))
+    expect(section(limits, title)).toContain(`the end of its stream in ${seconds(end)}`)
+  })
+
+  it("has the limits of a history, with their defaults", () => {
+    const ofPage = rows(limits, "Of its history", "###").map(([option, standard]) => [option, standard])
+    const counts = new Set(["maxEntries", "maxTopics"])
+    expect(ofPage).toEqual(
+      Object.entries(History.defaults).map(([name, value]) => [
+        `\`${name}\``,
+        counts.has(name) ? value.toLocaleString("en") : shown(value, name)
+      ])
+    )
   })
 
   it("has the limits of a client's session of HTTP/2", () => {
