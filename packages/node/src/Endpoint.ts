@@ -9,6 +9,7 @@ import * as Origin from "@millrace/core/codec/Origin"
 import * as Extension from "@millrace/core/connection/Extension"
 import type { Limits } from "@millrace/core/connection/Limits"
 import type * as TimerWheel from "@millrace/core/connection/TimerWheel"
+import type { Tap } from "@millrace/core/connection/Tap"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import * as Cause from "effect/Cause"
@@ -75,6 +76,8 @@ export interface Options<A, RH = never> {
    * database, which an interruption would cut short.
    */
   readonly grace?: Duration.Input | undefined
+  /** What to put beneath each connection, such as a `Recorder`. Default: nothing. */
+  readonly tap?: Tap | undefined
 }
 
 /**
@@ -225,7 +228,13 @@ const finish = <A>(
   const chosen = subprotocol ?? Negotiation.chooseSubprotocol(client, options.subprotocols ?? [])
   const agreed = Extension.accept(extensions, client.extensions)
   const accepted = accept({ subprotocol: chosen, extensions: agreed.response, headers })
-  return Result.map(accepted, () => ({ transport, subprotocol: chosen, extensions: agreed, handshake: value }))
+  return Result.map(accepted, () => {
+    const opened = { transport, subprotocol: chosen, extensions: agreed, handshake: value }
+    if (options.tap === undefined) return opened
+    const query = request.query.size === 0 ? "" : `?${request.query}`
+    const facts = { role: "server", url: request.path + query, subprotocol: chosen, extensions: agreed } as const
+    return { ...opened, transport: options.tap(transport, facts) }
+  })
 }
 
 /** What `handshake` says, for as long as the client, the server and our patience last. */

@@ -22,6 +22,7 @@ import * as Extension from "@millrace/core/connection/Extension"
 import type { Limits } from "@millrace/core/connection/Limits"
 import { HandshakeTimeout, InvalidOptions, OpenError } from "@millrace/core/connection/OpenError"
 import type { Refused } from "@millrace/core/connection/Refused"
+import type { Tap } from "@millrace/core/connection/Tap"
 import type { Transport } from "@millrace/core/connection/Transport"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import type { TransportError } from "@millrace/core/connection/WebSocketError"
@@ -68,6 +69,8 @@ export interface Options {
    */
   readonly maxRedirects?: number | undefined
   readonly limits?: Partial<Limits> | undefined
+  /** What to put beneath the connection, such as a `Recorder`. Default: nothing. */
+  readonly tap?: Tap | undefined
 }
 
 /** The server's answer that opened the connection. */
@@ -157,7 +160,11 @@ class Opening {
         const handshake = { status, headers, httpVersion, url: hop.url.href }
         return Effect.map(
           Effect.fromResult(Extension.verify(this.options.extensions ?? [], agreed.success.extensions)),
-          (extensions) => ({ transport, subprotocol, extensions, handshake, answer })
+          (extensions) => {
+            const facts = { role: "client", url: handshake.url, subprotocol, extensions } as const
+            const tapped = this.options.tap?.(transport, facts) ?? transport
+            return { transport: tapped, subprotocol, extensions, handshake, answer }
+          }
         )
       }
       if (Result.isFailure(agreed) && agreed.failure._tag === "HandshakeViolation") return Effect.fail(agreed.failure)

@@ -120,8 +120,8 @@ describe("compare", () => {
 
   it("takes for the same what it is told is the same", () => {
     const after = of(text("server", "uno"), text("server", "dos"), end)
-    const isSame = (a: Conversation.Said, b: Conversation.Said) => a.payload.length === b.payload.length
-    expect(Conversation.compare(before, after, { isSame })).toBe(undefined)
+    const found = Conversation.compare(before, after, { isSame: (a, b) => a.payload.length === b.payload.length })
+    expect(found).toBe(undefined)
   })
 })
 

@@ -16,10 +16,12 @@ import type { Extension } from "../codec/Extensions.ts"
 import type * as Message from "../protocol/Message.ts"
 import type * as Protocol from "../protocol/WebSocketProtocol.ts"
 import { Connection, type Options } from "./Connection.ts"
+import * as Agreed from "./Extension.ts"
 import type { Limits } from "./Limits.ts"
 import type { Prepared } from "./Prepared.ts"
 import { makeWheel, type Settings, settings } from "./Settings.ts"
 import type { StreamedMessage } from "./StreamedMessage.ts"
+import type { Tap } from "./Tap.ts"
 import * as Transport from "./Transport.ts"
 import type { WebSocketError } from "./WebSocketError.ts"
 
@@ -145,24 +147,30 @@ export interface Pair {
 
 /**
  * A client and a server that are connected in memory, as long as the scope is open: for tests of what is done with a
- * connection. Under `TestClock` all their deadlines pass in no time.
+ * connection. Under `TestClock` all their deadlines pass in no time. `taps` are put beneath the one or the other.
  */
-export const makePair = (limits?: Partial<Limits>): Effect.Effect<Pair, never, Scope.Scope> =>
+export const makePair = (
+  limits?: Partial<Limits>,
+  taps: Partial<Record<Protocol.Role, Tap>> = {}
+): Effect.Effect<Pair, never, Scope.Scope> =>
   Effect.gen(function* () {
     const [near, far] = Transport.makePair()
     let keys = 0
     // Masking hides what is sent from what is in between. In memory there is nothing, so any keys will do.
     const client = yield* over(
-      near,
+      tapped(near, "client", taps.client),
       settings("client", limits, () => keys++)
     )
-    const server = yield* over(far, settings("server", limits))
+    const server = yield* over(tapped(far, "server", taps.server), settings("server", limits))
     // Together: neither is to wait for what the other, which the same scope ends, would do afterwards.
     yield* Effect.addFinalizer(() =>
       Effect.ignore(Effect.all([client.close(), server.close()], { concurrency: "unbounded" }))
     )
     return { client, server }
   })
+
+const tapped = (transport: Transport.Transport, role: Protocol.Role, tap: Tap | undefined) =>
+  tap?.(transport, { role, url: undefined, subprotocol: undefined, extensions: Agreed.none }) ?? transport
 
 const over = (transport: Transport.Transport, settings: Settings) =>
   Effect.flatMap(makeWheel(settings), (wheel) =>
