@@ -27,6 +27,8 @@ export default defineConfig({
       // Loopback sockets, child processes, real peers, headless Chromium.
       project("node", ["test/node/**/*.test.ts"], 30_000),
       project("peers", ["test/peers/**/*.test.ts"], 60_000),
+      // Programs in the pages of a headless Chromium.
+      project("browser", ["test/browser/**/*.test.ts"], 60_000),
       project("docs", ["test/docs/**/*.test.ts"], 60_000)
     ]
   }

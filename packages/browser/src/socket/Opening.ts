@@ -1,0 +1,148 @@
+/**
+ * How a connection of a page is opened, whatever it stands on.
+ */
+import * as BearerSubprotocol from "@millrace/core/codec/BearerSubprotocol"
+import {
+  HandshakeTimeout,
+  InvalidOptions,
+  InvalidUrl,
+  OpenError,
+  Undisclosed
+} from "@millrace/core/connection/OpenError"
+import type { WebSocket } from "@millrace/core/connection/WebSocket"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import type { Platform } from "./Link.ts"
+import { type Opened, PageConnection, type PageLimits } from "./PageConnection.ts"
+
+/** What a connection may take, and how long it may wait. Sizes are in bytes. */
+export interface Limits {
+  /** Longest message received. Beyond it: a violation with 1009, when the platform has it whole. Default 1 MiB. */
+  readonly maxMessageBytes?: number | undefined
+  /**
+   * Bytes of received messages that wait to be pulled, two for each character of text, with at most one message more.
+   * Above it a `BrowserWebSocket` closes, with `InboxFull`; by default above 16 MiB. A `BrowserWebSocketStream` makes the
+   * peer wait; by default above 64 KiB.
+   */
+  readonly inboxBytes?: number | undefined
+  /** Bytes that wait for the network. Above it `send` suspends. Default 1 MiB. */
+  readonly outboxBytes?: number | undefined
+  /** How long the closing handshake may take before it is left to the platform. Default 5 s. */
+  readonly closeTimeout?: Duration.Input | undefined
+}
+
+/** How to open a connection. Nothing of it is required. */
+export interface Options {
+  /** The one it likes best first. A browser refuses a server that chooses none of those that it was offered. */
+  readonly subprotocols?: ReadonlyArray<string> | undefined
+  /**
+   * Shown to the server as one more subprotocol, as a page can set no headers: see `BearerSubprotocol` of core, by which
+   * a server reads it. The server has to choose another one, so `subprotocols` must not be empty.
+   */
+  readonly token?: string | undefined
+  /** How long everything may take until the connection is open. Default 10 s. */
+  readonly handshakeTimeout?: Duration.Input | undefined
+  readonly limits?: Limits | undefined
+}
+
+type Reason = OpenError["reason"]
+
+/** Both names of each scheme. */
+const schemes: ReadonlyMap<string, string> = new Map([
+  ["http:", "ws:"],
+  ["ws:", "ws:"],
+  ["https:", "wss:"],
+  ["wss:", "wss:"]
+])
+
+/** What to ask the platform for: addresses are against that of the page, or of the worker's script. */
+const asked = (
+  input: string | URL,
+  { subprotocols = [], token }: Options
+): Result.Result<{ readonly url: string; readonly subprotocols: ReadonlyArray<string> }, Reason> => {
+  const invalid = (detail: string) => Result.fail(new InvalidUrl({ url: `${input}`, detail }))
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href
+  if (!URL.canParse(`${input}`, base)) return invalid("it is no URL")
+  const url = new URL(input, base)
+  const scheme = schemes.get(url.protocol)
+  if (scheme === undefined) return invalid("its scheme is neither ws: nor wss:")
+  if (url.hash !== "" || url.href.endsWith("#")) return invalid("it has a fragment; a # is written %23")
+  if (url.username !== "" || url.password !== "") return invalid("it has a user; use a token")
+  url.protocol = scheme
+  if (token === undefined) return Result.succeed({ url: url.href, subprotocols })
+  if (subprotocols.length > 0) {
+    return Result.succeed({ url: url.href, subprotocols: [...subprotocols, BearerSubprotocol.encode(token)] })
+  }
+  return Result.fail(new InvalidOptions({ cause: new TypeError("a token needs a subprotocol that can be agreed on") }))
+}
+
+const timeoutOf = ({ handshakeTimeout = "10 seconds" }: Options): number => Duration.toMillis(handshakeTimeout)
+
+const limitsOf = ({ limits = {} }: Options, inboxBytes: number): PageLimits => ({
+  maxMessageBytes: limits.maxMessageBytes ?? 1_048_576,
+  inboxBytes: limits.inboxBytes ?? inboxBytes,
+  outboxBytes: limits.outboxBytes ?? 1_048_576,
+  closeTimeout: Duration.toMillis(limits.closeTimeout ?? "5 seconds")
+})
+
+/** One that is being opened. */
+class Opening {
+  private connection: PageConnection | undefined
+
+  /** Waits for the platform, which tells no more than that it is open or that it will not be. */
+  start(
+    platform: Platform,
+    url: string,
+    subprotocols: ReadonlyArray<string>,
+    timeout: number,
+    limits: PageLimits
+  ): Effect.Effect<PageConnection, Reason> {
+    return Effect.flatMap(Effect.context<never>(), (context) =>
+      Effect.callback((resume) => {
+        const late = Effect.sync(() => resume(Effect.fail(new HandshakeTimeout({ timeout }))))
+        // Not `Effect.timeout`, which would be a kilobyte more for each page to load.
+        const timer = Effect.runForkWith(context)(Effect.andThen(Effect.sleep(timeout), late))
+        const settled = (connection: PageConnection) => {
+          timer.interruptUnsafe()
+          resume(connection.link.isOpen ? Effect.succeed(connection) : Effect.fail(new Undisclosed({ url })))
+        }
+        try {
+          this.connection = new PageConnection(platform, url, subprotocols, limits, context, settled)
+        } catch (cause) {
+          timer.interruptUnsafe()
+          resume(Effect.fail(new InvalidOptions({ cause })))
+        }
+        return Effect.sync(() => timer.interruptUnsafe())
+      })
+    )
+  }
+
+  /** Leaves nothing behind, not even one that has opened since. */
+  abort(): void {
+    this.connection?.link.abandon()
+  }
+}
+
+/** `inboxBytes` is that of a connection whose limits do not say. */
+export const openOn = (
+  platform: Platform,
+  inboxBytes: number,
+  input: string | URL,
+  options: Options
+): Effect.Effect<WebSocket<Opened>, OpenError, Scope.Scope> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.suspend(() => {
+      const opening = new Opening()
+      return Effect.fromResult(asked(input, options)).pipe(
+        Effect.flatMap(({ subprotocols, url }) =>
+          opening.start(platform, url, subprotocols, timeoutOf(options), limitsOf(options, inboxBytes))
+        ),
+        restore,
+        Effect.onError(() => Effect.sync(() => opening.abort())),
+        Effect.mapError((reason) => new OpenError({ reason })),
+        Effect.tap((connection) => Effect.addFinalizer((exit) => connection.shutdown(exit)))
+      )
+    })
+  )

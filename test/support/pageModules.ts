@@ -1,0 +1,52 @@
+/** What a program in a page may use: bundled for it by `page.ts`. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+
+export * as Deferred from "effect/Deferred"
+export * as Effect from "effect/Effect"
+export * as Exit from "effect/Exit"
+export * as Fiber from "effect/Fiber"
+export * as Scope from "effect/Scope"
+export * as Stream from "effect/Stream"
+export { ProtocolViolation } from "@millrace/core/codec/ProtocolViolation"
+export * as Prepared from "@millrace/core/connection/Prepared"
+export * as Message from "@millrace/core/protocol/Message"
+export * as BrowserWebSocket from "@millrace/browser/BrowserWebSocket"
+export * as BrowserWebSocketStream from "@millrace/browser/BrowserWebSocketStream"
+
+/** How an effect ended, as JSON: a value, `done`, the tag of an error with its reason, or that it was interrupted. */
+export type Outcome =
+  | { readonly value: unknown }
+  | { readonly error: string; readonly reason?: Readonly<Record<string, unknown>>; readonly message: string }
+  | { readonly end: "done" | "interrupted" | "defect"; readonly message?: string }
+
+export const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
+  if (Exit.isSuccess(exit)) return { value: exit.value }
+  const [reason] = exit.cause.reasons
+  if (reason?._tag === "Interrupt") return { end: "interrupted" }
+  if (reason?._tag === "Die") return { end: "defect", message: String(reason.defect) }
+  const error: unknown = reason?.error
+  if (Cause.isDone(error)) return { end: "done" }
+  if (!(error instanceof Error)) return { error: String(error), message: "" }
+  const why: unknown = Reflect.get(error, "reason")
+  return {
+    error: error.name,
+    message: error.message,
+    ...(why instanceof Error ? { reason: { _tag: why.name, ...why } } : {})
+  }
+}
+
+/** Runs it in a scope of its own, to its outcome. */
+export const outcome = (effect: Effect.Effect<unknown, unknown, Scope.Scope>): Promise<Outcome> =>
+  Effect.runPromise(Effect.map(Effect.exit(Effect.scoped(effect)), outcomeOf))
+
+/** Waits in a page for what has no event of its own. */
+export const eventually = async (holds: () => boolean): Promise<void> => {
+  const deadline = performance.now() + 15_000
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`never: ${holds}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
