@@ -19,22 +19,29 @@ export class Group extends RpcGroup.make(
   Rpc.make("Greet", { payload: { name: Schema.String }, success: Schema.String }),
   Rpc.make("Find", { payload: { id: Schema.String }, success: Schema.String, error: NotFound }),
   Rpc.make("Count", { payload: { to: Schema.Int }, success: Schema.Int, stream: true }),
+  Rpc.make("Large", { payload: { bytes: Schema.Int }, success: Schema.String }),
   Rpc.make("Wait", { success: Schema.Void })
 ) {}
 
 /** What happened at the server. */
 export interface Events {
+  large: number
   waiting: number
   interrupted: number
 }
 
-export const events = (): Events => ({ waiting: 0, interrupted: 0 })
+export const events = (): Events => ({ large: 0, waiting: 0, interrupted: 0 })
 
 export const handlers = (seen: Events) =>
   Group.toLayer({
     Greet: ({ name }) => Effect.succeed(`hello ${name}`),
     Find: ({ id }) => Effect.fail(new NotFound({ id })),
     Count: ({ to }) => Stream.range(1, to),
+    Large: ({ bytes }) =>
+      Effect.sync(() => {
+        seen.large++
+        return "x".repeat(bytes)
+      }),
     Wait: () =>
       Effect.andThen(
         Effect.sync(() => void seen.waiting++),
@@ -42,16 +49,15 @@ export const handlers = (seen: Events) =>
       ).pipe(Effect.onInterrupt(() => Effect.sync(() => void seen.interrupted++)))
   })
 
+export type Serialization = Layer.Layer<RpcSerialization.RpcSerialization>
+
 export const serializations = [
   ["JSON", RpcSerialization.layerJson],
   ["schema binary", RpcSerialization.layerSchemaBinary()]
 ] as const
 
 /** A client over a socket; it comes back after 20 ms when its connection has gone. */
-export const client = (
-  socket: Layer.Layer<Socket.Socket>,
-  serialization: Layer.Layer<RpcSerialization.RpcSerialization>
-) =>
+export const client = (socket: Layer.Layer<Socket.Socket>, serialization: Serialization) =>
   Effect.gen(function* () {
     const context = yield* Layer.build(
       RpcClient.layerProtocolSocket({ retryTransientErrors: true, retryPolicy: Schedule.spaced(20) }).pipe(

@@ -1,5 +1,6 @@
 /**
- * WebSocket endpoints as routes of an Effect `HttpRouter` application, beside its other routes.
+ * An HTTP server for Effect applications, in place of `NodeHttpServer.layer`, whose WebSockets are ours: routes that are
+ * connections, beside other routes, and `HttpServerRequest.upgrade`, on which Effect's own RPC and the like run.
  *
  *     const routes = Layer.mergeAll(
  *       HttpRouter.add("GET", "/health", HttpServerResponse.text("ok")),
@@ -8,161 +9,52 @@
  *     )
  *     const server = HttpRouter.serve(routes).pipe(Layer.provide(EffectHttpServer.layer({ port: 8080 })))
  *
- * What Effect calls unstable, `effect/http` and the server of `@effect/platform-node`, is known to this file only. It
- * leaves to that server all but requests to open a WebSocket. Not in here: `HttpServerRequest.upgrade`, which fails for
- * a WebSocket as it does for a request that is no upgrade.
+ * What Effect calls unstable, `effect/http`, is known to this file and to those in `effect/`. Nothing of it loads `ws`.
  */
 import * as http from "node:http"
 import * as https from "node:https"
 import type { Socket } from "node:net"
 import type { Duplex } from "node:stream"
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import * as NodeHttpServerRequest from "@effect/platform-node/NodeHttpServerRequest"
-import type { NodeServices } from "@effect/platform-node/NodeServices"
-import * as Handshake from "@millrace/core/codec/Handshake"
+import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
+import type { Options as NodeOptions } from "@effect/platform-node/NodeHttpServer"
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Refusal } from "@millrace/core/codec/HandshakeError"
-import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
-import * as Cookies from "effect/http/Cookies"
-import type * as Etag from "effect/http/Etag"
+import * as Etag from "effect/http/Etag"
+import * as HttpEffect from "effect/http/HttpEffect"
 import type { HttpPlatform } from "effect/http/HttpPlatform"
 import * as HttpServer from "effect/http/HttpServer"
-import type { ServeError } from "effect/http/HttpServerError"
+import { ClientAbort, ServeError } from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
-import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
-import * as Scope from "effect/Scope"
+import * as NetAddress from "effect/net/NetAddress"
 import * as Connections from "./Connections.ts"
-import * as Endpoint from "./Endpoint.ts"
+import { type Exchange, Request } from "./effect/Request.ts"
+import { leaveBody, respond } from "./effect/Response.ts"
+import { endpoint, type Options as WebSocketOptions, toRawSocket, toWebSocket, Upgrades } from "./effect/Upgrades.ts"
 import * as Http1Upgrade from "./Http1Upgrade.ts"
-import * as Upgrade from "./Upgrade.ts"
 
+export { upgrade } from "./effect/Route.ts"
+export { Upgrades }
 export { accept, refuse } from "./Endpoint.ts"
-
-/** A request to open a WebSocket that no route has answered yet. */
-interface Pending {
-  readonly upgrade: Http1Upgrade.Http1Upgrade
-  /** For any answer but the one that opens the connection. */
-  readonly response: http.ServerResponse
-  readonly connections: Connections.Connections
-}
-
-/** What `upgrade` needs of the server that it is served by: a route on another one does not compile. */
-export class Upgrades extends Context.Service<Upgrades, { readonly pending: WeakMap<object, Pending> }>()(
-  "@millrace/node/EffectHttpServer/Upgrades"
-) {}
-
-// The route.
-
-/**
- * A route, for `HttpRouter.add("GET", ...)`, that opens a WebSocket; as an effect, the life of a connection.
- *
- * The handler and `handshake` have the services of the route, its request among them. The handler runs in a fiber of
- * its own, by the rules of `Endpoint.Handler`. The route waits for it, answers with 101 when the connection has ended,
- * and closes the connection with 1001 when it is interrupted itself.
- *
- * A refusal is an answer like that of any route, so what the application does to answers is done to it: 426 when the
- * request is no upgrade, 400 for a bad handshake, 403 for the origin, 503 while the server shuts down, and what
- * `handshake` refuses with. To the 101, which is sent before the handler runs, `handshake` alone can add fields. The
- * route dies when `handshake` does.
- */
-export const upgrade: {
-  <E = never, R = never>(
-    handler: Endpoint.Handler<undefined, E, R>
-  ): Effect.Effect<
-    HttpServerResponse.HttpServerResponse,
-    never,
-    Exclude<R, Scope.Scope> | HttpServerRequest.HttpServerRequest | Upgrades
-  >
-  <A = undefined, E = never, R = never, RH = never>(
-    options: Endpoint.Options<A, RH>,
-    handler: Endpoint.Handler<A, E, R>
-  ): Effect.Effect<
-    HttpServerResponse.HttpServerResponse,
-    never,
-    Exclude<R, Scope.Scope> | RH | HttpServerRequest.HttpServerRequest | Upgrades
-  >
-} = <R>(
-  ...[options, handler]:
-    | [Endpoint.Handler<undefined, unknown, R>]
-    | [Endpoint.Options<undefined, R>, Endpoint.Handler<undefined, unknown, R>]
-): Effect.Effect<HttpServerResponse.HttpServerResponse, never, R | HttpServerRequest.HttpServerRequest | Upgrades> => {
-  const endpoint = typeof options === "function" ? Endpoint.make({}, options) : Endpoint.make(options, handler!)
-  return Effect.gen(function* () {
-    const request = NodeHttpServerRequest.toIncomingMessage(yield* HttpServerRequest.HttpServerRequest)
-    const { pending } = yield* Upgrades
-    const found = pending.get(request)
-    if (found === undefined) return yield* Effect.fail(notAnUpgrade)
-    pending.delete(request)
-    const { connections } = found
-    if (connections.isDraining) return yield* Effect.fail(Upgrade.shuttingDown)
-    const context = yield* Effect.context<R>()
-    const fiber = connections.fork(endpoint, found.upgrade, (host) => live(endpoint, found, host), context)
-    return yield* Fiber.join(fiber).pipe(
-      // Effect would run it uninterruptible, where it is no route of a router.
-      Effect.interruptible,
-      Effect.onInterrupt(() => Effect.timeoutOption(Fiber.interrupt(fiber), endpoint.settings.closeTimeout + 1_000)),
-      Effect.as(switched)
-    )
-  }).pipe(Effect.uninterruptible, Effect.catchTag("Refusal", toResponse))
-}
-
-const live = <A, E, R>(
-  endpoint: Endpoint.Endpoint<A, E, R>,
-  { response, upgrade }: Pending,
-  host: Endpoint.Host
-): Effect.Effect<void, Refusal, R> =>
-  Effect.flatMap(Endpoint.open(endpoint, upgrade), (opened) => {
-    // The socket is the connection's. A response that has ended is one that the server has no more to do for.
-    response.detachSocket(upgrade.duplex as Socket)
-    response.end()
-    return Endpoint.run(endpoint, opened, host) as Effect.Effect<void, never, R>
-  })
-
-/** Told to the application; the client got its own when the connection was opened. */
-const switched = HttpServerResponse.empty({ status: 101 })
-
-const notAnUpgrade = new Refusal({
-  status: 426,
-  headers: [],
-  clause: "RFC 9110 15.5.22",
-  detail: "this is a WebSocket endpoint"
-})
-
-/** Dies when the refusal cannot be sent: a mistake of whoever made it. */
-const toResponse = (refusal: Refusal): Effect.Effect<HttpServerResponse.HttpServerResponse> => {
-  const refused = Handshake.refuse(refusal)
-  if (Result.isFailure(refused)) return Effect.die(refused.failure)
-  const { body, response } = refused.success
-  const fields = new Map<string, string>()
-  for (const [name] of response.headers) {
-    const values = HttpHeaders.combined(response.headers, name)
-    if (values !== undefined && !HttpHeaders.equalsIgnoringCase(name, "Set-Cookie")) fields.set(name, values)
-  }
-  return Effect.succeed(
-    HttpServerResponse.uint8Array(body, {
-      status: response.status,
-      headers: fields,
-      cookies: Cookies.fromSetCookie(HttpHeaders.values(response.headers, "Set-Cookie"))
-    })
-  )
-}
-
-// The server.
 
 /**
  * Where to listen and how to end, as for `NodeHttpServer.layer`: without a `host` on every interface, and without a
  * `port` on one that is free.
  */
-export interface Options extends Omit<NodeHttpServer.Options, "websocket"> {
+export interface Options extends Omit<NodeOptions, "websocket"> {
   /** With a certificate and its key, and `ca` and `requestCert` for mutual TLS, the server speaks `https:` and `wss:`. */
   readonly tls?: https.ServerOptions | undefined
   /** A server with settings of its own, in place of `tls`. Default: one that gives a client 10 s to send its request. */
   readonly server?: (() => http.Server | https.Server) | undefined
   readonly drain?: Connections.DrainOptions | undefined
+  /**
+   * For the WebSockets that `HttpServerRequest.upgrade` opens: which pages may connect, by default those of the same
+   * origin, and what a connection may take. A route of `upgrade` has its own.
+   */
+  readonly websocket?: WebSocketOptions | undefined
 }
 
 /** A client has so long to send the head of its request. */
@@ -174,48 +66,128 @@ const shortestDeadline = 800
 /** How long what the server still has to say may take when its time is up. */
 const lastWords = 1_000
 
-const make = ({ drain = {}, server: create, tls, ...options }: Options) =>
+const make = ({ drain = {}, server: create, tls, websocket = {}, ...options }: Options) =>
   Effect.gen(function* () {
     const server =
       create?.() ?? (tls === undefined ? http.createServer(timeouts) : https.createServer({ ...timeouts, ...tls }))
+    const shared = endpoint(websocket)
     const sockets = yield* makeSockets(server)
-    const effects = yield* NodeHttpServer.make(() => server, options)
-    yield* Effect.addFinalizer(() =>
-      Effect.andThen(
-        Effect.sync(() => server.close()),
-        sockets.end
-      )
-    )
+    const closed = yield* Effect.cached(close(server))
+    yield* Effect.addFinalizer(() => closed)
+    yield* listen(server, options)
+    yield* Effect.addFinalizer(() => Effect.andThen(Effect.forkDetach(closed), sockets.end))
+    const address = yield* addressOf(server)
     const pending: Upgrades["Service"]["pending"] = new WeakMap()
     const serve: Serve = (app, middleware) =>
       Effect.gen(function* () {
-        const requests = yield* Scope.fork(yield* Effect.scope, "parallel")
-        const handle = yield* NodeHttpServer.makeHandler(app, { middleware: middleware as never, scope: requests })
+        const running = yield* makeRunning
         const connections = yield* Connections.make(drain, shortestDeadline)
+        const context = yield* Effect.context<never>()
+        // Effect would run it uninterruptible, where it is no route of a router.
+        const handled = HttpEffect.toHandled(Effect.interruptible(app), respond, middleware)
+        const answer = (exchange: Exchange) => {
+          const own = Context.add(context, HttpServerRequest.HttpServerRequest, new Request(exchange))
+          const fiber = Effect.runForkWith(own)(
+            Effect.withFiber((fiber) => {
+              exchange.fiber = fiber
+              return handled
+            })
+          )
+          running.add(fiber)
+          const { response } = exchange
+          response.on("close", () => {
+            if (!response.writableEnded) fiber.interruptUnsafe(undefined, ClientAbort.annotation)
+          })
+        }
+        const onRequest: http.RequestListener = (incoming, response) => {
+          response.on("error", () => {}).prependListener("finish", () => leaveBody(incoming))
+          answer({ incoming, response, upgrade: undefined, switched: undefined, fiber: undefined })
+        }
         const onUpgrade: UpgradeListener = (incoming, socket, head) => {
-          if (!Http1Upgrade.isWebSocket(incoming)) return onOtherUpgrade(incoming, socket, head)
           const upgrade = new Http1Upgrade.Http1Upgrade(incoming, socket, head)
+          const isWebSocket = Http1Upgrade.isWebSocket(incoming)
+          if (!isWebSocket && hasBody(incoming)) return upgrade.refuse(notUpgraded)
           const response = upgrade.respond()
           if (response === undefined) return
-          pending.set(incoming, { upgrade, response, connections })
-          handle(incoming, response)
+          response.on("error", () => {})
+          if (isWebSocket) pending.set(incoming, { upgrade, response, connections })
+          const toSocket = isWebSocket ? toWebSocket(pending, shared) : toRawSocket(upgrade)
+          answer({ incoming, response, upgrade: toSocket, switched: undefined, fiber: undefined })
         }
-        yield* Effect.addFinalizer(() => Effect.sync(() => server.off("upgrade", onUpgrade)))
-        yield* effects.serve(app, middleware!)
-        // Effect's server has just begun to listen for them.
-        const onOtherUpgrade = server.listeners("upgrade").at(-1) as UpgradeListener
-        server.off("upgrade", onOtherUpgrade).on("upgrade", onUpgrade)
-        // Begun first and waited for last: meanwhile Effect's server stops listening, and waits for other requests.
+        yield* Effect.addFinalizer(() => Effect.sync(() => server.off("request", onRequest).off("upgrade", onUpgrade)))
+        server.on("request", onRequest).on("upgrade", onUpgrade)
+        if (options.disablePreemptiveShutdown !== true) {
+          const patience = options.gracefulShutdownTimeout ?? "20 seconds"
+          yield* Effect.addFinalizer(() => Effect.timeoutOption(closed, patience))
+        }
+        // Begun first and waited for last: meanwhile the server stops listening, and waits for other requests.
         yield* Effect.addFinalizer(() => Effect.andThen(sockets.cutSilent, Effect.forkDetach(connections.drain(drain))))
       })
     return Context.make(Upgrades, { pending }).pipe(
-      Context.add(HttpServer.HttpServer, HttpServer.make({ address: effects.address, serve }))
+      Context.add(HttpServer.HttpServer, HttpServer.make({ address, serve }))
     )
   })
 
 type Serve = Parameters<typeof HttpServer.make>[0]["serve"]
 
 type UpgradeListener = (incoming: http.IncomingMessage, socket: Duplex, head: Buffer) => void
+
+/** The parser has let go of it, so nobody could read it. */
+const hasBody = ({ headers }: http.IncomingMessage): boolean =>
+  (headers["content-length"] ?? "0") !== "0" || headers["transfer-encoding"] !== undefined
+
+const notUpgraded = new Refusal({
+  status: 400,
+  headers: [],
+  clause: "RFC 9110 7.8",
+  detail: "send this request without Upgrade"
+})
+
+/** Those who answer. At the end they are interrupted, and waited for no longer than `lastWords`. */
+const makeRunning = Effect.acquireRelease(
+  Effect.sync(() => {
+    const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+    return {
+      fibers,
+      add: (fiber: Fiber.Fiber<unknown, unknown>) => {
+        if (fiber.pollUnsafe() !== undefined) return
+        fibers.add(fiber)
+        fiber.addObserver(() => fibers.delete(fiber))
+      }
+    }
+  }),
+  ({ fibers }) => Effect.timeoutOption(Fiber.interruptAll(Array.from(fibers)), lastWords)
+)
+
+const listen = (server: http.Server, options: NodeOptions): Effect.Effect<void, ServeError> =>
+  Effect.callback((resume) => {
+    const fail = (cause: unknown) => resume(Effect.fail(new ServeError({ cause })))
+    server.once("error", fail)
+    try {
+      server.listen(options, () => {
+        server.off("error", fail)
+        resume(Effect.void)
+      })
+    } catch (cause) {
+      fail(cause)
+    }
+  })
+
+const addressOf = (server: http.Server): Effect.Effect<NetAddress.SocketAddress, ServeError> => {
+  const address = server.address()
+  if (typeof address === "string") return Effect.succeed(NetAddress.unixPathAddress(address))
+  const { address: ip, port } = address!
+  return Effect.fromResult(NetAddress.inetAddressFromIpString(ip, port)).pipe(
+    Effect.mapError((cause) => new ServeError({ cause }))
+  )
+}
+
+/** Stops listening, and waits until all connections have ended. */
+const close = (server: http.Server): Effect.Effect<void> =>
+  Effect.callback((resume) => {
+    if (!server.listening) return resume(Effect.void)
+    server.close(() => resume(Effect.void))
+  })
 
 /** The sockets of a server, whatever is spoken on them. */
 const makeSockets = (server: http.Server) =>
@@ -238,9 +210,9 @@ const makeSockets = (server: http.Server) =>
       if (sockets.size === 0) onEmpty()
     })
     return {
-      /** Browsers connect ahead of their requests; Effect's server would wait for a request until its time is up. */
+      /** Browsers connect ahead of their requests; the server would wait for a request until its time is up. */
       cutSilent: cutIf(({ bytesRead }) => bytesRead === 0),
-      /** Waits for them no longer than `lastWords`: Effect's server would wait for ever, or leave them behind. */
+      /** Waits for them no longer than `lastWords`: some would never end. */
       end: Effect.andThen(
         Effect.timeoutOption(empty, lastWords),
         cutIf(() => true)
@@ -253,13 +225,19 @@ export const layerServer = (options: Options = {}): Layer.Layer<HttpServer.HttpS
   Layer.effectContext(make(options))
 
 /**
- * An HTTP server for Effect applications whose routes may be WebSockets, in place of `NodeHttpServer.layer`. It lasts
- * as long as its scope: then it stops listening, closes the WebSockets with 1001 in batches over `drain.window`, gives
- * other requests `gracefulShutdownTimeout`, interrupts what is left, and cuts what has not ended a second later.
+ * The server, and what Effect's HTTP needs of Node.js, in place of `NodeHttpServer.layer`. It lasts as long as its scope:
+ * then it stops listening, closes the WebSockets with 1001 in batches over `drain.window`, gives other requests
+ * `gracefulShutdownTimeout`, by default 20 s, interrupts what is left, and cuts what has not ended a second later.
+ *
+ * It differs from `NodeHttpServer` where that would wait: handlers can be interrupted, also those of
+ * `HttpServer.serve`; the head of a stream leaves before its first chunk; and a request to upgrade to anything but a
+ * WebSocket has no body.
  *
  * Fails when the address cannot be listened on.
  */
 export const layer = (
   options: Options = {}
-): Layer.Layer<HttpServer.HttpServer | Upgrades | NodeServices | HttpPlatform | Etag.Generator, ServeError> =>
-  Layer.mergeAll(layerServer(options), NodeHttpServer.layerHttpServices)
+): Layer.Layer<
+  HttpServer.HttpServer | Upgrades | NodeServices.NodeServices | HttpPlatform | Etag.Generator,
+  ServeError
+> => Layer.mergeAll(layerServer(options), NodeHttpPlatform.layer, Etag.layerWeak, NodeServices.layer)

@@ -181,7 +181,8 @@ export const fromConnection = (connection: WebSocket): Socket.Socket => {
   })
 }
 
-const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+/** The code that the end of a scope is told by. */
+export const codeOf = (exit: Exit.Exit<unknown, unknown>): number => {
   if (Exit.isSuccess(exit)) return CloseCode.CloseCode.normal
   return Cause.hasInterruptsOnly(exit.cause) ? CloseCode.CloseCode.goingAway : CloseCode.CloseCode.internalError
 }
