@@ -3,8 +3,9 @@
  * of this type with a name of its own.
  */
 import * as Data from "effect/Data"
-import type * as Result from "effect/Result"
+import * as Result from "effect/Result"
 import type { Message, Sendable } from "../protocol/Message.ts"
+import * as Packet from "./Packet.ts"
 
 /** The peer's fault: a message that the codec cannot read. */
 export class MalformedMessage extends Data.TaggedError("MalformedMessage")<{ readonly detail: string }> {
@@ -25,3 +26,15 @@ export interface MessageCodec {
   /** The value that a message stands for. Total, whatever the message. */
   readonly decode: (message: Message) => Result.Result<unknown, MalformedMessage>
 }
+
+/** The packet that a message is. Total. */
+export const read = (
+  codec: MessageCodec,
+  message: Message
+): Result.Result<Packet.Packet, MalformedMessage | Packet.InvalidPacket> => {
+  const wire = codec.decode(message)
+  return Result.isSuccess(wire) ? Packet.parse(wire.success) : Result.fail(wire.failure)
+}
+
+/** The message of a packet. Throws what `encode` throws. */
+export const write = (codec: MessageCodec, packet: Packet.Packet): Sendable => codec.encode(Packet.print(packet))

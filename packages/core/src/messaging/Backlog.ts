@@ -1,0 +1,91 @@
+/**
+ * What was read and waits for the program, in several places, each with a bound: the reader goes on when all of them
+ * have room. So a slow program slows the peer, and nothing is lost.
+ */
+import * as Effect from "effect/Effect"
+
+export class Backlog {
+  private over = 0
+  private reader: (() => void) | undefined
+
+  /** Suspends the one who reads, as long as there is a place without room. */
+  readonly room: Effect.Effect<void> = Effect.suspend(() =>
+    this.over === 0
+      ? Effect.void
+      : Effect.callback<void>((resume) => {
+          this.reader = () => resume(Effect.void)
+          return Effect.sync(() => {
+            this.reader = undefined
+          })
+        })
+  )
+
+  get isFull(): boolean {
+    return this.over > 0
+  }
+
+  /** A place is at its bound. */
+  filled(): void {
+    this.over++
+  }
+
+  /** A place has room again, or is given up. */
+  emptied(): void {
+    if (--this.over > 0) return
+    const { reader } = this
+    this.reader = undefined
+    reader?.()
+  }
+}
+
+/** One such place: first in, first out, for one fiber that takes all that is there. */
+export class Shelf<A> {
+  private items: Array<A> = []
+  private taker: (() => void) | undefined
+  private full = false
+  private readonly backlog: Backlog
+  private readonly bound: number
+
+  constructor(backlog: Backlog, bound: number) {
+    this.backlog = backlog
+    this.bound = bound
+  }
+
+  get length(): number {
+    return this.items.length
+  }
+
+  put(item: A): void {
+    this.items.push(item)
+    if (!this.full && this.items.length >= this.bound) {
+      this.full = true
+      this.backlog.filled()
+    }
+    this.wake()
+  }
+
+  /** All that is there; none when it is empty. */
+  takeAll(): ReadonlyArray<A> {
+    const { items } = this
+    this.items = []
+    if (this.full) {
+      this.full = false
+      this.backlog.emptied()
+    }
+    return items
+  }
+
+  /** Waits until somebody calls `put` or `wake`. */
+  readonly something: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    this.taker = () => resume(Effect.void)
+    return Effect.sync(() => {
+      this.taker = undefined
+    })
+  })
+
+  wake(): void {
+    const { taker } = this
+    this.taker = undefined
+    taker?.()
+  }
+}

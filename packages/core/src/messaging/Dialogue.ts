@@ -1,0 +1,273 @@
+/**
+ * The machinery behind `Session`: reads packets, and hands each to what it is for. What was said to it, and what it
+ * says, goes through one place each.
+ */
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import type { WebSocketError } from "../connection/WebSocketError.ts"
+import * as CloseCode from "../codec/CloseCode.ts"
+import type { Message, Sendable } from "../protocol/Message.ts"
+import { Answering, type Handlers } from "./Answering.ts"
+import { Asking } from "./Asking.ts"
+import { Backlog } from "./Backlog.ts"
+import type * as Contract from "./Contract.ts"
+import { Hearing } from "./Hearing.ts"
+import * as MessageCodec from "./MessageCodec.ts"
+import type * as Packet from "./Packet.ts"
+import type * as Repeats from "./Repeats.ts"
+import { SessionCode } from "./SessionCode.ts"
+import * as SessionEnd from "./SessionEnd.ts"
+import { Disconnected, SessionError, SessionViolation, Undecodable, Unencodable } from "./SessionError.ts"
+import type { Limits } from "./SessionLimits.ts"
+import type { SessionMetrics } from "./SessionMetrics.ts"
+import type { Wire } from "./Wire.ts"
+
+/** What is done with something that the peer may not say. */
+export type Verdict = "Ignore" | "Close"
+
+/** What was not as it should be, since the session began. Nothing of it was handed to the program. */
+export interface Counters {
+  /** No message of the codec, or no packet. */
+  readonly malformed: number
+  /** Names that the contract has not. */
+  readonly unknown: number
+  /** Payloads that the contract does not decode. */
+  readonly undecodable: number
+  /** Answers to what nobody waits for any more. Some are to be expected. */
+  readonly late: number
+  /** Answers to what was never asked. */
+  readonly foreign: number
+  /** Messages that nobody listens for. */
+  readonly unheard: number
+}
+
+export interface Options {
+  readonly wire: Wire
+  readonly codec: MessageCodec.MessageCodec
+  readonly says: Contract.Coders
+  readonly hears: Contract.Coders
+  readonly limits: Limits
+  readonly judge: (error: SessionViolation | Undecodable) => Verdict
+  readonly repeats: Repeats.Repeats
+  readonly principal: string
+  readonly metrics: SessionMetrics
+}
+
+/** A batch of elements longer than this is said in two. In bytes, or in UTF-16 units of text. */
+const longBatch = 262_144
+
+const lengthOf = (message: Sendable): number => message.length
+
+/** Why the session has to end. */
+interface Breach {
+  readonly code: number
+  readonly error: SessionViolation | Undecodable
+}
+
+export class Dialogue {
+  readonly asking: Asking
+  readonly answering: Answering
+  readonly hearing: Hearing
+  readonly counters = { malformed: 0, unknown: 0, undecodable: 0, late: 0, foreign: 0, unheard: 0 }
+  private readonly backlog = new Backlog()
+  private readonly options: Options
+  private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
+  private end: SessionEnd.SessionEnd | undefined
+  /** How many packets have come. */
+  private arrived = 0
+
+  constructor(options: Options) {
+    this.options = options
+    const { backlog } = this
+    const { limits, principal, repeats } = options
+    this.asking = new Asking(this.say)
+    this.answering = new Answering({ say: this.say, backlog, bound: limits.maxPending, repeats, principal })
+    this.hearing = new Hearing(backlog, limits.maxUnread)
+  }
+
+  /** Waits for the end. */
+  get ended(): Effect.Effect<SessionEnd.SessionEnd> {
+    return Deferred.await(this.ending)
+  }
+
+  readonly say = (packet: Packet.Packet): Effect.Effect<void, SessionError> =>
+    Effect.suspend(() => {
+      if (this.end !== undefined) return this.end.forCalls
+      const message = MessageCodec.write(this.options.codec, packet)
+      const length = lengthOf(message)
+      if (length > longBatch && packet._tag === "Items" && packet.elements.length > 1) return this.sayInTwo(packet)
+      this.options.metrics.said(length)
+      return Effect.mapError(this.options.wire.send(message), lost)
+    })
+
+  private sayInTwo(items: Packet.Items): Effect.Effect<void, SessionError> {
+    const half = items.elements.length >>> 1
+    return Effect.andThen(
+      this.say({ ...items, elements: items.elements.slice(0, half) }),
+      this.say({ ...items, elements: items.elements.slice(half) })
+    )
+  }
+
+  /** Reads until the end, and tells everybody of it. */
+  readonly read: Effect.Effect<void> = Effect.suspend(() => {
+    const once = Effect.flatMap(this.options.wire.pull, (messages) => {
+      for (const message of messages) {
+        const breach = this.receive(message)
+        if (breach !== undefined) return this.broken(breach)
+      }
+      return this.backlog.isFull ? this.backlog.room : Effect.void
+    })
+    return Effect.onExit(Effect.forever(once, { disableYield: true }), (exit) => this.over(exit)) as Effect.Effect<
+      never,
+      never
+    >
+  }).pipe(Effect.ignoreCause)
+
+  private broken({ code, error }: Breach): Effect.Effect<never, SessionError> {
+    this.finish(SessionEnd.failed(error))
+    return Effect.andThen(
+      Effect.ignore(this.options.wire.close(code, error.message)),
+      Effect.fail(new SessionError({ reason: error }))
+    )
+  }
+
+  private over(exit: Exit.Exit<never, Cause.Done | SessionError | WebSocketError>): Effect.Effect<void> {
+    // `broken` has told of a breach already.
+    this.finish(SessionEnd.of(exit as Exit.Exit<never, Cause.Done | WebSocketError>))
+    return this.answering.stop()
+  }
+
+  private finish(end: SessionEnd.SessionEnd): void {
+    if (this.end !== undefined) return
+    this.end = end
+    this.asking.ended(end)
+    this.hearing.ended(end)
+    Deferred.doneUnsafe(this.ending, Effect.succeed(end) as Exit.Exit<SessionEnd.SessionEnd>)
+  }
+
+  /** Begins to answer. */
+  serve(handlers: Handlers): void {
+    this.answering.serve(handlers, (name) => this.hearing.takeEarly(name), this.options.hears)
+  }
+
+  /** Says something that is not answered. */
+  emit(coder: Contract.MessageCoder, payload: unknown): Effect.Effect<void, SessionError> {
+    const wire = coder.payload.encode(payload)
+    return Result.isSuccess(wire)
+      ? this.say({ _tag: "Emit", name: coder.name, payload: wire.success, meta: undefined })
+      : Effect.fail(new SessionError({ reason: new Unencodable({ name: coder.name, cause: wire.failure }) }))
+  }
+
+  /** Ends what nobody will hear of any more, and gives the cause in a word. */
+  readonly abandon: Effect.Effect<string> = Effect.suspend(() => {
+    this.finish(SessionEnd.ordinary)
+    return Effect.as(this.answering.stop(), SessionEnd.causeOf(this.end ?? SessionEnd.ordinary))
+  })
+
+  private receive(message: Message): Breach | undefined {
+    this.options.metrics.heard(message.length)
+    const packet = MessageCodec.read(this.options.codec, message)
+    if (Result.isFailure(packet)) {
+      this.counters.malformed++
+      return this.judge(SessionCode.violation, violation(SessionCode.violation, packet.failure.message))
+    }
+    return this.take(packet.success)
+  }
+
+  private take(packet: Packet.Packet): Breach | undefined {
+    this.arrived++
+    switch (packet._tag) {
+      case "Emit":
+        return this.emitted(packet)
+      case "Ask":
+      case "Open":
+        return this.asked(packet)
+      case "Cancel":
+        this.answering.cancel(packet.id)
+        return undefined
+      case "More":
+        this.answering.more(packet.id, packet.credit)
+        return undefined
+      case "Hello":
+      case "Welcome":
+        return breach(`a second ${packet._tag.toLowerCase()}`)
+      default:
+        return this.answered(packet)
+    }
+  }
+
+  private emitted({ meta, name, payload }: Packet.Emit): Breach | undefined {
+    const coder = this.options.hears.get(name)
+    if (coder?._tag !== "Message") {
+      this.counters.unknown++
+      return this.judge(SessionCode.violation, violation(SessionCode.violation, `nothing is called ${shown(name)}`))
+    }
+    const value = coder.payload.decode(payload)
+    if (Result.isFailure(value)) {
+      this.counters.undecodable++
+      return this.judge(CloseCode.CloseCode.invalidPayload, new Undecodable({ name, cause: value.failure }))
+    }
+    const handled = this.answering.message(this.arrived, coder, value.success, meta)
+    if (!this.hearing.put(name, value.success, handled, this.arrived) && !handled) this.counters.unheard++
+    return undefined
+  }
+
+  private asked(packet: Packet.Ask | Packet.Open): Breach | undefined {
+    const { id, name } = packet
+    if (!this.answering.isNew(id)) return breach(`the number ${id} for a second time`)
+    const coder = this.options.hears.get(name)
+    if (coder === undefined || coder._tag !== (packet._tag === "Ask" ? "Request" : "Stream")) {
+      this.counters.unknown++
+      return this.refuse(id, "unknown", `nothing to ask is called ${shown(name)}`)
+    }
+    const payload = coder.payload.decode(packet.payload)
+    if (Result.isFailure(payload)) {
+      this.counters.undecodable++
+      return this.refuse(id, "invalid", payload.failure.message)
+    }
+    if (coder._tag === "Stream" && packet._tag === "Open") {
+      this.answering.stream(this.arrived, packet, coder, payload.success)
+    } else if (coder._tag === "Request" && packet._tag === "Ask") {
+      this.answering.request(this.arrived, packet, coder, payload.success)
+    }
+    return undefined
+  }
+
+  private refuse(id: number, code: Packet.FailCode, detail: string): undefined {
+    this.answering.refuse(this.arrived, { _tag: "Fail", id, code, detail: detail.slice(0, 1_024) })
+  }
+
+  private answered(packet: Packet.Ok | Packet.Items | Packet.End | Packet.Err | Packet.Fail): Breach | undefined {
+    switch (this.asking.receive(packet)) {
+      case "Taken":
+        return undefined
+      case "Late":
+        this.counters.late++
+        return undefined
+      case "Foreign":
+        this.counters.foreign++
+        return this.judge(SessionCode.violation, violation(SessionCode.violation, `an answer to ${packet.id}`))
+      case "Overrun":
+        return breach(`more elements than there was credit for, in ${packet.id}`)
+    }
+  }
+
+  private judge(code: number, error: SessionViolation | Undecodable): Breach | undefined {
+    return this.options.judge(error) === "Close" ? { code, error } : undefined
+  }
+}
+
+const violation = (code: number, detail: string) => new SessionViolation({ code, detail })
+
+const breach = (detail: string): Breach => ({
+  code: SessionCode.violation,
+  error: violation(SessionCode.violation, detail)
+})
+
+const lost = (cause: WebSocketError) => new SessionError({ reason: new Disconnected({ cause }) })
+
+/** A name that a peer chose, for a message that is not to be filled by it. */
+const shown = (name: string): string => JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)

@@ -1,0 +1,29 @@
+/**
+ * What a session may hold and how long it may wait: one value, with defaults. What a connection may, is in
+ * `connection/Limits`.
+ */
+import type * as Duration from "effect/Duration"
+
+export interface Limits {
+  /** How long a server waits for the first message. Beyond it: 4408. Default 10 s. */
+  readonly helloTimeout: Duration.Input
+  /** The longest first message, in bytes. Beyond it: 4400. Default 16 KiB. */
+  readonly maxHelloBytes: number
+  /** Questions and messages of the peer that wait or are being answered. At this bound no more is read. Default 1,024. */
+  readonly maxPending: number
+  /** Messages that wait for one listener. At this bound no more is read. Default 1,024. */
+  readonly maxUnread: number
+  /** Elements of a stream that may be on their way or wait: its credit. Default 256. */
+  readonly credit: number
+  /** How long an answer is waited for. Default 30 s. */
+  readonly requestTimeout: Duration.Input
+}
+
+export const defaults: Limits = {
+  helloTimeout: "10 seconds",
+  maxHelloBytes: 16_384,
+  maxPending: 1_024,
+  maxUnread: 1_024,
+  credit: 256,
+  requestTimeout: "30 seconds"
+}
