@@ -2,7 +2,6 @@
  * A proxy that cuts every connection: the first after one byte of the response, the next after two, and so on, so at
  * every byte of heads, lines and events. Nothing is lost, and nothing comes twice.
  */
-import * as net from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -11,6 +10,7 @@ import * as EventSource from "@millrace/core/connection/EventSource"
 import * as Fetch from "@millrace/core/connection/Fetch"
 import * as NodeEventSource from "@millrace/node/NodeEventSource"
 import * as bare from "../support/bareServer.ts"
+import { cutting } from "../support/cuttingProxy.ts"
 
 const count = 10_000
 
@@ -26,42 +26,6 @@ const resume: bare.Handle = (request, response) => {
   const events = Array.from({ length: Math.min(perResponse, count - last) }, (_, i) => printed(last + 1 + i))
   bare.stream(response, events.join("")).end()
 }
-
-/** Lets more and more bytes of each response pass, then cuts: by a reset every other time. */
-const cutting = (port: number) =>
-  Effect.gen(function* () {
-    let connections = 0
-    const sockets = new Set<net.Socket>()
-    const server = net.createServer((near) => {
-      const far = net.connect(port, "127.0.0.1")
-      let left = ++connections
-      const resets = connections % 2 === 0
-      for (const socket of [near, far]) {
-        sockets.add(socket)
-        socket.on("error", () => {}).on("close", () => sockets.delete(socket))
-      }
-      near.pipe(far)
-      near.on("close", () => far.destroy())
-      far.on("data", (chunk: Buffer) => {
-        const passed = chunk.subarray(0, left)
-        left -= passed.length
-        if (left > 0) return void near.write(passed)
-        far.destroy()
-        // What was written before a reset may be lost with it.
-        near.write(passed, () => (resets ? near.resetAndDestroy() : near.end()))
-      })
-      far.on("end", () => near.end())
-    })
-    yield* Effect.acquireRelease(
-      Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-      () =>
-        Effect.callback<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          for (const socket of sockets) socket.destroy()
-        })
-    )
-    return { port: (server.address() as net.AddressInfo).port, connections: () => connections, sockets }
-  })
 
 describe.each([
   ["node:http", NodeEventSource.fetch()],
