@@ -21,7 +21,8 @@ export class CodingError extends Data.TaggedError("CodingError")<{
 
 const wordsOf = (cause: unknown): string => {
   if (cause instanceof Error) return cause.message
-  if (!Array.isArray(cause)) return String(cause)
+  // What a schema throws may be anything, also what cannot be made a string.
+  if (!Array.isArray(cause)) return typeof cause === "string" ? cause : "the schema has thrown what is no error"
   return cause.map((issue: StandardSchemaV1.Issue) => `${issue.message}${pathOf(issue)}`).join("; ")
 }
 

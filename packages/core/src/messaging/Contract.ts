@@ -168,7 +168,9 @@ const checked = (name: string): string => {
 const entriesOf = <A>(part: Readonly<Record<string, A>>): ReadonlyArray<[string, A]> => {
   const prototype: unknown = Object.getPrototypeOf(part)
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) checked("__proto__")
-  return Object.entries(part)
+  const entries = Object.entries(part)
+  for (const [name] of entries) checked(name)
+  return entries
 }
 
 const coderOf = (schema: AnySchema | undefined, otherwise: Coder.Coder<never>): Coder.Coder<unknown> =>
@@ -187,7 +189,7 @@ type CoderOf = typeof coderOf
 const codersOf = (coderOf: CoderOf, messages: Messages = {}, requests: Requests = {}, streams: Streams = {}) => {
   const coders = new Map<string, MessageCoder | RequestCoder | StreamCoder>()
   const add = (coder: MessageCoder | RequestCoder | StreamCoder): void => {
-    if (coders.has(checked(coder.name))) throw new TypeError(`${JSON.stringify(coder.name)} is there twice`)
+    if (coders.has(coder.name)) throw new TypeError(`${JSON.stringify(coder.name)} is there twice`)
     coders.set(coder.name, coder)
   }
   for (const [name, schema] of entriesOf(messages)) {

@@ -40,12 +40,14 @@ const coded = <A>(code: () => Result.Result<A, unknown>): Result.Result<A, Codin
     : Result.fail(new CodingError({ cause: result.failure }))
 }
 
-const refuseReserved = (nodes: ReadonlySet<SchemaAST.AST>): void => {
+/** What an object has without a field of that name, `effect/Schema` takes for the field. */
+const isRefused = (name: string): boolean => ReservedName.is(name) || name in Object.prototype
+
+const refuseNames = (nodes: ReadonlySet<SchemaAST.AST>): void => {
   for (const node of nodes) {
     if (node._tag !== "Objects") continue
-    const reserved = node.propertySignatures.find(({ name }) => ReservedName.is(String(name)))
-    if (reserved === undefined) continue
-    throw new TypeError(`a field cannot be named ${JSON.stringify(reserved.name)} on the wire`)
+    const refused = node.propertySignatures.find(({ name }) => isRefused(String(name)))
+    if (refused !== undefined) throw new TypeError(`${JSON.stringify(refused.name)} is no name for a field`)
   }
 }
 
@@ -61,13 +63,14 @@ const idOf = (ast: SchemaAST.AST): unknown => {
 const json: ReadonlySet<unknown> = new Set([Schema.Json, Schema.MutableJson].map(({ ast }) => idOf(ast)))
 
 /**
- * The coder of a schema, compiled when it is first used. Dies of a `TypeError` when one of its fields is named
- * `__proto__`, `constructor` or `prototype` on the wire: no codec lets such a name pass.
+ * The coder of a schema, compiled when it is first used. Dies of a `TypeError` when a field has the name of a member of
+ * `Object.prototype`, or is named `prototype`, in the program or on the wire.
  */
 export const make = <S extends Codec>(schema: S): Coder<S["Type"], S["Type"]> => {
   const wire = wireOf(schema)
   const nodes = SchemaNodes.of(SchemaAST.toEncoded(wire.ast))
-  refuseReserved(nodes)
+  refuseNames(nodes)
+  refuseNames(SchemaNodes.of(SchemaAST.toType(schema.ast)))
   let compiled: Pick<Coder<S["Type"], S["Type"]>, "decode" | "encode"> | undefined
   const compile = () => {
     const decode = Schema.decodeUnknownResult(wire)
