@@ -54,6 +54,14 @@ export interface Options {
   readonly repeats: Repeats.Repeats
   readonly principal: string
   readonly metrics: SessionMetrics
+  /** Who listens beyond this session: a client that comes back. Default: nobody. */
+  readonly audience?: Audience | undefined
+}
+
+/** Who listens, and what holds the reader up while they do not. */
+export interface Audience {
+  readonly backlog: Backlog
+  readonly hearing: Hearing
 }
 
 /** A batch of elements longer than this is said in two. In bytes, or in UTF-16 units of text. */
@@ -72,7 +80,7 @@ export class Dialogue {
   readonly answering: Answering
   readonly hearing: Hearing
   readonly counters = { malformed: 0, unknown: 0, undecodable: 0, late: 0, foreign: 0, unheard: 0 }
-  private readonly backlog = new Backlog()
+  private readonly backlog: Backlog
   private readonly options: Options
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
   private end: SessionEnd.SessionEnd | undefined
@@ -81,11 +89,11 @@ export class Dialogue {
 
   constructor(options: Options) {
     this.options = options
-    const { backlog } = this
+    const backlog = (this.backlog = options.audience?.backlog ?? new Backlog())
     const { limits, principal, repeats } = options
     this.asking = new Asking(this.say)
     this.answering = new Answering({ say: this.say, backlog, bound: limits.maxPending, repeats, principal })
-    this.hearing = new Hearing(backlog, limits.maxUnread)
+    this.hearing = options.audience?.hearing ?? new Hearing(backlog, limits.maxUnread)
   }
 
   /** Waits for the end. */
@@ -144,7 +152,7 @@ export class Dialogue {
     if (this.end !== undefined) return
     this.end = end
     this.asking.ended(end)
-    this.hearing.ended(end)
+    if (this.options.audience === undefined) this.hearing.ended(end)
     Deferred.doneUnsafe(this.ending, Effect.succeed(end) as Exit.Exit<SessionEnd.SessionEnd>)
   }
 

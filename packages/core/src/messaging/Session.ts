@@ -17,25 +17,19 @@
  * The session lives as long as its scope, the connection as long as its own. Not in here: coming back after a
  * connection is lost, which is `Client`; the rules of the wire, which are in docs/session-protocol.md.
  */
-import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import type { Handler } from "./Answering.ts"
-import * as Contract from "./Contract.ts"
-import { type Counters, Dialogue, type Verdict } from "./Dialogue.ts"
-import * as Identifier from "./Identifier.ts"
-import * as JsonCodec from "./JsonCodec.ts"
+import type * as Contract from "./Contract.ts"
+import * as Conversation from "./Conversation.ts"
+import type { HandleOptions, Options, RequestOptions, StreamOptions } from "./Conversation.ts"
+import type { Counters } from "./Dialogue.ts"
 import * as Meeting from "./Meeting.ts"
 import type { MessageCodec } from "./MessageCodec.ts"
-import * as Repeats from "./Repeats.ts"
-import type { SessionError, SessionViolation, Undecodable } from "./SessionError.ts"
-import { defaults, type Limits } from "./SessionLimits.ts"
-import { SessionMetrics } from "./SessionMetrics.ts"
-import * as Tracing from "./Tracing.ts"
+import type { SessionError } from "./SessionError.ts"
 import type { Wire } from "./Wire.ts"
+
+export type { HandleOptions, Options, RequestOptions, StreamOptions }
 
 type Messages<V extends Contract.Vocabulary> = V["messages"]
 type Requests<V extends Contract.Vocabulary> = V["requests"]
@@ -53,23 +47,6 @@ type ErrorReceived<D> = D extends { readonly error: infer S } ? Contract.Receive
 type Arguments<Payload, Options> = [Payload] extends [void]
   ? [payload?: Payload, options?: Options]
   : [payload: Payload, options?: Options]
-
-/** How a question is asked. */
-export interface RequestOptions {
-  /** How long to wait for the answer. Default: `Limits.requestTimeout`. */
-  readonly timeout?: Duration.Input | undefined
-  /**
-   * Says that this is the same question as another one with this key, which an idempotent request may be asked with.
-   * Default: a key of its own.
-   */
-  readonly key?: string | undefined
-}
-
-/** How a stream is read. */
-export interface StreamOptions {
-  /** How many elements may be on their way or wait here. Default: `Limits.credit`. */
-  readonly credit?: number | undefined
-}
 
 /** What answers to what the peer may say. Requests and streams all have to be answered; messages may be left to `events`. */
 export type Handlers<Hears extends Contract.Vocabulary> = {
@@ -94,15 +71,6 @@ export type Requirements<H> = {
       ? R
       : never
 }[keyof H]
-
-/** How handlers are run. */
-export interface HandleOptions {
-  /**
-   * How many messages and requests are dealt with at a time. Default 1: each waits for the one before it, so that the
-   * order is the peer's. Streams go on beside them.
-   */
-  readonly concurrency?: number | "unbounded" | undefined
-}
 
 /** One end of a session, which says `Says` and hears `Hears`. `Known` is what `authenticate` found out. */
 export interface Session<
@@ -174,18 +142,6 @@ export type Server<C extends Contract.Contract, Known = undefined> = Session<
   Known
 >
 
-/** What both ends may choose. */
-export interface Options {
-  /** What may be spoken; the connection's subprotocol chooses, and the first where it has none. Default: JSON. */
-  readonly codecs?: readonly [MessageCodec, ...ReadonlyArray<MessageCodec>] | undefined
-  readonly limits?: Partial<Limits> | undefined
-  /**
-   * What to do with something that is no packet, has a name that is not in the contract, or does not decode, and that
-   * nobody can be answered for. It is counted and dropped in either case. Default: `Ignore`.
-   */
-  readonly onInvalid?: ((error: SessionViolation | Undecodable) => Verdict) | undefined
-}
-
 /** What a server may choose. */
 export interface AcceptOptions<C extends Contract.Contract, Known, R> extends Options {
   /**
@@ -232,19 +188,11 @@ export const accept = <D extends Contract.Definition, Known = undefined, R = nev
   wire: Wire,
   options: AcceptOptions<Contract.Contract<D>, Known, R> = {}
 ): Effect.Effect<Server<Contract.Contract<D>, Known>, SessionError, R | Scope.Scope> =>
-  Effect.gen(function* () {
-    const limits = { ...defaults, ...options.limits }
-    const codec = codecOf(wire, options)
-    const met = yield* Meeting.accept({
-      contract,
-      wire,
-      codec,
-      limits,
-      authenticate: (options.authenticate ?? (() => Effect.void)) as Meeting.Authenticate<Known, R>
-    })
-    const principal = `${contract.name} ${options.principal?.(met.known) ?? ""}`
-    return (yield* begin("server", contract, wire, codec, met, options, principal)) as never
-  })
+  Conversation.accept(
+    { contract, wire, options },
+    (options.authenticate ?? (() => Effect.void)) as Meeting.Authenticate<Known, R>,
+    (known) => options.principal?.(known) ?? ""
+  ) as never
 
 /** Says hello, and waits for the welcome. */
 export const connect = <D extends Contract.Definition>(
@@ -254,115 +202,8 @@ export const connect = <D extends Contract.Definition>(
     ? [options?: ConnectOptions<Contract.Contract<D>>]
     : [options: ConnectOptions<Contract.Contract<D>>]
 ): Effect.Effect<Client<Contract.Contract<D>>, SessionError, Scope.Scope> =>
-  Effect.gen(function* () {
-    const given: Options & { readonly credentials?: unknown } = options
-    const codec = codecOf(wire, given)
-    const limits = { ...defaults, ...given.limits }
-    const met = yield* Meeting.greet({ contract, wire, codec, limits, credentials: given.credentials })
-    return (yield* begin("client", contract, wire, codec, met, given, "")) as never
-  })
-
-const json: readonly [MessageCodec] = [JsonCodec.make()]
+  Conversation.greet({ contract, wire, options }, (options as { readonly credentials?: unknown }).credentials) as never
 
 /** The subprotocols to offer, or to serve, for these codecs. */
-export const subprotocols = (codecs: ReadonlyArray<MessageCodec> = json): ReadonlyArray<string> =>
+export const subprotocols = (codecs: ReadonlyArray<MessageCodec> = Conversation.defaultCodecs): ReadonlyArray<string> =>
   codecs.map(({ subprotocol }) => subprotocol)
-
-const codecOf = ({ subprotocol }: Wire, { codecs = json }: Options): MessageCodec =>
-  codecs.find((codec) => codec.subprotocol === subprotocol) ?? codecs[0]
-
-const begin = (
-  role: Contract.Role,
-  contract: Contract.Contract,
-  wire: Wire,
-  codec: MessageCodec,
-  { id, known, peer }: Meeting.Met<unknown>,
-  options: Options,
-  principal: string
-) =>
-  Effect.gen(function* () {
-    const context = yield* Effect.context<never>()
-    const limits = { ...defaults, ...options.limits }
-    const metrics = new SessionMetrics(context)
-    const dialogue = new Dialogue({
-      wire,
-      codec,
-      says: contract.says[role],
-      hears: contract.says[role === "client" ? "server" : "client"],
-      limits,
-      judge: options.onInvalid ?? (() => "Ignore"),
-      repeats: Context.get(context, Repeats.Current),
-      principal,
-      metrics
-    })
-    const annotated = Effect.annotateLogs({ session: id })
-    yield* Effect.acquireRelease(
-      Effect.sync(() => metrics.opened()),
-      () => Effect.flatMap(dialogue.abandon, (cause) => metrics.ended(cause))
-    )
-    yield* Effect.forkScoped(annotated(dialogue.read), { startImmediately: true })
-    return sessionOf(dialogue, { id, known, peer, limits, wire, says: contract.says[role], annotated, metrics })
-  })
-
-interface Parts {
-  readonly id: string
-  readonly known: unknown
-  readonly peer: Meeting.Peer
-  readonly limits: Limits
-  readonly wire: Wire
-  readonly says: Contract.Coders
-  readonly annotated: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  readonly metrics: SessionMetrics
-}
-
-/** A name that the types do not allow is a mistake of the program. */
-const coderOf = <Tag extends "Message" | "Request" | "Stream">(says: Contract.Coders, tag: Tag, name: string) => {
-  const coder = says.get(name)
-  if (coder?._tag !== tag) throw new TypeError(`the contract has no ${tag.toLowerCase()} ${JSON.stringify(name)}`)
-  return coder as Extract<Contract.MessageCoder | Contract.RequestCoder | Contract.StreamCoder, { _tag: Tag }>
-}
-
-const sessionOf = (dialogue: Dialogue, { annotated, id, known, limits, metrics, peer, says, wire }: Parts) => {
-  const { answering, asking, hearing } = dialogue
-  const ended = Effect.flatMap(dialogue.ended, ({ forStreams }) => Pull.catchDone(forStreams, () => Effect.void))
-  return {
-    id,
-    peer,
-    known,
-    ended,
-    emit: (name: string, payload?: unknown) =>
-      Effect.suspend(() => dialogue.emit(coderOf(says, "Message", name), payload)),
-    request: (name: string, payload?: unknown, options: RequestOptions = {}) =>
-      Effect.suspend(() => {
-        const coder = coderOf(says, "Request", name)
-        const timeout = options.timeout ?? limits.requestTimeout
-        const ask = (key: string | undefined) =>
-          Tracing.asked(name, (trace) => asking.request(coder, payload, { timeout, key, trace }))
-        const asked = coder.idempotent ? Effect.flatMap(keyOf(options), ask) : ask(undefined)
-        return metrics.timed(asked)
-      }),
-    stream: (name: string, payload?: unknown, options: StreamOptions = {}) =>
-      asking.stream(coderOf(says, "Stream", name), payload, {
-        credit: options.credit ?? limits.credit,
-        trace: undefined
-      }),
-    events: (name: string) => hearing.stream(name),
-    handle: (handlers: Readonly<Record<string, Handler>>, options: HandleOptions = {}) =>
-      annotated(
-        Effect.contextWith((context: Context.Context<never>) => {
-          const { concurrency = 1 } = options
-          dialogue.serve({
-            byName: new Map(Object.entries(handlers)),
-            concurrency: concurrency === "unbounded" ? Infinity : concurrency,
-            context
-          })
-          return Effect.onInterrupt(ended, () => answering.stop())
-        })
-      ),
-    close: (code?: number, reason?: string) => Effect.ignore(wire.close(code, reason)),
-    counters: () => ({ ...dialogue.counters })
-  }
-}
-
-const keyOf = ({ key }: RequestOptions): Effect.Effect<string> =>
-  key === undefined ? Identifier.next : Effect.succeed(key)

@@ -1,0 +1,247 @@
+/**
+ * A session without its types: meets the other end, runs the machinery behind it, and is what a program is given of it.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Handler } from "./Answering.ts"
+import type * as Contract from "./Contract.ts"
+import { type Audience, type Counters, Dialogue, type Verdict } from "./Dialogue.ts"
+import * as Identifier from "./Identifier.ts"
+import * as JsonCodec from "./JsonCodec.ts"
+import * as Meeting from "./Meeting.ts"
+import type { MessageCodec } from "./MessageCodec.ts"
+import * as Repeats from "./Repeats.ts"
+import type { SessionError, SessionViolation, Undecodable } from "./SessionError.ts"
+import { defaults, type Limits } from "./SessionLimits.ts"
+import { SessionMetrics } from "./SessionMetrics.ts"
+import * as Tracing from "./Tracing.ts"
+import type { Wire } from "./Wire.ts"
+
+/** What both ends may choose. */
+export interface Options {
+  /** What may be spoken; the connection's subprotocol chooses, and the first where it has none. Default: JSON. */
+  readonly codecs?: readonly [MessageCodec, ...ReadonlyArray<MessageCodec>] | undefined
+  readonly limits?: Partial<Limits> | undefined
+  /**
+   * What to do with something that is no packet, has a name that is not in the contract, or does not decode, and that
+   * nobody can be answered for. It is counted and dropped in either case. Default: `Ignore`.
+   */
+  readonly onInvalid?: ((error: SessionViolation | Undecodable) => Verdict) | undefined
+}
+
+/** How a question is asked. */
+export interface RequestOptions {
+  /** How long to wait for the answer. Default: `Limits.requestTimeout`. */
+  readonly timeout?: Duration.Input | undefined
+  /**
+   * Says that this is the same question as another one with this key, which an idempotent request may be asked with.
+   * Default: a key of its own.
+   */
+  readonly key?: string | undefined
+}
+
+/** How a stream is read. */
+export interface StreamOptions {
+  /** How many elements may be on their way or wait here. Default: `Limits.credit`. */
+  readonly credit?: number | undefined
+}
+
+/** How handlers are run. */
+export interface HandleOptions {
+  /**
+   * How many messages and requests are dealt with at a time. Default 1: each waits for the one before it, so that the
+   * order is the peer's. Streams go on beside them.
+   */
+  readonly concurrency?: number | "unbounded" | undefined
+}
+
+const json = JsonCodec.make()
+
+/** What is spoken where nobody has chosen. */
+export const defaultCodecs: readonly [MessageCodec, ...ReadonlyArray<MessageCodec>] = [json]
+
+interface Parts {
+  readonly role: Contract.Role
+  readonly contract: Contract.Contract
+  readonly wire: Wire
+  readonly options: Options
+}
+
+const settingsOf = ({ contract, options, wire }: Parts) => {
+  const { codecs = defaultCodecs } = options
+  return {
+    contract,
+    wire,
+    codec: codecs.find(({ subprotocol }) => subprotocol === wire.subprotocol) ?? codecs[0],
+    limits: { ...defaults, ...options.limits }
+  }
+}
+
+/** The client's end. */
+export const greet = (
+  parts: Omit<Parts, "role">,
+  credentials: unknown,
+  audience?: Audience
+): Effect.Effect<Conversation, SessionError, Scope.Scope> =>
+  Effect.flatMap(Meeting.greet({ ...settingsOf({ ...parts, role: "client" }), credentials }), (met) =>
+    begin({ ...parts, role: "client" }, met, "", audience)
+  )
+
+/** The server's end. `principal` tells whose keys are whose. */
+export const accept = <Known, R>(
+  parts: Omit<Parts, "role">,
+  authenticate: Meeting.Authenticate<Known, R>,
+  principal: (known: Known) => string
+): Effect.Effect<Conversation, SessionError, R | Scope.Scope> =>
+  Effect.flatMap(Meeting.accept({ ...settingsOf({ ...parts, role: "server" }), authenticate }), (met) =>
+    begin({ ...parts, role: "server" }, met, `${parts.contract.name} ${principal(met.known)}`)
+  )
+
+const begin = (parts: Parts, met: Meeting.Met<unknown>, principal: string, audience?: Audience) =>
+  Effect.gen(function* () {
+    const context = yield* Effect.context<never>()
+    const { contract, options, role } = parts
+    const metrics = new SessionMetrics(context)
+    const dialogue = new Dialogue({
+      ...settingsOf(parts),
+      says: contract.says[role],
+      hears: contract.says[role === "client" ? "server" : "client"],
+      judge: options.onInvalid ?? (() => "Ignore"),
+      repeats: Context.get(context, Repeats.Current),
+      principal,
+      metrics,
+      audience
+    })
+    const conversation = new Conversation(parts, met, dialogue, metrics)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => metrics.opened()),
+      () => Effect.flatMap(dialogue.abandon, (cause) => metrics.ended(cause))
+    )
+    yield* Effect.forkScoped(conversation.annotated(dialogue.read), { startImmediately: true })
+    return conversation
+  })
+
+/** A name that the types do not allow is a mistake of the program. */
+export const coderOf = <Tag extends "Message" | "Request" | "Stream">(
+  says: Contract.Coders,
+  tag: Tag,
+  name: string
+) => {
+  const coder = says.get(name)
+  if (coder?._tag !== tag) throw new TypeError(`the contract has no ${tag.toLowerCase()} ${JSON.stringify(name)}`)
+  return coder as Extract<Contract.MessageCoder | Contract.RequestCoder | Contract.StreamCoder, { _tag: Tag }>
+}
+
+/** The handlers of an object by their names. */
+export const handlersOf = (
+  handlers: Readonly<Record<string, Handler>>,
+  { concurrency = 1 }: HandleOptions,
+  context: Context.Context<never>
+) => ({
+  byName: new Map(Object.entries(handlers)),
+  concurrency: concurrency === "unbounded" ? Infinity : concurrency,
+  context
+})
+
+/** The key of a question that may be asked again: its own, or a new one. */
+export const keyOf = ({ key }: RequestOptions): Effect.Effect<string> =>
+  key === undefined ? Identifier.next : Effect.succeed(key)
+
+export class Conversation {
+  readonly id: string
+  readonly known: unknown
+  readonly peer: Meeting.Peer
+  private readonly dialogue: Dialogue
+  private readonly limits: Limits
+  private readonly metrics: SessionMetrics
+  private readonly says: Contract.Coders
+  private readonly wire: Wire
+
+  constructor(
+    { contract, options, role, wire }: Parts,
+    met: Meeting.Met<unknown>,
+    dialogue: Dialogue,
+    metrics: SessionMetrics
+  ) {
+    this.id = met.id
+    this.known = met.known
+    this.peer = met.peer
+    this.dialogue = dialogue
+    this.limits = { ...defaults, ...options.limits }
+    this.metrics = metrics
+    this.says = contract.says[role]
+    this.wire = wire
+  }
+
+  /** What is logged in the course of the session says of which. */
+  annotated<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.annotateLogs(effect, { session: this.id })
+  }
+
+  get ended(): Effect.Effect<void, SessionError> {
+    return Effect.flatMap(this.dialogue.ended, ({ forStreams }) => Pull.catchDone(forStreams, () => Effect.void))
+  }
+
+  get emit() {
+    return (name: string, payload?: unknown): Effect.Effect<void, SessionError> =>
+      Effect.suspend(() => this.dialogue.emit(coderOf(this.says, "Message", name), payload))
+  }
+
+  get request() {
+    return (name: string, payload?: unknown, options: RequestOptions = {}): Effect.Effect<unknown, unknown> =>
+      Effect.suspend(() => {
+        const coder = coderOf(this.says, "Request", name)
+        const timeout = options.timeout ?? this.limits.requestTimeout
+        const ask = (key: string | undefined) =>
+          Tracing.asked(name, (trace) => this.dialogue.asking.request(coder, payload, { timeout, key, trace }))
+        return this.metrics.timed(coder.idempotent ? Effect.flatMap(keyOf(options), ask) : ask(undefined))
+      })
+  }
+
+  get stream() {
+    return (name: string, payload?: unknown, options: StreamOptions = {}): Stream.Stream<unknown, unknown> =>
+      this.dialogue.asking.stream(coderOf(this.says, "Stream", name), payload, {
+        credit: options.credit ?? this.limits.credit,
+        trace: undefined
+      })
+  }
+
+  get events() {
+    return (name: string): Stream.Stream<unknown, SessionError> => this.dialogue.hearing.stream(name)
+  }
+
+  /** Begins to answer, and goes on until somebody stops it, or the session ends. */
+  serve(handlers: Readonly<Record<string, Handler>>, options: HandleOptions, context: Context.Context<never>): void {
+    this.dialogue.serve(handlersOf(handlers, options, context))
+  }
+
+  /** Answers nothing more, and interrupts what it was about to. */
+  get stop(): Effect.Effect<void> {
+    return this.dialogue.answering.stop()
+  }
+
+  get handle() {
+    return <R>(
+      handlers: Readonly<Record<string, Handler>>,
+      options: HandleOptions = {}
+    ): Effect.Effect<void, SessionError, R> =>
+      this.annotated(
+        Effect.contextWith((context: Context.Context<R>) => {
+          this.serve(handlers, options, context as Context.Context<never>)
+          return Effect.onInterrupt(this.ended, () => this.stop)
+        })
+      )
+  }
+
+  get close() {
+    return (code?: number, reason?: string): Effect.Effect<void> => Effect.ignore(this.wire.close(code, reason))
+  }
+
+  get counters(): () => Counters {
+    return () => ({ ...this.dialogue.counters })
+  }
+}
