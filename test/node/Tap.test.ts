@@ -5,7 +5,7 @@ import * as Stream from "effect/Stream"
 import * as Deflate from "@millrace/core/connection/Deflate"
 import * as Inflation from "@millrace/core/connection/Inflation"
 import * as Recorder from "@millrace/core/connection/Recorder"
-import * as Conversation from "@millrace/core/protocol/Conversation"
+import * as Transcript from "@millrace/core/protocol/Transcript"
 import * as Message from "@millrace/core/protocol/Message"
 import type * as Recording from "@millrace/core/protocol/Recording"
 import * as RecordingText from "@millrace/core/protocol/RecordingText"
@@ -14,7 +14,7 @@ import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 
 const shown = (recording: Recording.Recording) =>
-  Conversation.read(recording).map((said) => `${said.from}: ${Conversation.show(said)}`)
+  Transcript.read(recording).map((said) => `${said.from}: ${Transcript.show(said)}`)
 
 const hows = ({ entries }: Recording.Recording) =>
   entries.flatMap((entry) => (entry._tag === "Frame" ? [] : [RecordingText.printLine({ ...entry, t: 0 })]))

@@ -3,7 +3,7 @@
  * again. `RecordingText` prints and parses it.
  *
  * Not in here: taking one (`connection/Recorder`), playing one (`connection/Player`), and messages, which are frames
- * put together (`Conversation`).
+ * put together (`Transcript`).
  */
 import * as Data from "effect/Data"
 import * as Frame from "../codec/Frame.ts"

@@ -1,15 +1,15 @@
 /** Messages out of frames, and where two recordings differ. */
 import { describe, expect, it } from "vitest"
-import * as Conversation from "@millrace/core/protocol/Conversation"
+import * as Transcript from "@millrace/core/protocol/Transcript"
 import { end, frame, of, text } from "../../support/recordings.ts"
 import { hex, utf8 } from "../../support/wire.ts"
 
-const shown = (recording: Parameters<typeof Conversation.read>[0]) =>
-  Conversation.read(recording).map((said) => `${said.from} ${said.entry} ${Conversation.show(said)}`)
+const shown = (recording: Parameters<typeof Transcript.read>[0]) =>
+  Transcript.read(recording).map((said) => `${said.from} ${said.entry} ${Transcript.show(said)}`)
 
-const difference = (...args: Parameters<typeof Conversation.compare>) => {
-  const found = Conversation.compare(...args)
-  return found === undefined ? undefined : [found._tag, Conversation.showDifference(found)]
+const difference = (...args: Parameters<typeof Transcript.compare>) => {
+  const found = Transcript.compare(...args)
+  return found === undefined ? undefined : [found._tag, Transcript.showDifference(found)]
 }
 
 describe("read", () => {
@@ -28,12 +28,12 @@ describe("read", () => {
       "server 4 binary of 2 bytes: 01 02",
       'client 5 text of 3 bytes: "abc"'
     ])
-    expect(Conversation.read(recording).at(-1)).toMatchObject({ t: 7, kind: "text", payload: utf8("abc"), torn: false })
+    expect(Transcript.read(recording).at(-1)).toMatchObject({ t: 7, kind: "text", payload: utf8("abc"), torn: false })
   })
 
   it("has what has no end last, and says so", () => {
     const recording = of(text("client", "a", { fin: false }), frame("server", "text", "b", { torn: 3 }), end)
-    expect(Conversation.read(recording)).toMatchObject([
+    expect(Transcript.read(recording)).toMatchObject([
       { from: "client", payload: utf8("a"), torn: true },
       { from: "server", payload: utf8("b"), torn: true }
     ])
@@ -44,7 +44,7 @@ describe("read", () => {
       text("client", "a", { fin: false, rsv: 4, cut: 1 }),
       frame("client", "continuation", "b", { cut: 2 })
     )
-    expect(Conversation.read(recording)).toMatchObject([{ rsv: 4, cut: 3, payload: utf8("ab") }])
+    expect(Transcript.read(recording)).toMatchObject([{ rsv: 4, cut: 3, payload: utf8("ab") }])
     expect(shown(recording)).toEqual(["client 1 coded text of 5 bytes: 61 62"])
   })
 })
@@ -61,7 +61,7 @@ describe("compare", () => {
       text("server", "two"),
       end
     )
-    expect(Conversation.compare(before, after)).toBe(undefined)
+    expect(Transcript.compare(before, after)).toBe(undefined)
   })
 
   it("finds what has changed, and no more than the first", () => {
@@ -97,22 +97,18 @@ describe("compare", () => {
     ["what is left of what was cut", text("server", "a", { cut: 1 }), text("server", "bc")],
     ["whether it ever ended", text("server", "a"), text("server", "a", { fin: false })]
   ])("looks at %s", (_, a, b) => {
-    expect(Conversation.compare(of(a, end), of(b, end))?._tag).toBe("Changed")
-    expect(Conversation.compare(of(a, end), of(a, end))).toBe(undefined)
+    expect(Transcript.compare(of(a, end), of(b, end))?._tag).toBe("Changed")
+    expect(Transcript.compare(of(a, end), of(a, end))).toBe(undefined)
   })
 
   it("takes what was cut in one for what is whole in the other", () => {
-    expect(Conversation.compare(of(text("server", "a", { cut: 2 }), end), of(text("server", "abc"), end))).toBe(
-      undefined
-    )
-    expect(Conversation.compare(of(text("server", "abc"), end), of(text("server", "a", { cut: 2 }), end))).toBe(
-      undefined
-    )
+    expect(Transcript.compare(of(text("server", "a", { cut: 2 }), end), of(text("server", "abc"), end))).toBe(undefined)
+    expect(Transcript.compare(of(text("server", "abc"), end), of(text("server", "a", { cut: 2 }), end))).toBe(undefined)
   })
 
   it("looks at the side that was not played, or at the one it is told", () => {
     const after = of(text("client", "ho"), text("server", "one"), text("server", "two"), end)
-    expect(Conversation.compare(before, after)).toBe(undefined)
+    expect(Transcript.compare(before, after)).toBe(undefined)
     expect(difference(before, after, { from: "client" })?.[0]).toBe("Changed")
     const played = { ...after, header: { ...after.header, role: "server" as const } }
     expect(difference(before, played)?.[0]).toBe("Changed")
@@ -120,7 +116,7 @@ describe("compare", () => {
 
   it("takes for the same what it is told is the same", () => {
     const after = of(text("server", "uno"), text("server", "dos"), end)
-    const found = Conversation.compare(before, after, { isSame: (a, b) => a.payload.length === b.payload.length })
+    const found = Transcript.compare(before, after, { isSame: (a, b) => a.payload.length === b.payload.length })
     expect(found).toBe(undefined)
   })
 })
@@ -133,6 +129,6 @@ describe("show", () => {
     [text("client", "x".repeat(121)), `text of 121 bytes: "${"x".repeat(120)}"…`],
     [{ _tag: "Raw", t: 1, from: "client", bytes: hex("83"), cut: 2, violation: undefined }, "Raw of 3 bytes: 83"]
   ] as const)("%#", (entry, line) => {
-    expect(Conversation.read(of(entry)).map(Conversation.show)).toEqual([line])
+    expect(Transcript.read(of(entry)).map(Transcript.show)).toEqual([line])
   })
 })
