@@ -3,6 +3,7 @@ import * as Result from "effect/Result"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as EventStream from "@millrace/core/codec/EventStream"
+import * as Lines from "@millrace/core/codec/EventStreamLines"
 import { interpret, limits, type Outcome, stream } from "../../support/eventStream.ts"
 import { concat } from "../../support/frames.ts"
 import { cut, utf8 } from "../../support/wire.ts"
@@ -64,8 +65,8 @@ describe("EventStream.Parser", () => {
     )
   })
 
-  it("says the same where chunks are long enough for another way to find the ends of lines", () => {
-    const place = fc.oneof(fc.nat({ max: 600 }), fc.constantFrom(223, 224, 255, 256, 257, 287, 288, 289))
+  it("says the same of lines that are long, and where they are cut", () => {
+    const place = fc.oneof(fc.nat({ max: 600 }), fc.constantFrom(15, 16, 17, 31, 32, 33, 255, 256, 257))
     const filler = fc.constantFrom("x", "\t", "é", "\u0000", "\u000b", "\u000e", "\u008a\u010d")
     fc.assert(
       fc.property(
@@ -81,6 +82,33 @@ describe("EventStream.Parser", () => {
       ),
       { numRuns: 1000 }
     )
+  })
+
+  it("says the same of a chunk that is more than is searched at once", () => {
+    const seen = { events: 0, retry: 0, comments: 0, over: 0 }
+    fc.assert(
+      fc.property(
+        stream,
+        stream,
+        fc.nat({ max: 60 }),
+        fc.constantFrom("x\n", "é\r\n", "€\r"),
+        limits,
+        (before, after, back, filler, max) => {
+          const fill = (length: number) => utf8(filler.repeat(Math.ceil(length / 4))).subarray(0, length)
+          // The second stream begins near the end of the first piece, most often before it.
+          const space = fill(Math.max(0, Lines.mostBytes - before.length - back))
+          const bytes = concat([before, utf8("\n"), space, after, fill(10)])
+          const expected = interpret(bytes, max)
+          expect(pushAll([bytes], max)).toEqual(expected)
+          seen.events += expected.events.length
+          seen.comments += expected.comments.length
+          if (expected.retry !== undefined) seen.retry++
+          if (expected.over !== undefined) seen.over++
+        }
+      ),
+      { numRuns: 200 }
+    )
+    expect(Math.min(...Object.values(seen))).toBeGreaterThan(0)
   })
 })
 

@@ -1,11 +1,15 @@
 /**
- * The WebAssembly module of `Simd`, written out instruction by instruction: three loops over one page of memory, 16
- * bytes at a time. There is nothing to build and nothing opaque. Numbers are those of the WebAssembly specification,
- * version 2, chapter 5.4.
+ * The WebAssembly module of `Simd`, written out instruction by instruction: four loops over the first page of its
+ * memory, 16 bytes at a time. There is nothing to build and nothing opaque. Numbers are those of the WebAssembly
+ * specification, version 2, chapter 5.4.
  */
 
-/** Unsigned LEB128, in which WebAssembly writes lengths and the numbers of its vector instructions. */
-const leb = (value: number): ReadonlyArray<number> => (value < 0x80 ? [value] : [(value & 0x7f) | 0x80, value >> 7])
+/** Unsigned LEB128, in which WebAssembly writes lengths, offsets and the numbers of its vector instructions. */
+const leb = (value: number): ReadonlyArray<number> =>
+  value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(value >> 7)]
+
+/** Where `findLineEnds` writes: behind the first page and the 16 bytes that it clears behind what it is given. */
+export const tableOffset = 65_536 + 64
 
 const section = (id: number, ...body: ReadonlyArray<number>): ReadonlyArray<number> => [
   id,
@@ -139,6 +143,30 @@ const instructions = {
     0x0b, // end of loop
     0x20, 0x04, 0xfd, 0x53, // v128.any_true(errors)
     0x0b // end of function
+  ],
+  /** `findLineEnds(length)`: writes where LF and CR are in the first `length` bytes, and gives how many there are. */
+  findLineEnds: [
+    0x02, 0x03, i32, 0x01, v128, // locals: 1 offset, 2 bytes of the table in use, 3 found, a bit each, 4 bytes
+    0x20, 0x00, ...everyLane(0), 0xfd, 0x0b, 0x00, 0x00, // v128.store(length, 0): what is behind the last ends no line
+    0x03, 0x40, // loop
+      0x20, 0x01, 0xfd, 0x00, 0x04, 0x00, 0x22, 0x04, // bytes = v128.load(offset)
+      ...everyLane(0x0a), 0xfd, 0x23, // i8x16.eq
+      0x20, 0x04, ...everyLane(0x0d), 0xfd, 0x23,
+      0xfd, 0x50, 0xfd, 0x64, 0x22, 0x03, // found = i8x16.bitmask(v128.or)
+      0x04, 0x40, // if there is one
+        0x03, 0x40, // loop
+          0x20, 0x02, 0x20, 0x01, 0x20, 0x03, 0x68, 0x6a, // address in the table, offset + i32.ctz(found)
+          0x36, 0x02, ...leb(tableOffset), // i32.store, with the offset of the table
+          0x20, 0x02, 0x41, 0x04, 0x6a, 0x21, 0x02, // 4 bytes further
+          0x20, 0x03, 0x20, 0x03, 0x41, 0x01, 0x6b, 0x71, 0x22, 0x03, // found &= found - 1
+          0x0d, 0x00, // again while there is one
+        0x0b, // end of loop
+      0x0b, // end of if
+      0x20, 0x01, 0x41, 0x10, 0x6a, 0x22, 0x01, // offset += 16
+      0x20, 0x00, 0x48, 0x0d, 0x00, // again while offset < length
+    0x0b, // end of loop
+    0x20, 0x02, 0x41, 0x02, 0x76, // bytes of the table >> 2
+    0x0b // end of function
   ]
 }
 
@@ -150,16 +178,17 @@ export const bytes = (): Uint8Array<ArrayBuffer> =>
   Uint8Array.of(
     ...preamble,
     ...section(1, 2, 0x60, 2, i32, i32, 0, 0x60, 1, i32, 1, i32), // types: (i32, i32) -> (), (i32) -> i32
-    ...section(3, 3, 0, 1, 1), // functions and their types
-    ...section(5, 1, 0, 1), // one memory of one page: one block
-    // exports: "b" the memory, "m" mask, "h" highBits, "u" notUtf8
-    ...section(7, 4, 1, 0x62, 2, 0, 1, 0x6d, 0, 0, 1, 0x68, 0, 1, 1, 0x75, 0, 2),
+    ...section(3, 4, 0, 1, 1, 1), // functions and their types
+    ...section(5, 1, 0, 6), // one memory of six pages: one block, and a table with room for 4 bytes for each of its bytes
+    // exports: "b" the memory, "m" mask, "h" highBits, "u" notUtf8, "l" findLineEnds
+    ...section(7, 5, 1, 0x62, 2, 0, 1, 0x6d, 0, 0, 1, 0x68, 0, 1, 1, 0x75, 0, 2, 1, 0x6c, 0, 3),
     ...section(
       10,
-      3,
+      4,
       ...code(...instructions.mask),
       ...code(...instructions.highBits),
-      ...code(...instructions.notUtf8)
+      ...code(...instructions.notUtf8),
+      ...code(...instructions.findLineEnds)
     )
   )
 
