@@ -1,4 +1,5 @@
 /** The connection of core in a page of a real browser, against our server: messages, and what they are made of. */
+// oxlint-disable unicorn/consistent-function-scoping -- what a page evaluates has no outer scope
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { Browser } from "playwright-core"

@@ -81,6 +81,11 @@ export const open = (browser: Browser, address?: string): Effect.Effect<Running,
     return {
       page,
       run: (program, ...args) =>
-        Effect.promise(() => page.evaluate(`(${program})(modules, ...${JSON.stringify(args)})`))
+        Effect.promise(async () => {
+          const json = await page.evaluate<string>(
+            `(${program})(modules, ...${JSON.stringify(args)}).then((value) => JSON.stringify({ value }))`
+          )
+          return JSON.parse(json).value
+        })
     }
   })

@@ -36,6 +36,7 @@ export type { Limits, Opened, Options }
  * - `close` with 1001 sends 1000; with another code below 3000 that a page may not send, the code and 3000: 4008 for
  *   1008. `closed` says what was sent. `fail` does the same with the code of its violation.
  * - More than `inboxBytes` that nobody has pulled close the connection with 4009, and fail its messages with `InboxFull`.
+ * - What comes when `close` was called is dropped by the platform.
  * - The peer's Close is answered at once, and a Ping by the platform: none of ours is sent, so a peer that has vanished is
  *   noticed when the platform does.
  * - A reset, a broken rule of the peer's and an end without a Close are all `ConnectionLost` with 1006.

@@ -123,8 +123,9 @@ export class StreamLink implements Link {
     this.owner = undefined
     this.isOpen = false
     this.resume()
-    this.aborting.abort()
-    this.platform.close()
+    // Not both: Chromium 153 crashes when one that was aborted while it was opened is closed.
+    if (this.writer === undefined) this.aborting.abort()
+    else this.platform.close()
   }
 }
 
