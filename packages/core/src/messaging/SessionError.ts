@@ -3,13 +3,14 @@
  * among them: they are the ones of its requests and streams.
  */
 import * as Data from "effect/Data"
+import type { OpenError } from "../connection/OpenError.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import type { FailCode } from "./Packet.ts"
 
 /** Nobody's fault, or the network's: the connection ended before this was done. Whether the peer has seen it is unknown. */
 export class Disconnected extends Data.TaggedError("Disconnected")<{
-  /** `undefined` after an ordinary close. */
-  readonly cause: WebSocketError | undefined
+  /** `undefined` after an ordinary close; of a client that comes back, also why it could not be opened. */
+  readonly cause: OpenError | WebSocketError | undefined
 }> {
   override get message(): string {
     return `the session has ended: ${this.cause?.message ?? "the connection was closed"}`
@@ -48,6 +49,16 @@ export class Undecodable extends Data.TaggedError("Undecodable")<{ readonly name
 export class Unencodable extends Data.TaggedError("Unencodable")<{ readonly name: string; readonly cause: unknown }> {
   override get message(): string {
     return `${JSON.stringify(this.name)} cannot be sent: ${wordsOf(this.cause)}`
+  }
+}
+
+/** The caller's fault, or the network's: too much waits for a connection. Nothing was sent. */
+export class OutboxFull extends Data.TaggedError("OutboxFull")<{
+  /** How many may wait. */
+  readonly capacity: number
+}> {
+  override get message(): string {
+    return `there is no connection, and ${this.capacity} wait for one already`
   }
 }
 
@@ -96,6 +107,7 @@ export class SessionError extends Data.TaggedError("SessionError")<{
     | Disconnected
     | Failed
     | Mismatch
+    | OutboxFull
     | Rejected
     | RequestTimeout
     | SessionViolation

@@ -1,0 +1,148 @@
+/**
+ * A client of a contract that comes back by itself.
+ *
+ *     const chat = yield* Client.make(Chat, NodeWebSocket.open("wss://example.com/chat"), { credentials: freshToken })
+ *     yield* chat.emit("say", { text: "hello" })
+ *     yield* chat.events("said").pipe(Stream.runForEach(...))
+ *
+ * It is a session that outlives its connections: what listens and what answers stays, what is asked waits for the next
+ * connection. What was asked when one was lost fails, as nobody can know whether it was heard; a request that its
+ * contract calls idempotent is asked again instead. Not in here: what is missed in between, which needs positions (the
+ * hub's `History`).
+ */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type * as Again from "./Again.ts"
+import type * as Contract from "./Contract.ts"
+import type * as Conversation from "./Conversation.ts"
+import { Returning as Machinery } from "./Returning.ts"
+import type * as Session from "./Session.ts"
+import type { Wire } from "./Wire.ts"
+
+/** A connection is being opened, and the ends meet. */
+export interface Connecting {
+  readonly _tag: "Connecting"
+  /** How many attempts in a row have failed. */
+  readonly failures: number
+}
+
+/** The ends talk. */
+export interface Open {
+  readonly _tag: "Open"
+  /** The session's, which is another one after each connection. */
+  readonly session: string
+}
+
+/** There is no connection; the next attempt is in `delay` milliseconds. */
+export interface Waiting {
+  readonly _tag: "Waiting"
+  readonly lost: Lost
+  readonly delay: number
+}
+
+/** There will be no more attempts. */
+export interface Stopped {
+  readonly _tag: "Stopped"
+  /** `undefined` when whoever had it is done with it. */
+  readonly cause: Again.Cause | undefined
+}
+
+export type State = Connecting | Open | Stopped | Waiting
+
+/** Why there is no connection. What a `Schedule` is asked with. */
+export interface Lost {
+  readonly cause: Again.Cause
+  /** How many attempts in a row have failed, with this one. A session of 10 s begins a new row, and the schedule anew. */
+  readonly failures: number
+  /** What the server asks to be waited at least, in milliseconds: `Retry-After`. */
+  readonly asked: number
+}
+
+/** What happens to a message that is to be said while there is no connection and the outbox is full. */
+export type Overflow =
+  /** It is refused: `OutboxFull`. */
+  | "Fail"
+  /** Who says it waits. */
+  | "Suspend"
+  /** The oldest makes room for it, and is counted. */
+  | "DropOldest"
+  /** It is dropped, and counted. */
+  | "DropNewest"
+
+/** Messages that wait for a connection. */
+export interface Outbox {
+  /** How many messages. Default 256. */
+  readonly capacity?: number | undefined
+  /** Default `Fail`. */
+  readonly overflow?: Overflow | undefined
+}
+
+/** How to come back. Nothing is required. */
+export interface CommonOptions<E, R> extends Conversation.Options {
+  /** How long to wait before each attempt, on top of what the server asks for. Default `Reconnect.fullJitter()`. */
+  readonly reconnect?: Schedule.Schedule<unknown, Lost, E, R> | undefined
+  /** Whether to come back at all. Default `Again.decide`. */
+  readonly again?: ((cause: Again.Cause) => Again.Decision) | undefined
+  /** How long opening and meeting may take together. Default 30 s. */
+  readonly openTimeout?: Duration.Input | undefined
+  readonly outbox?: Outbox | undefined
+  /** How many requests and streams may wait for a connection. Beyond it they fail with `OutboxFull`. Default 1,024. */
+  readonly maxWaiting?: number | undefined
+}
+
+/** The credentials are asked for at each attempt, so that they are fresh. */
+type Credentials<C extends Contract.Contract, R> =
+  Contract.Credentials<C["definition"]> extends infer S
+    ? S extends undefined
+      ? { readonly credentials?: undefined }
+      : { readonly credentials: Effect.Effect<Contract.Sent<S>, unknown, R> }
+    : never
+
+export type Options<C extends Contract.Contract, R> = CommonOptions<never, R> & Credentials<C, R>
+
+/** What only a client that comes back has. */
+export interface Returning {
+  readonly state: Effect.Effect<State>
+  /** The state as it is, and each one after it. Ends behind `Stopped`. Who is more than 16 behind misses the oldest. */
+  readonly states: Stream.Stream<State>
+  /** Makes the next attempt at once, if one is being waited for: the network is back, or somebody asks. */
+  readonly retry: Effect.Effect<void>
+  /** Messages that the outbox had no room for. */
+  readonly dropped: () => number
+}
+
+/**
+ * A session as `Session.Session` has it, over as many connections as it takes. `emit` succeeds when the message is in a
+ * connection's outbox or in the client's own; questions wait for a connection, within their timeout.
+ */
+export interface Client<C extends Contract.Contract>
+  extends Pick<Session.Client<C>, "emit" | "ended" | "events" | "handle" | "request" | "stream">, Returning {}
+
+/**
+ * A client that lives as long as the scope. It begins to connect at once, and never fails by itself: `ended` tells why
+ * it has stopped, and so does everything that is asked of it then.
+ *
+ * `open` is run for each attempt, in a scope that ends with the connection.
+ */
+export const make = <D extends Contract.Definition, E, R, R2 = never>(
+  contract: Contract.Contract<D>,
+  open: Effect.Effect<Wire, E, R>,
+  ...[options = {} as never]: {} extends Credentials<Contract.Contract<D>, R2>
+    ? [options?: Options<Contract.Contract<D>, R2>]
+    : [options: Options<Contract.Contract<D>, R2>]
+): Effect.Effect<Client<Contract.Contract<D>>, never, Exclude<R, Scope.Scope> | R2 | Scope.Scope> =>
+  Effect.gen(function* () {
+    const states = yield* PubSub.sliding<State>({ capacity: 16, replay: 1 })
+    const machinery = new Machinery(
+      contract,
+      open as Effect.Effect<Wire, unknown, Scope.Scope>,
+      options as never,
+      states
+    )
+    yield* Effect.acquireRelease(Effect.forkDetach(machinery.run), machinery.close)
+    return machinery as never
+  }) as never
