@@ -88,3 +88,7 @@ export const make = <S extends Codec>(schema: S): Coder<S["Type"], S["Type"]> =>
     signature: () => SchemaSignature.of(wire)
   }
 }
+
+/** The schema of Effect's that a coder was made of, if it was. */
+export const sourceOf = ({ source }: Coder<never>): Codec | undefined =>
+  Schema.isSchema(source) && !("~standard" in source) ? (source as unknown as Codec) : undefined
