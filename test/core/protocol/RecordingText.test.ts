@@ -58,6 +58,16 @@ const vectors: ReadonlyArray<readonly [line: string, entry: Recording.Entry]> = 
     recordings.frame("client", "close", hex("03 e7"))
   ],
   [
+    // Nor is what is longer than a control frame may be.
+    `{"t":1,"from":"client","op":"close","fin":true,"rsv":0,"base64":"A+hh${"YWFh".repeat(41)}","length":126}`,
+    recordings.frame("client", "close", hex(`03 e8 ${"61 ".repeat(124)}`))
+  ],
+  [
+    // A byte order mark is a character like any other.
+    '{"t":1,"from":"server","op":"text","fin":true,"rsv":0,"text":"\ufeffa","length":4}',
+    recordings.frame("server", "text", hex("ef bb bf 61"))
+  ],
+  [
     '{"t":1,"from":"server","op":"ping","fin":true,"rsv":0,"text":"are you there?","length":14}',
     recordings.frame("server", "ping", "are you there?")
   ],

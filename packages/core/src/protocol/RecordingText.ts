@@ -51,7 +51,7 @@ const statusFields = ({ payload }: Recorded): Fields | undefined => {
 
 const contentFields = (frame: Recorded): Fields => {
   const { opcode, payload, rsv } = frame
-  const fields = opcode === Opcode.close && frame.cut + frame.torn === 0 ? statusFields(frame) : undefined
+  const fields = opcode === Opcode.close ? statusFields(frame) : undefined
   if (fields !== undefined) return fields
   const isText = opcode !== Opcode.binary && opcode !== Opcode.close && rsv === 0 && Utf8.isValid(payload)
   return isText ? { text: decoder.decode(payload) } : { base64: Base64.encode(payload) }
