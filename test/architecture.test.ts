@@ -21,6 +21,9 @@ const pure: ReadonlyMap<string, ReadonlyArray<string>> = new Map([
 /** What Effect's own tags call unstable may break in a minor release: core stands on the rest. */
 const unstable = /^effect\/(socket|http|http-api|rpc|cluster|cli|encoding|persistence|workflow|ai)(\/|$)/
 
+/** What stands on a library besides Effect: one file for each, so that who does not import it does not need it. */
+const libraries: ReadonlyMap<string, string> = new Map([["messaging/MessagePackCodec.ts", "msgpackr/pack"]])
+
 const sourcesOf = (folder: string) =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /(?<!\.d)\.ts$/.test(entry.name))
@@ -46,6 +49,7 @@ describe("packages/core", () => {
         return layers.indexOf(layerOf(join(dirname(file), specifier))) > layers.indexOf(layer)
       }
       if (allowed !== undefined) return !allowed.includes(specifier)
+      if (libraries.get(name) === specifier) return false
       if (specifier === "effect/Schema") return layers.indexOf(layer) < layers.indexOf("messaging")
       return !specifier.startsWith("effect/") || unstable.test(specifier)
     })
