@@ -1,6 +1,6 @@
 /**
- * What the two ends of a session say to each other, as values: docs/protocol.md has the same for those who write the
- * other end in another language.
+ * What the two ends of a session say to each other, as values: docs/session-protocol.md has the same for those who write
+ * the other end in another language.
  *
  * A packet is an array on the wire, whose first element says what it is. Pure: no state, no schema; what a payload
  * means, its contract knows. Not in here: how an array becomes text or bytes, which is `MessageCodec`.
@@ -165,7 +165,8 @@ export const maxMetaLength = 256
 /** `null` when it is not what it should be. */
 const metaOf = (value: unknown): Meta | undefined | null => {
   if (value === undefined || value === null) return undefined
-  const [key, trace] = [own(value, "key"), own(value, "trace")]
+  // In many a language what is left out is written as null.
+  const [key, trace] = [own(value, "key") ?? undefined, own(value, "trace")]
   if (key !== undefined && !isShort(key)) return null
   // What it does not understand of a trace, nobody has to: Trace Context section 3.2.
   return { key, trace: isShort(trace) ? trace : undefined }
