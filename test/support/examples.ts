@@ -53,6 +53,7 @@ const check = (examples: ReadonlyArray<Block>): ReadonlyMap<Block, string> => {
       sourceMap: false,
       noUnusedLocals: false,
       noUnusedParameters: false,
+      lib: ["ES2023", "DOM", "DOM.Iterable"],
       types: ["node"]
     }
   }
