@@ -1,6 +1,11 @@
 /**
  * Event streams as servers send them, and the reads in which they come. The same each time, and written without the
  * printer of the toolkit, so that the two cannot be wrong together.
+ *
+ * `small` and `deltas` have the shapes and the cuts of `identified-event` and `small-chunk`, with which
+ * `eventsource-parser` measures itself; it feeds strings, though, and a socket gives bytes. `large` is what its issues
+ * 19 and 28 are about: one line in many reads. `small-64k` and `large-256k` are these kinds where they are the hardest
+ * for us.
  */
 
 export interface Load {
