@@ -75,6 +75,7 @@ describe("play", () => {
 
   it.effect("says it at the recorded pace", () =>
     Effect.gen(function* () {
+      yield* TestClock.setTime(1_790_000_000_000)
       const playing = yield* start(Player.play(log, yield* served(echo), { pace: "recorded" }))
       yield* TestClock.adjust("3 seconds")
       const played = yield* Fiber.join(playing)
@@ -86,6 +87,21 @@ describe("play", () => {
         '3000 client: Close 1000 ""',
         '3000 server: Close 1000 ""'
       ])
+    })
+  )
+
+  it.effect("says it at the recorded pace to who does not answer, too", () =>
+    Effect.gen(function* () {
+      const heard: Array<number> = []
+      const client = yield* served((server) =>
+        Stream.runForEach(server.messages, ({ length }) => Effect.sync(() => heard.push(length)))
+      )
+      const playing = yield* start(Player.play(log, client, { pace: "recorded", patience: "1 hour" }))
+      yield* TestClock.adjust("1999 millis")
+      expect(heard).toEqual([3])
+      yield* TestClock.adjust("1 millis")
+      expect(heard).toEqual([3, 3])
+      yield* Fiber.interrupt(playing)
     })
   )
 
@@ -129,6 +145,15 @@ describe("play", () => {
       expect(Player.compare(log, played)).toMatchObject({ _tag: "Changed", index: 0 })
       expect(shown(played)).toEqual(['0 client: text of 3 bytes: "one"', '0 server: Close 4000 "no"'])
       expect(played.entries.at(-1)).toMatchObject({ _tag: "End" })
+    })
+  )
+
+  it.effect("does not wait for the time of what it cannot say any more", () =>
+    Effect.gen(function* () {
+      const client = yield* served((server) => server.close(4_000, "no"))
+      const playing = yield* start(Player.play(log, client, { pace: "recorded" }))
+      yield* TestClock.adjust("1 millis")
+      expect(shown(yield* Fiber.join(playing))).toEqual(['0 server: Close 4000 "no"'])
     })
   )
 
@@ -293,8 +318,10 @@ describe("playBytes", () => {
 
   it.effect("masks with the keys it is given, and what a server says not at all", () =>
     Effect.gen(function* () {
-      const { far } = yield* playedTo(of(text("client", "Hello")), { maskingKey: () => 0x37fa213d })
+      const recording = of(text("client", "Hello"))
+      const { far } = yield* playedTo(recording, { maskingKey: () => 0x37fa213d })
       expect(far.sent).toEqual(hex("81 85 37 fa 21 3d 7f 9f 4d 51 58"))
+      expect(recording).toEqual(of(text("client", "Hello")))
       const server = yield* playedTo(of(text("server", "Hello")), { as: "server" })
       expect(server.far.sent).toEqual(hex("81 05 48 65 6c 6c 6f"))
     })
@@ -320,16 +347,18 @@ describe("playBytes", () => {
       const recording = of(
         frame("server", "ping", "then"),
         frame("client", "pong", "then"),
+        frame("client", "pong", "then"),
         frame("client", "pong", "by itself"),
         text("server", "a"),
         text("client", "b")
       )
       const { far, playing } = yield* playedTo(recording)
-      expect(frames.read(far.sent).map(({ payload }) => payload)).toEqual([utf8("by itself")])
+      expect(frames.read(far.sent).map(({ payload }) => payload)).toEqual([utf8("then"), utf8("by itself")])
       far.push(frames.encode(frames.frame(9, utf8("now"))))
       far.push(frames.encode(frames.frame(1, utf8("a"))))
       const played = yield* Fiber.join(playing)
       expect(shown(played)).toEqual([
+        '0 client: Pong of 4 bytes: "then"',
         '0 client: Pong of 9 bytes: "by itself"',
         '0 server: Ping of 3 bytes: "now"',
         '0 client: Pong of 3 bytes: "now"',
@@ -377,6 +406,21 @@ describe("playBytes", () => {
       const again = yield* Player.playBytes(whole, yield* servedBytes((server) => Effect.ignore(echo(server))))
       expect(shown(again).at(-1)).toBe('0 server: Close 1002 "reserved opcode"')
       expect(Player.compare(whole, again, { isSame: (a, b) => a.payload[1] === b.payload[1] })).toBe(undefined)
+    })
+  )
+
+  it.effect("stops when the transport ends, or the other end has ended, and waits for nothing more", () =>
+    Effect.gen(function* () {
+      const recording = of(text("server", "a"), text("client", "b"))
+      const cut = yield* playedTo(recording)
+      cut.far.hangUp()
+      expect((yield* Fiber.join(cut.playing)).entries).toMatchObject([{ _tag: "End" }])
+      const [near, far] = [new TestTransport(), [] as Array<Transport.Receiver>]
+      const half = Object.assign(near, { open: (receiver: Transport.Receiver) => void far.push(receiver) })
+      const playing = yield* start(Player.playBytes(recording, half))
+      far[0]?.peerEnded?.()
+      expect((yield* Fiber.join(playing)).entries).toMatchObject([{ _tag: "Ended", from: "server" }])
+      expect(near.sent.length).toBe(0)
     })
   )
 

@@ -265,8 +265,8 @@ const say = (connection: WebSocket, notes: Notes, as: Role, said: Transcript.Sai
  * sides, as a recording for `compare`. A Close is performed as `connection.close` does. What WebSockets do by
  * themselves is left to the connection: fragments, Pings and Pongs.
  *
- * Ends when all is said and the other end has said as much as it did in the recording, and has closed if it did; when it
- * is silent for `patience`; or when the connection ends. What it says later is not in what comes back. The connection
+ * Ends when all is said and the other end has said as much as it did in the recording, its Close included; when it is
+ * silent for `patience`; or when the connection ends. What it says later is not in what comes back. The connection
  * stays open if nothing in the recording closes it; nobody else may read from it meanwhile.
  *
  * Fails with `Unplayable`, before anything is said, for what cannot be said over a connection. See `playThrough` for
@@ -291,10 +291,7 @@ export const play = (
       yield* Effect.forkScoped(listen(connection, notes, from), { startImmediately: true })
       const steps = ours.map(({ heard, said }) => ({ t: said.t, heard, run: say(connection, notes, as, said) }))
       const isPlayed = yield* runSteps(steps, notes.heard, options)
-      if (isPlayed && (yield* notes.heard.waitFor(awaited(said, from), patience))) {
-        const isClosed = Recording.isWhole(recording) && said.some(({ _tag }) => _tag === "Close")
-        if (isClosed) yield* notes.heard.waitForEnd(patience)
-      }
+      if (isPlayed) yield* notes.heard.waitFor(awaited(said, from), patience)
       return notes.recording(connection, as)
     })
   )
