@@ -62,7 +62,7 @@ describe("Packet", () => {
     const any = fc.oneof(wireValue, id, credit, text, meta, code)
     const almost = fc
       .tuple(fc.constantFrom(...kinds), fc.array(any, { maxLength: 6 }))
-      .map(([kind, rest]) => [kind, ...rest])
+      .map(([kind, rest]) => [kind as unknown].concat(rest))
     fc.assert(
       fc.property(fc.oneof(almost, wireValue), (wire) => {
         const parsed = Packet.parse(wire)

@@ -7,6 +7,8 @@ const detail = (wire: unknown) => {
   return Result.isFailure(parsed) ? parsed.failure.detail : { taken: parsed.success }
 }
 
+const withTrace = (trace: unknown) => detail(["emit", "a", 1, { trace }])
+
 /** Each beside the array that it is. */
 const packets: ReadonlyArray<readonly [wire: ReadonlyArray<unknown>, packet: Packet.Packet]> = [
   [
@@ -62,12 +64,11 @@ describe("a packet", () => {
   })
 
   it("has no trace rather than one that it does not understand, and no key that is too long", () => {
-    const trace = (value: unknown) => detail(["emit", "a", 1, { trace: value }])
     const without = { taken: { _tag: "Emit", name: "a", payload: 1, meta: { key: undefined, trace: undefined } } }
-    expect(trace("t".repeat(Packet.maxMetaLength))).toEqual({
+    expect(withTrace("t".repeat(Packet.maxMetaLength))).toEqual({
       taken: { ...without.taken, meta: { key: undefined, trace: "t".repeat(256) } }
     })
-    for (const value of ["t".repeat(Packet.maxMetaLength + 1), 1, {}]) expect(trace(value)).toEqual(without)
+    for (const value of ["t".repeat(Packet.maxMetaLength + 1), 1, {}]) expect(withTrace(value)).toEqual(without)
     for (const packet of [
       ["ask", 1, "a", 1],
       ["open", 1, "a", 1, 1],
