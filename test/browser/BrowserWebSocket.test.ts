@@ -143,4 +143,30 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
       })
     })
   )
+
+  it.live("is there in a worker, too", () =>
+    Effect.gen(function* () {
+      const { url } = yield* echo()
+      const { run } = yield* Page.open(browser)
+      const outcome = yield* run(
+        (_, platform, url) =>
+          new Promise<unknown>((resolve) => {
+            const talk = `modules.outcome(modules.Effect.gen(function* () {
+              const connection = yield* modules.${platform}.open("${url}")
+              yield* connection.send("from a worker")
+              return (yield* connection.receive).text
+            })).then(postMessage)`
+            const modules = document.querySelector("script")!.textContent
+            const worker = new Worker(URL.createObjectURL(new Blob([modules, talk])))
+            worker.addEventListener("message", ({ data }) => {
+              worker.terminate()
+              resolve(data)
+            })
+          }),
+        platform,
+        url
+      )
+      assert.deepStrictEqual(outcome, { value: "from a worker" })
+    })
+  )
 })
