@@ -185,6 +185,25 @@ describe("play", () => {
     })
   )
 
+  it.effect.each([
+    ["entries", { maxEntries: 3 }],
+    ["bytes", { maxBytes: 11 }]
+  ] as const)("keeps so many %s, and then neither says nor reads any more", ([, limits]) =>
+    Effect.gen(function* () {
+      const played = yield* Player.play(log, yield* served(echo), { limits })
+      expect(shown(played).length).toBe(3)
+      expect(played.entries.at(-1)).toEqual({ _tag: "Omitted", t: 0, bytes: 5 })
+    })
+  )
+
+  it.effect("keeps no more of a message than it is told, but knows how long it was", () =>
+    Effect.gen(function* () {
+      const played = yield* Player.play(log, yield* served(echo), { limits: { maxPayloadBytes: 2 } })
+      expect(played.entries).toMatchObject([{}, { payload: utf8("on"), cut: 1 }, {}, { cut: 1 }, {}, { cut: 0 }, {}])
+      expect(Player.compare(log, played)).toBe(undefined)
+    })
+  )
+
   it.effect("leaves a connection open that nothing in the recording closes, and what comes to who reads next", () =>
     Effect.gen(function* () {
       const client = yield* served(echo)
@@ -486,6 +505,18 @@ describe("playThrough", () => {
       expect(Player.compare(log, played, { from: "client" })?._tag).toBe("Changed")
       expect(played.entries.at(-1)).toEqual({ _tag: "End", t: 0, error: undefined })
       expect(far.frames.map(({ opcode }) => opcode)).toEqual([1, 10, 8])
+    })
+  )
+
+  it.effect("takes the first connection only", () =>
+    Effect.gen(function* () {
+      const [first, second] = [new TestTransport(), new TestTransport()]
+      const made: Array<unknown> = []
+      const hangUp = Effect.addFinalizer(() => Effect.sync(() => second.hangUp()))
+      const open = (tap: Tap) => Effect.all([connect(first, made)(tap), connect(second, made)(tap), hangUp])
+      yield* Player.playThrough(of(text("client", "a")), open)
+      expect(made[1]).toBe(second)
+      expect(first.frames.length).toBe(1)
     })
   )
 

@@ -54,14 +54,14 @@ export interface Options {
    * nothing more is played. Default 10 s.
    */
   readonly patience?: Duration.Input | undefined
+  /** How much is kept of what is said on both sides. Default: as much as a `Recorder` keeps. */
+  readonly limits?: Recorder.Options | undefined
 }
 
 /** Options for frames. */
 export interface BytesOptions extends Options {
   /** A client's key for each frame. Default: always 0, as what is in a recording is no secret to what is in between. */
   readonly maskingKey?: (() => number) | undefined
-  /** How much is kept of what goes over the transport. Default: as much as a `Recorder` keeps. */
-  readonly limits?: Recorder.Options | undefined
 }
 
 const defaultPatience = Duration.seconds(10)
@@ -87,7 +87,7 @@ class Heard {
     const said = this.reader.push(entry)
     if (said !== undefined && said.from === this.from && isAwaited(said)) this.count += 1
     if (entry._tag === "End") this.isOver = this.isSilent = true
-    if (entry._tag === "Ended" && entry.from === this.from) this.isSilent = true
+    if ((entry._tag === "Ended" && entry.from === this.from) || entry._tag === "Omitted") this.isSilent = true
     this.check?.()
   }
 
@@ -195,25 +195,43 @@ const frameOf = (from: Role, t: number, opcode: Frame.Opcode, payload: Uint8Arra
 const opcodeOf = (message: Message.Message): Frame.Opcode =>
   message._tag === "Text" ? Frame.Opcode.text : Frame.Opcode.binary
 
-/** Writes down what is said over a connection, in messages. */
+/** Writes down what is said over a connection, in messages, as long as there is room. */
 class Notes {
   readonly entries: Array<Recording.Entry> = []
   readonly heard: Heard
   private readonly clock: Clock.Clock
   private readonly start: number
+  private readonly maxPayloadBytes: number
+  private readonly maxEntries: number
+  private bytesLeft: number
+  private isFull = false
 
-  constructor(clock: Clock.Clock, from: Role) {
+  constructor(clock: Clock.Clock, from: Role, limits: Recorder.Options = {}) {
     this.clock = clock
     this.heard = new Heard(from)
     this.start = clock.currentTimeMillisUnsafe()
+    this.maxPayloadBytes = limits.maxPayloadBytes ?? Recorder.defaults.maxPayloadBytes
+    this.maxEntries = limits.maxEntries ?? Recorder.defaults.maxEntries
+    this.bytesLeft = limits.maxBytes ?? Recorder.defaults.maxBytes
   }
 
   private get now(): number {
     return this.clock.currentTimeMillisUnsafe() - this.start
   }
 
-  said(from: Role, opcode: Frame.Opcode, payload: Uint8Array): void {
-    this.push(frameOf(from, this.now, opcode, payload))
+  /** Gives `false` when there was no room for it. */
+  said(from: Role, opcode: Frame.Opcode, payload: Uint8Array): boolean {
+    if (this.isFull) return false
+    const kept = Frame.isControl(opcode) ? payload : payload.slice(0, this.maxPayloadBytes)
+    const entry = { ...frameOf(from, this.now, opcode, kept), cut: payload.length - kept.length }
+    if (this.entries.length >= this.maxEntries || kept.length > this.bytesLeft) {
+      this.isFull = true
+      this.push({ _tag: "Omitted", t: entry.t, bytes: Recording.wireLength(entry) })
+      return false
+    }
+    this.bytesLeft -= kept.length
+    this.push(entry)
+    return true
   }
 
   ended(error: string | undefined): void {
@@ -235,10 +253,12 @@ class Notes {
 const printed = (extensions: ReadonlyArray<Extensions.Extension>): string | undefined =>
   Result.getOrUndefined(Extensions.print(extensions)) || undefined
 
-/** Takes down what comes, to the end. */
+/** Takes down what comes, to the end, or as long as there is room: what there is none for is not read. */
 const listen = (connection: WebSocket, notes: Notes, from: Role): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const next = Effect.map(connection.receive, (message) => notes.said(from, opcodeOf(message), message.bytes))
+    const next = Effect.flatMap(connection.receive, (message) =>
+      notes.said(from, opcodeOf(message), message.bytes) ? Effect.void : Effect.never
+    )
     const exit = yield* Effect.exit(Effect.forever(next))
     const { received } = yield* connection.closed
     if (received !== undefined) notes.said(from, Frame.Opcode.close, CloseCode.encode(received))
@@ -247,7 +267,7 @@ const listen = (connection: WebSocket, notes: Notes, from: Role): Effect.Effect<
   })
 
 const say = (connection: WebSocket, notes: Notes, as: Role, said: Transcript.Said): Effect.Effect<boolean> => {
-  const written = (opcode: Frame.Opcode) => Effect.sync(() => notes.said(as, opcode, said.payload))
+  const written = (opcode: Frame.Opcode) => Effect.sync(() => void notes.said(as, opcode, said.payload))
   const done = Effect.match({ onFailure: () => false, onSuccess: () => true })
   if (said._tag === "Message") {
     const isText = said.kind === "text"
@@ -266,7 +286,7 @@ const say = (connection: WebSocket, notes: Notes, as: Role, said: Transcript.Sai
  * themselves is left to the connection: fragments, Pings and Pongs.
  *
  * Ends when all is said and the other end has said as much as it did in the recording, its Close included; when it is
- * silent for `patience`; or when the connection ends. What it says later is not in what comes back. The connection
+ * silent for `patience`; when there is no room for more; or when the connection ends. What it says later is not in what comes back. The connection
  * stays open if nothing in the recording closes it; nobody else may read from it meanwhile.
  *
  * Fails with `Unplayable`, before anything is said, for what cannot be said over a connection. See `playThrough` for
@@ -287,7 +307,7 @@ export const play = (
         const why = whyNot(said)
         if (why !== undefined) return yield* new Recording.Unplayable({ entry: said.entry, why })
       }
-      const notes = new Notes(yield* Clock.Clock, from)
+      const notes = new Notes(yield* Clock.Clock, from, options.limits)
       yield* Effect.forkScoped(listen(connection, notes, from), { startImmediately: true })
       const steps = ours.map(({ heard, said }) => ({ t: said.t, heard, run: say(connection, notes, as, said) }))
       const isPlayed = yield* runSteps(steps, notes.heard, options)
@@ -501,8 +521,8 @@ const checkExtensions = (
 
 /**
  * `playBytes` behind an opening handshake of a client or a server of ours. `open` makes a connection with the tap, and
- * waits for nothing that comes over it: the transport is taken from the first connection there is, and the side that is
- * played is the one that it is of.
+ * waits for nothing that comes over it. The transport is taken from the first connection that there is, however long
+ * that takes; the side that is played is the one that it is of.
  *
  *     const played = yield* Player.playThrough(log, (tap) => NodeWebSocket.open(url, { tap }))
  *
