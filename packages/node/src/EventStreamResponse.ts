@@ -1,12 +1,13 @@
 /**
  * A response of Node.js whose body is an event stream, from its head to its end: over HTTP/1.1, where the chunks of the
- * transfer coding are ours, and over a stream of HTTP/2. Who gets one, and what it says, is for `NodeEventStream`.
+ * transfer coding are ours, over a socket that carries nothing else, and over a stream of HTTP/2. Who gets one, and what it says, is for `NodeEventStream`.
  *
  * `node:http` frames each write anew for each response. Here a publication is framed once, and the same bytes go to the
  * sockets of all: RFC 9112 section 7.1.
  */
 import type { ServerResponse } from "node:http"
 import type { Http2ServerResponse, ServerHttp2Stream } from "node:http2"
+import { Socket } from "node:net"
 import type { Duplex, Writable } from "node:stream"
 import type { Encoding, Publication } from "@millrace/core/cluster/Publication"
 import * as EventStream from "@millrace/core/codec/EventStream"
@@ -58,12 +59,14 @@ export const messages: EventEncoding = encoding(({ message: { message }, positio
   message._tag === "Text" ? { data: message.text, id: position } : undefined
 )
 
-/** What Node.js hands over to answer with. */
-export type Response = ServerResponse | Http2ServerResponse | ServerHttp2Stream
+/** What Node.js hands over to answer with; a socket when nothing else is on it, and its head is written by us. */
+export type Response = ServerResponse | Http2ServerResponse | ServerHttp2Stream | Socket
 
 const isStream = (response: Response): response is ServerHttp2Stream => "rstCode" in response
 const isHttp2 = (response: Response): response is Http2ServerResponse => "stream" in response
-const isHttp1 = (response: Response): response is ServerResponse => !isStream(response) && !isHttp2(response)
+const isSocket = (response: Response): response is Socket => response instanceof Socket
+const isHttp1 = (response: Response): response is ServerResponse =>
+  !isStream(response) && !isHttp2(response) && !isSocket(response)
 
 /** What the body is written to, and whether its chunks are ours to make. */
 interface Target {
@@ -74,6 +77,7 @@ interface Target {
 /** Where the body goes, once the head is out. */
 const targetOf = (response: Response): Target => {
   if (isStream(response)) return { writable: response, chunked: false }
+  if (isSocket(response)) return { writable: response, chunked: true }
   if (isHttp2(response)) return { writable: response.stream, chunked: false }
   // There is no socket as long as an earlier request of a pipeline has no answer; a response whose `write` is somebody
   // else's has a body that is not what is written to it.
@@ -104,6 +108,9 @@ const closeTimeout = 5_000
 
 /** How often it is looked whether a client reads, in the time that it may take to. */
 export const looksInStall = 4
+
+/** The end of a body: RFC 9112 section 7.1. */
+const lastChunk = Buffer.from("0\r\n\r\n")
 
 const chunkedHeartbeat = chunkOf(EventStream.heartbeat)
 
@@ -291,7 +298,10 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
     if (this.writable.destroyed) return
     this.settings.wheel.schedule(this, closeTimeout)
     // A stream of HTTP/2 has finished when its session has its end, which is not on the network yet: it says when it closes.
-    if (isHttp1(this.response)) this.response.end(() => this.leave("ended"))
+    if (isSocket(this.response)) {
+      this.write(lastChunk)
+      this.response.destroySoon()
+    } else if (isHttp1(this.response)) this.response.end(() => this.leave("ended"))
     else this.response.end()
   }
 

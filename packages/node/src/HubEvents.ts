@@ -3,6 +3,7 @@
  * it. A client that comes back with the last event ID gets what it missed, in order and once, or an event `gap`.
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Socket } from "node:net"
 import * as History from "@millrace/core/cluster/History"
 import type * as Hub from "@millrace/core/cluster/Hub"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
@@ -13,6 +14,7 @@ import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Message } from "@millrace/core/protocol/Message"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as EventFront from "./EventFront.ts"
 import type { EventEncoding, EventStreamResponse } from "./EventStreamResponse.ts"
 import * as NodeEventStream from "./NodeEventStream.ts"
 
@@ -79,10 +81,7 @@ export interface Options {
 }
 
 /** The fields that let a page of another origin read the response; `undefined` when it may not. */
-const crossOrigin = (
-  policy: Origin.Policy,
-  { headers: { host = "", origin } }: IncomingMessage
-): Headers | undefined => {
+const crossOrigin = (policy: Origin.Policy, { headers: { host = "", origin } }: Request): Headers | undefined => {
   if (!Origin.permits(policy, origin, { host })) return undefined
   if (origin === undefined) return [["Vary", "Origin"]]
   return [
@@ -135,19 +134,60 @@ const replay = (
     yield* opened.send(EventStreamBody.print(events).text)
   })
 
+/** What of a request decides how it is answered. */
+type Request = Pick<IncomingMessage, "headers" | "method" | "url">
+
+/** What an answer is written to. */
+interface Carrier {
+  /** `undefined` when another answer is due, and given. */
+  readonly open: (options: NodeEventStream.ResponseOptions) => EventStreamResponse | undefined
+  readonly refuse: (status: number, code: string, message: string, headers: Readonly<Record<string, string>>) => void
+  readonly preflight: (headers: Headers) => void
+}
+
 /** Answers a request. Succeeds when the client has what it missed and is a member of its topics, or when it has gone. */
 export const respond = (
-  { history, hub, origin, refuse, streams }: Options,
+  options: Options,
   dialect: Dialect,
   request: IncomingMessage,
   response: ServerResponse
 ): Effect.Effect<void> =>
+  answer(options, dialect, request, {
+    open: (settings) => options.streams.openUnsafe(request, response, settings),
+    refuse: (...refusal) => options.refuse(response, ...refusal),
+    preflight: (headers) => preflight(response, headers)
+  })
+
+/** The same on the socket of a request that was read by `EventFront`. Calls `hand` at once when it is to have no events. */
+export const respondOn = (
+  options: Options,
+  dialect: Dialect,
+  request: EventFront.Request,
+  socket: Socket,
+  hand: () => void
+): Effect.Effect<void> =>
+  answer(options, dialect, request, {
+    open: (settings) => {
+      const opened = options.streams.openSocketUnsafe(request, socket, settings)
+      if (opened === undefined) hand()
+      return opened
+    },
+    refuse: hand,
+    preflight: hand
+  })
+
+const answer = (
+  { history, hub, origin }: Options,
+  dialect: Dialect,
+  request: Request,
+  { open, preflight, refuse }: Carrier
+): Effect.Effect<void> =>
   Effect.gen(function* () {
     const cors = crossOrigin(origin, request)
     if (cors === undefined) {
-      return refuse(response, 403, "forbidden-origin", "pages of this origin may not connect", { Vary: "Origin" })
+      return refuse(403, "forbidden-origin", "pages of this origin may not connect", { Vary: "Origin" })
     }
-    if (request.method === "OPTIONS") return preflight(response, cors)
+    if (request.method === "OPTIONS") return preflight(cors)
     const { lastEventId, query } = NodeEventStream.requestOf(
       request,
       dialect.positions.find((name) => hasQuery(request, name))
@@ -158,7 +198,7 @@ export const respond = (
     if (code !== undefined) {
       const { message } = HubMessage.refuse(code)
       const detail = code === "bad-message" ? `ask for topics: ?${dialect.parameters[0]}=lobby` : message
-      return refuse(response, 400, code, detail, Object.fromEntries(cors))
+      return refuse(400, code, detail, Object.fromEntries(cors))
     }
 
     const clock = yield* Clock.Clock
@@ -174,7 +214,7 @@ export const respond = (
     const headers: Headers =
       dialect.resumedFrom === undefined || lastEventId === "" ? cors : [...cors, [dialect.resumedFrom, from]]
 
-    const opened = streams.openUnsafe(request, response, { encoding: dialect.encoding, headers })
+    const opened = open({ encoding: dialect.encoding, headers })
     if (opened === undefined) return
     for (let first = true; first || missed.entries.length > 0 || missed.gap.length > 0; first = false) {
       if (!opened.isOpen) return
@@ -194,5 +234,5 @@ const join = (hub: Options["hub"], topics: ReadonlyArray<string>, opened: EventS
   })
 }
 
-const hasQuery = ({ url = "" }: IncomingMessage, name: string): boolean =>
+const hasQuery = ({ url = "" }: Request, name: string): boolean =>
   new URLSearchParams(url.split("?").slice(1).join("?")).has(name)

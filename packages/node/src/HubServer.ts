@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
+import * as EventFront from "./EventFront.ts"
 import * as HubEvents from "./HubEvents.ts"
 import * as NodeEventStream from "./NodeEventStream.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
@@ -211,7 +212,16 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     }
 
     const context = yield* Effect.context<never>()
-    const server = http.createServer({ headersTimeout: 10_000, connectionsCheckingInterval: 2_000 }, onRequest)
+    const server = http.createServer({ headersTimeout, connectionsCheckingInterval: 2_000 }, onRequest)
+    EventFront.divert(server, {
+      patience: headersTimeout,
+      isServed: (path) => HubEvents.dialects.has(path),
+      serve: (request, socket, hand) => {
+        const dialect = HubEvents.dialects.get(request.url.split("?", 1)[0]!)
+        if (events === undefined || dialect === undefined) return hand()
+        return void Effect.runForkWith(context)(HubEvents.respondOn(events, dialect, request, socket, hand))
+      }
+    })
     const listening = yield* NodeWebSocketServer.listen(server, options)
     // Behind it, as finalizers run last to first: the event streams end before the sockets are cut.
     const streams = yield* NodeEventStream.make({
@@ -250,6 +260,9 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
     return { ...listening, hub }
   })
+
+/** How many milliseconds a client has to send its request. */
+const headersTimeout = 10_000
 
 /** One for all responses: an event stream keeps its listeners as long as it is open. */
 function cut(this: http.ServerResponse): void {

@@ -15,6 +15,7 @@ import type {
   IncomingHttpHeaders as Http2Headers,
   ServerHttp2Stream
 } from "node:http2"
+import type { Socket } from "node:net"
 import type { InvalidEvent } from "@millrace/core/codec/EventStreamError"
 import type { Printable } from "@millrace/core/codec/EventStream"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
@@ -122,6 +123,16 @@ export interface EventStreams {
     response: AnyResponse,
     options?: ResponseOptions
   ) => EventStreamResponse | undefined
+  /**
+   * The same on the socket of a request that was read elsewhere, which carries this response and nothing else: it is
+   * closed behind it, and what the client goes on to send is dropped. `undefined`, and nothing is written, when another
+   * answer is due.
+   */
+  readonly openSocketUnsafe: (
+    request: Pick<EventStreamRequest, "headers">,
+    socket: Socket,
+    options?: ResponseOptions
+  ) => EventStreamResponse | undefined
   /** How many there are now. */
   readonly size: () => number
 }
@@ -149,6 +160,11 @@ const askedOn = (stream: ServerHttp2Stream, headers: Http2Headers): Asked => {
 }
 
 const ignore = () => {}
+
+/** As `node:http` does when the client has ended its side. */
+function endSoon(this: Socket): void {
+  this.destroySoon()
+}
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
@@ -318,6 +334,24 @@ class Streams {
     return settings
   }
 
+  /** Answers on a socket of its own, unless another answer is due. */
+  beginOn(
+    { headers: asked }: Pick<EventStreamRequest, "headers">,
+    socket: Socket,
+    { encoding, headers = [] }: ResponseOptions
+  ): EventStreamResponse | undefined {
+    if (!accepts(asked.accept) || this.draining) return undefined
+    let head = "HTTP/1.1 200 OK\r\n"
+    for (const [name, value] of fieldsOf(EventStreamBody.headers, headers)) head += `${name}: ${value}\r\n`
+    head += `Date: ${new Date(this.settings.now()).toUTCString()}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`
+    socket.on("error", ignore).on("end", endSoon).resume()
+    socket.write(head, "latin1")
+    const settings = encoding === undefined ? this.settings : this.settingsWith(encoding)
+    const opened = new EventStreamResponse(socket, settings, this.opening, this.forget)
+    if (opened.isOpen) this.responses.add(opened)
+    return opened
+  }
+
   private readonly forget = (response: EventStreamResponse): void => void this.responses.delete(response)
 
   respond<E, R>(
@@ -392,6 +426,7 @@ export const make = (options: Options = {}): Effect.Effect<EventStreams, never, 
       respondStream: (stream, headers, events, options = {}) =>
         streams.respond(askedOn(stream, headers), events, options),
       openUnsafe,
+      openSocketUnsafe: (request, socket, options = {}) => streams.beginOn(request, socket, options),
       open: (request, response, options) =>
         Effect.acquireRelease(
           Effect.sync(() => openUnsafe(request, response, options)),

@@ -1,0 +1,169 @@
+/** Event streams on sockets of their own: which requests get one, what they see, and that all others see `node:http`. */
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as EventFront from "@millrace/node/EventFront"
+import * as HubServer from "@millrace/node/HubServer"
+import { eventually, settled } from "../support/eventually.ts"
+import * as RawPeer from "../support/RawPeer.ts"
+
+const head = (...fields: ReadonlyArray<string>) =>
+  ["GET /events?topic=a HTTP/1.1", "Host: a", ...fields, "\r\n"].join("\r\n")
+
+const requestOf = (text: string) => EventFront.requestOf(Buffer.from(text, "latin1"), (path) => path === "/events")
+
+const connected = Effect.gen(function* () {
+  const running = yield* HubServer.serve({ drain: { window: "1 millis" } })
+  return { ...running, peer: yield* RawPeer.connect(running.port) }
+})
+
+/** Waits until the topic has so many members. */
+const members = (running: HubServer.Running, count: number) => eventually(() => running.hub.members("a") === count)
+
+describe("a request", () => {
+  it("is taken when it is plain, with the fields that matter", () => {
+    const taken = requestOf(
+      head("Accept: text/event-stream", "Last-Event-ID: e:1", "Origin: http://a", "User-Agent: x")
+    )
+    assert.deepStrictEqual(taken, {
+      method: "GET",
+      url: "/events?topic=a",
+      headers: { host: "a", accept: "text/event-stream", "last-event-id": "e:1", origin: "http://a" }
+    })
+    assert.isDefined(requestOf(head("Connection: Keep-Alive")))
+    assert.isDefined(requestOf(head("__proto__: x", "constructor: y")))
+  })
+
+  it.each([
+    ["of another method", head().replace("GET", "HEAD")],
+    ["of HTTP/1.0", head().replace("1.1", "1.0")],
+    ["of another path", head().replace("/events", "/eventually")],
+    ["for a proxy", head().replace("/events", "http://a/events")],
+    ["without a host", head().replace("Host", "Hosts")],
+    ["with two hosts", head("Host: b")],
+    ["with a field twice", head("Last-Event-ID: 1", "last-event-id: 2")],
+    ["with a body", head("Content-Length: 1")],
+    ["with chunks", head("Transfer-Encoding: chunked")],
+    ["that expects something", head("Expect: 100-continue")],
+    ["for an upgrade", head("Connection: Upgrade", "Upgrade: websocket")],
+    ["whose connection is something else", head("Connection: x")],
+    ["that is not all there", head().slice(0, -1)],
+    ["with another one behind it", head() + head()],
+    ["that is malformed", head("no colon")],
+    ["that is too long", head(`X: ${"x".repeat(10_000)}`)],
+    ["that is none", "\r\n\r\n"]
+  ])("%s is left", (_, text) => {
+    assert.isUndefined(requestOf(text))
+  })
+})
+
+describe("an event stream on a socket of its own", () => {
+  it.live("says in its head what it would through `node:http`, and that it is all there will be", () =>
+    Effect.gen(function* () {
+      const { peer, port } = yield* connected
+      const other = yield* RawPeer.connect(port)
+      const own = new Set(["connection", "date", "keep-alive", "transfer-encoding"])
+      const fieldsOf = ({ headers }: RawPeer.Head) =>
+        headers.map(([name, value]) => [name.toLowerCase(), value] as const).filter(([name]) => !own.has(name))
+      const asked = head("Origin: http://a")
+      peer.send(asked)
+      other.send(asked.slice(0, 20))
+      yield* settled
+      other.send(asked.slice(20))
+      const [ours, theirs] = [yield* peer.head, yield* other.head]
+      assert.deepStrictEqual(fieldsOf(ours), fieldsOf(theirs))
+      assert.deepStrictEqual([ours.start, theirs.start], ["HTTP/1.1 200 OK", "HTTP/1.1 200 OK"])
+      assert.deepStrictEqual([ours.header("connection"), theirs.header("connection")], ["close", "keep-alive"])
+      assert.match(ours.header("date") ?? "", /^\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT$/)
+      assert.strictEqual(ours.header("transfer-encoding"), "chunked")
+    })
+  )
+
+  it.live("has events in it, and its end when the hub has one; what else the client asks is not heard", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const running = yield* Scope.provide(HubServer.serve({ drain: { window: "1 millis" } }), scope)
+      const peer = yield* RawPeer.connect(running.port)
+      peer.send(head())
+      yield* members(running, 1)
+      peer.send("GET /health HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n")
+      yield* settled
+      yield* running.hub.publish("a", "one")
+      yield* settled
+      yield* Scope.close(scope, Exit.void)
+      yield* peer.head
+      const body = (yield* peer.rest).toString()
+      assert.match(body, /^4\r\n: \n\n\r\n[\da-f]+\r\nid: \S+\n\n\r\n[\da-f]+\r\nid: \S+\ndata: one\n\n\r\n0\r\n\r\n$/)
+    })
+  )
+
+  it.live.each(["ends its side", "resets"])("leaves its topics when the client %s", (how) =>
+    Effect.gen(function* () {
+      const { peer, ...running } = yield* connected
+      peer.send(head())
+      yield* members(running, 1)
+      if (how === "resets") peer.reset()
+      else peer.socket.end()
+      yield* members(running, 0)
+      const health = yield* Effect.promise(() =>
+        fetch(`http://127.0.0.1:${running.port}/health`).then((one) => one.json())
+      )
+      assert.include(health, { connections: 0 })
+    })
+  )
+})
+
+describe("any other answer comes from `node:http`", () => {
+  it.live.each([
+    [400, head().replace("topic=a", "")],
+    [403, head("Origin: http://evil")],
+    [406, head("Accept: text/html")],
+    [405, head().replace("GET", "PUT")],
+    [200, head().replace("/events?topic=a", "/health")],
+    [200, head().replace("GET", "HEAD")],
+    [200, head("Content-Length: 0")],
+    [400, head("no colon")]
+  ] as const)("%s", ([status, text]) =>
+    Effect.gen(function* () {
+      const { peer } = yield* connected
+      peer.send(text)
+      assert.strictEqual((yield* peer.head).status, status)
+    })
+  )
+
+  it.live("to two requests that come together, one behind the other", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* connected
+      const health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n"
+      peer.send(health + health)
+      for (let i = 0; i < 2; i++) {
+        const { header, status } = yield* peer.head
+        assert.strictEqual(status, 200)
+        yield* peer.bytes(Number(header("content-length")))
+      }
+      // The connection was handed over, and stays so.
+      peer.send(head())
+      assert.strictEqual((yield* peer.head).header("connection"), "keep-alive")
+    })
+  )
+
+  it.live("and who says nothing is cut", () =>
+    Effect.gen(function* () {
+      const server = http.createServer((_, response) => response.end("node"))
+      EventFront.divert(server, { patience: 20, isServed: () => true, serve: (_, __, hand) => hand() })
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+      )
+      const { port } = server.address() as AddressInfo
+      const mute = yield* RawPeer.connect(port)
+      assert.strictEqual((yield* mute.rest).toString(), "")
+      const other = yield* RawPeer.connect(port)
+      other.send(head("Connection: close"))
+      assert.include((yield* other.rest).toString(), "\r\n\r\nnode")
+    })
+  )
+})
