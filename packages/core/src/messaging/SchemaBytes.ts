@@ -27,6 +27,10 @@ const copy = <A extends AST>(ast: A, changes: Partial<A>): A =>
 const annotated = (ast: SchemaAST.Declaration, toCodecJson: ToLink): SchemaAST.Declaration =>
   copy(ast, { annotations: { ...ast.annotations, toCodecJson } })
 
+/** With a word for who reads a JSON Schema of it: JSON has no type for bytes. */
+const asBytes = (ast: SchemaAST.Declaration): SchemaAST.Declaration =>
+  copy(ast, { annotations: { format: "binary", ...ast.annotations, toCodecJson: asItIs } })
+
 const keptAll = (nodes: ReadonlyArray<AST>): ReadonlyArray<AST> => {
   const copies = nodes.map(kept)
   return copies.every((node, i) => node === nodes[i]) ? nodes : copies
@@ -44,7 +48,7 @@ const keptLink = (link: SchemaAST.Link): SchemaAST.Link => {
 }
 
 const keptDeclaration = (declaration: SchemaAST.Declaration): SchemaAST.Declaration => {
-  if (declaration.annotations?.["toCodecJson"] === toBase64) return annotated(declaration, asItIs)
+  if (declaration.annotations?.["toCodecJson"] === toBase64) return asBytes(declaration)
   const typeParameters = keptAll(declaration.typeParameters)
   const ast = typeParameters === declaration.typeParameters ? declaration : copy(declaration, { typeParameters })
   const toLink = linkOf(ast)

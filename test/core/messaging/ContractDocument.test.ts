@@ -1,0 +1,184 @@
+/** Contracts for other languages: that what is on the wire is what the documents say, and that they are well formed. */
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as fc from "fast-check"
+import * as v from "valibot"
+import { describe, expect, it } from "vitest"
+import * as z from "zod"
+import * as Contract from "@millrace/core/messaging/Contract"
+import * as ContractDocument from "@millrace/core/messaging/ContractDocument"
+import * as Packet from "@millrace/core/messaging/Packet"
+import { isValid, references, resolve } from "../../support/jsonSchema.ts"
+import { shapesWithValues } from "../../support/schemas.ts"
+
+/** What a document is to who reads it: JSON of which nothing is known. */
+type Json = Readonly<Record<string, ReturnType<typeof JSON.parse>>>
+
+class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String }) {}
+
+interface Entry {
+  readonly text: string
+  readonly at: Date
+  readonly picture?: Uint8Array
+  readonly answers: ReadonlyArray<Entry>
+}
+const Entry: Schema.Codec<Entry, unknown> = Schema.Struct({
+  text: Schema.String,
+  at: Schema.Date,
+  picture: Schema.optionalKey(Schema.Uint8Array),
+  answers: Schema.Array(Schema.suspend((): Schema.Codec<Entry, unknown> => Entry))
+}).annotate({ identifier: "Entry/1 ~" })
+
+const Node: z.ZodType<unknown> = z.object({
+  get children() {
+    return z.array(Node)
+  }
+})
+
+const Chat = Contract.make("chat", {
+  version: "3",
+  credentials: Schema.Redacted(Schema.String),
+  events: { said: Entry },
+  commands: {
+    say: Schema.Struct({ text: Schema.String }),
+    "näme with/slash": Schema.Tuple([Schema.String, Schema.Int])
+  },
+  requests: {
+    rename: { payload: Schema.String, error: NameTaken, idempotent: true },
+    zod: {
+      payload: z.object({ born: z.string().transform((text) => new Date(text)) }),
+      success: z.object({ tree: Node })
+    },
+    valibot: { payload: v.object({ a: v.string() }), success: z.string().transform(async (text) => text) }
+  },
+  streams: { history: { payload: Schema.Date, element: Entry, error: NameTaken }, "rename.success": { element: Node } },
+  serverRequests: { where: { success: Schema.Option(Schema.String) } },
+  serverStreams: { keys: { element: Schema.String } }
+})
+
+const entry: Entry = {
+  text: "hello",
+  at: new Date(0),
+  answers: [{ text: "hi", at: new Date(1), picture: Uint8Array.of(1), answers: [] }]
+}
+
+const wireOf = (role: Contract.Role, name: string, value: unknown) => {
+  const payload = Chat.says[role].get(name)?.payload
+  return Result.getOrThrow(payload?.encode(value as never) ?? Result.succeed(undefined))
+}
+
+describe("the JSON Schema of a contract", () => {
+  const document = ContractDocument.jsonSchema(Chat) as Json
+  const is = (name: string, wire: unknown) => isValid(document, document["$defs"][name], wire)
+
+  it("is one document of draft 2020-12, with the name and what tells it from others", () => {
+    expect(document["$schema"]).toBe("https://json-schema.org/draft/2020-12/schema")
+    expect([document["title"], document["$comment"]]).toEqual(["chat", `version 3, hash ${Chat.hash}`])
+    expect(JSON.parse(JSON.stringify(document))).toEqual(document)
+  })
+
+  it("has a definition for each part, and none for errors that there are not", () => {
+    return [action, keysOf(own), keysOf(reply?.messages), more["x-millrace"]]
+  }
+
+  it("is of version 3.0.0, and says of what it is made", () => {
+    const { asyncapi, info } = document
+    expect(asyncapi).toBe("3.0.0")
+    expect(info).toEqual({
+      title: "The chat",
+      version: "3",
+      "x-millrace": { contract: "chat", version: "3", hash: Chat.hash }
+    })
+    expect((ContractDocument.asyncApi(Chat, { version: "9" }) as Json)["info"]).toMatchObject({
+      title: "chat",
+      version: "9"
+    })
+    expect(document["servers"]).toEqual(servers)
+    expect(ContractDocument.asyncApi(Chat)).not.toHaveProperty("servers")
+  })
+
+  it("is formed as the rules of AsyncAPI say", () => {
+    only(document, "asyncapi", "id", "info", "servers", "defaultContentType", "channels", "operations", "components")
+    only(document["channels"].session, "address", "messages")
+    for (const [key, one] of Object.entries(operations)) {
+      isKey(key)
+      only(one, "action", "channel", "messages", "reply")
+      expect(["send", "receive"]).toContain(one["action"])
+      expect(resolve(document, one["channel"].$ref)).toBe(document["channels"].session)
+      // What an operation or a reply refers to are messages of its channel, not those of the components.
+      for (const part of [one, one["reply"] ?? one]) {
+        expect(part.channel).toEqual({ $ref: "#/channels/session" })
+        expect(part.messages.length).toBeGreaterThan(0)
+        for (const { $ref } of part.messages) expect($ref).toMatch(/^#\/channels\/session\/messages\//)
+      }
+      if (one["reply"] !== undefined) only(one["reply"], "channel", "messages")
+    }
+    for (const [key, message] of Object.entries(messages)) {
+      isKey(key)
+      only(message, "name", "payload")
+      expect(document["channels"].session.messages[key]).toEqual({ $ref: `#/components/messages/${key}` })
+    }
+    for (const key of Object.keys(document["components"].schemas)) isKey(key)
+    for (const reference of references(document)) expect(resolve(document, reference)).toBeDefined()
+    expect(JSON.parse(JSON.stringify(document))).toEqual(document)
+  })
+
+  it("has an operation for all that is said and asked, in both directions, as the server sees it", () => {
+    expect(operation("server.said")).toEqual(["send", ["server.said"], [], { kind: "message" }])
+    expect(operation("client.say")).toEqual(["receive", ["client.say"], [], { kind: "message" }])
+    const cancel = [{ $ref: "#/channels/session/messages/cancel" }]
+    expect(operation("client.rename")).toEqual([
+      "receive",
+      ["client.rename"],
+      ["client.rename.success", "client.rename.error", "fail"],
+      { kind: "request", idempotent: true, cancel }
+    ])
+    expect(operation("server.where").slice(0, 3)).toEqual(["send", ["server.where"], ["server.where.success", "fail"]])
+    expect(operation("client.history")).toEqual([
+      "receive",
+      ["client.history"],
+      ["client.history.element", "end", "client.history.error", "fail"],
+      { kind: "stream", flow: [{ $ref: "#/channels/session/messages/more" }], cancel }
+    ])
+    expect(operation("hello").slice(0, 3)).toEqual(["receive", ["hello"], ["welcome"]])
+    expect(Object.keys(operations).length).toBe(1 + 1 + 2 + 3 + 2 + 1 + 1)
+  })
+
+  it("gives another key to what would have the same: an answer, and a stream with the name of it", () => {
+    expect(messages["client.rename.success"]?.["x-millrace"]).toEqual({ packet: "ok" })
+    expect(messages["client.rename.success-2"]?.["x-millrace"]).toEqual({ packet: "open" })
+    expect(Object.keys(messages)).toContain("client.n_me_with_slash")
+  })
+
+  it("describes the packets that a session sends", () => {
+    const wire = wireOf("server", "said", entry)
+    const emit = { _tag: "Emit", name: "said", payload: wire, meta: undefined } as const
+    expect(says("server.said", emit)).toBe(true)
+    expect(says("server.said", { ...emit, meta: { key: "k" } })).toBe(true)
+    expect(says("server.said", { ...emit, name: "sad" })).toBe(false)
+    expect(says("server.said", { ...emit, payload: {} })).toBe(false)
+    const ask = { _tag: "Ask", id: 1, name: "rename", payload: "ada", meta: undefined } as const
+    expect(says("client.rename", ask)).toBe(true)
+    expect(says("client.rename", { ...ask, id: 0 })).toBe(false)
+    expect(says("client.rename", { ...ask, payload: 1 })).toBe(false)
+    expect(says("client.rename.error", { _tag: "Err", id: 1, error: { _tag: "NameTaken", name: "ada" } })).toBe(true)
+    expect(says("client.rename.error", { _tag: "Err", id: 1, error: null })).toBe(false)
+    const open = { _tag: "Open", id: 1, name: "history", payload: entry.at.toISOString(), credit: 3, meta: {} } as const
+    expect(says("client.history", open)).toBe(true)
+    expect(says("client.history", { ...open, credit: 0 })).toBe(false)
+    expect(says("client.history.element", { _tag: "Items", id: 1, elements: [wire, wire] })).toBe(true)
+    expect(says("client.history.element", { _tag: "Items", id: 1, elements: [] })).toBe(false)
+    expect(says("client.history.element", { _tag: "Items", id: 1, elements: [wire, 1] })).toBe(false)
+    const hello = { _tag: "Hello", contract: "chat", version: "3", hash: Chat.hash, credentials: "secret" } as const
+    expect(says("hello", hello)).toBe(true)
+    expect(says("hello", { ...hello, credentials: 1 })).toBe(false)
+    expect(says("welcome", { ...hello, _tag: "Welcome", session: "a" })).toBe(true)
+    expect(says("more", { _tag: "More", id: 1, credit: 1 })).toBe(true)
+    expect(says("end", { _tag: "End", id: 1 })).toBe(true)
+    expect(says("cancel", { _tag: "Cancel", id: 1 })).toBe(true)
+    for (const code of ["unknown", "invalid", "defect", "unavailable", "conflict"] as const) {
+      expect(says("fail", { _tag: "Fail", id: 1, code, detail: "" })).toBe(true)
+    }
+    expect(says("fail", { _tag: "End", id: 1 })).toBe(false)
+  })
+})
