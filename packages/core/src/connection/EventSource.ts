@@ -11,7 +11,6 @@
 import type * as Arr from "effect/Array"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as PubSub from "effect/PubSub"
 import type * as Pull from "effect/Pull"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -151,16 +150,10 @@ export interface EventSource {
  * behind. It never fails by itself: what is wrong with the options, too, is told by `pull`.
  */
 export const make = (url: string, options: Options): Effect.Effect<EventSource, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const states = yield* PubSub.sliding<State>({ capacity: watched, replay: 1 })
-    return yield* Effect.acquireRelease(
-      Effect.sync(() => new Reconnecting(url, options, states)),
-      ({ close }) => close
-    )
-  })
-
-/** How many states somebody who watches may be behind; the oldest are dropped then. */
-const watched = 16
+  Effect.acquireRelease(
+    Effect.sync(() => new Reconnecting(url, options)),
+    ({ close }) => close
+  )
 
 /** The events of a client that lives as long as the stream runs; each run is a client of its own. */
 export const stream = (url: string, options: Options): Stream.Stream<EventStream.Event, EventSourceError> =>

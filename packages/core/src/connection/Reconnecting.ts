@@ -11,7 +11,6 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as PubSub from "effect/PubSub"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
@@ -26,6 +25,7 @@ import { EventSourceError, type InvalidRequest, type NetworkError, OpenTimeout, 
 import * as EventSourceRequest from "./EventSourceRequest.ts"
 import type { Request, Response } from "./Fetch.ts"
 import * as Reconnect from "./Reconnect.ts"
+import { Watched } from "./Watched.ts"
 
 type Events = Arr.NonEmptyReadonlyArray<EventStream.Event>
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array>
@@ -55,13 +55,11 @@ export class Reconnecting implements EventSource {
   private readonly reconnect: Schedule.Schedule<unknown, Lost>
   /** Of the connections. Not below that of the caller, as it is to end after the state does. */
   private readonly scope = Scope.makeUnsafe()
-  private readonly pubsub: PubSub.PubSub<State>
+  private readonly watched: Watched<State>
   private readonly closing = Deferred.makeUnsafe<void>()
   /** Both in milliseconds. */
   private readonly openTimeout: number
   private readonly silence: number | undefined
-  /** What is told of it. */
-  private current: State
   /** `undefined` when it could not even begin. */
   private protocol: Protocol.State | undefined
   /** What the protocol adds to the next request. */
@@ -75,28 +73,27 @@ export class Reconnecting implements EventSource {
   /** When the next request may be made, in milliseconds of the clock. */
   private notBefore = 0
 
-  constructor(url: string, options: Options, pubsub: PubSub.PubSub<State>) {
+  constructor(url: string, options: Options) {
     const { heartbeat, lastEventId = "", openTimeout = defaultOpenTimeout, rules } = options
     this.options = options
-    this.pubsub = pubsub
     this.config = { ...Protocol.defaults, reconnectionTime: 0, ...rules }
     this.request = EventSourceRequest.make(url, options)
     const safe = Result.isSuccess(this.request) && EventSourceRequest.isSafe(this.request.success)
     this.reconnect = options.reconnect ?? (safe ? Reconnect.fullJitter() : Reconnect.never)
     this.openTimeout = Duration.toMillis(openTimeout)
     this.silence = heartbeat === undefined ? undefined : 2 * Duration.toMillis(heartbeat)
-    this.current = this.become({ _tag: "Connecting", lastEventId })
+    this.watched = new Watched<State>({ _tag: "Connecting", lastEventId }, ({ _tag }) => _tag === "Closed")
     const begun = Result.flatMap(this.request, () => Protocol.start(this.config, lastEventId))
     if (Result.isSuccess(begun)) this.move(begun.success)
     else this.finish(begun.failure)
   }
 
   get state(): Effect.Effect<State> {
-    return Effect.sync(() => this.current)
+    return Effect.sync(() => this.watched.value)
   }
 
   get states(): Stream.Stream<State> {
-    return Stream.takeUntil(Stream.fromPubSub(this.pubsub), ({ _tag }) => _tag === "Closed")
+    return this.watched.changes
   }
 
   get events(): Stream.Stream<EventStream.Event, EventSourceError> {
@@ -127,12 +124,6 @@ export class Reconnecting implements EventSource {
     return Scope.close(this.scope, Exit.void)
   })
 
-  private become(state: State): State {
-    // Not `publishUnsafe`, which drops what is new for whoever is behind. This never suspends.
-    Effect.runSync(PubSub.publish(this.pubsub, state))
-    return (this.current = state)
-  }
-
   private move([state, actions]: Protocol.Transition): void {
     this.protocol = state
     for (const action of actions) if (action._tag === "Connect") this.fields = action.headers
@@ -143,7 +134,7 @@ export class Reconnecting implements EventSource {
     if (this.end !== undefined) return
     const isOrderly = reason._tag === "Done" || reason._tag === "Ended" || reason._tag === "NoContent"
     this.end = Exit.fail(isOrderly ? Cause.Done() : new EventSourceError({ reason }))
-    this.become({ _tag: "Closed", reason })
+    this.watched.set({ _tag: "Closed", reason })
   }
 
   // Connecting.
@@ -158,7 +149,7 @@ export class Reconnecting implements EventSource {
     this.move(Protocol.elapsed(this.protocol!))
     const { protocol } = this
     if (protocol?._tag === "Closed") this.finish(protocol.reason as Protocol.UnsendableLastEventId)
-    else this.become({ _tag: "Connecting", lastEventId: protocol!.lastEventId })
+    else this.watched.set({ _tag: "Connecting", lastEventId: protocol!.lastEventId })
     return Effect.void
   })
 
@@ -187,7 +178,7 @@ export class Reconnecting implements EventSource {
       this.protocol = state
       const parser = EventStream.makeParser({ ...this.options.limits, lastEventId: state.lastEventId })
       this.live = { scope, pull, parser, since }
-      this.become({ _tag: "Open", url: response.url, headers: response.headers })
+      this.watched.set({ _tag: "Open", url: response.url, headers: response.headers })
     })
   }
 
@@ -219,7 +210,7 @@ export class Reconnecting implements EventSource {
       const delay = asked + Duration.toMillis(next[1])
       this.protocol = state
       this.notBefore = now + delay
-      this.become({ _tag: "Waiting", lost, delay, lastEventId: state.lastEventId })
+      this.watched.set({ _tag: "Waiting", lost, delay, lastEventId: state.lastEventId })
     })
   }
 

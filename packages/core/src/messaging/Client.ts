@@ -12,7 +12,6 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as PubSub from "effect/PubSub"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -136,13 +135,7 @@ export const make = <D extends Contract.Definition, E, R, R2 = never>(
     : [options: Options<Contract.Contract<D>, R2>]
 ): Effect.Effect<Client<Contract.Contract<D>>, never, Exclude<R, Scope.Scope> | R2 | Scope.Scope> =>
   Effect.gen(function* () {
-    const states = yield* PubSub.sliding<State>({ capacity: 16, replay: 1 })
-    const machinery = new Machinery(
-      contract,
-      open as Effect.Effect<Wire, unknown, Scope.Scope>,
-      options as never,
-      states
-    )
+    const machinery = new Machinery(contract, open as Effect.Effect<Wire, unknown, Scope.Scope>, options as never)
     yield* Effect.acquireRelease(Effect.forkDetach(machinery.run), machinery.close)
     return machinery as never
   }) as never

@@ -17,7 +17,7 @@ import type { MessageCodec } from "./MessageCodec.ts"
 import * as Repeats from "./Repeats.ts"
 import type { SessionError, SessionViolation, Undecodable } from "./SessionError.ts"
 import { defaults, type Limits } from "./SessionLimits.ts"
-import { SessionMetrics } from "./SessionMetrics.ts"
+import * as SessionMeter from "./SessionMeter.ts"
 import * as Tracing from "./Tracing.ts"
 import type { Wire } from "./Wire.ts"
 
@@ -105,7 +105,7 @@ const begin = (parts: Parts, met: Meeting.Met<unknown>, principal: string, audie
   Effect.gen(function* () {
     const context = yield* Effect.context<never>()
     const { contract, options, role } = parts
-    const metrics = new SessionMetrics(context)
+    const meter = Context.get(context, SessionMeter.Source)(context)
     const dialogue = new Dialogue({
       ...settingsOf(parts),
       says: contract.says[role],
@@ -113,13 +113,13 @@ const begin = (parts: Parts, met: Meeting.Met<unknown>, principal: string, audie
       judge: options.onInvalid ?? (() => "Ignore"),
       repeats: Context.get(context, Repeats.Current),
       principal,
-      metrics,
+      meter,
       audience
     })
-    const conversation = new Conversation(parts, met, dialogue, metrics)
+    const conversation = new Conversation(parts, met, dialogue, meter)
     yield* Effect.acquireRelease(
-      Effect.sync(() => metrics.opened()),
-      () => Effect.flatMap(dialogue.abandon, (cause) => metrics.ended(cause))
+      Effect.sync(() => meter.opened()),
+      () => Effect.flatMap(dialogue.abandon, (cause) => meter.ended(cause))
     )
     yield* Effect.forkScoped(conversation.annotated(dialogue.read), { startImmediately: true })
     return conversation
@@ -157,7 +157,7 @@ export class Conversation {
   readonly peer: Meeting.Peer
   private readonly dialogue: Dialogue
   private readonly limits: Limits
-  private readonly metrics: SessionMetrics
+  private readonly meter: SessionMeter.SessionMeter
   private readonly says: Contract.Coders
   private readonly wire: Wire
 
@@ -165,14 +165,14 @@ export class Conversation {
     { contract, options, role, wire }: Parts,
     met: Meeting.Met<unknown>,
     dialogue: Dialogue,
-    metrics: SessionMetrics
+    meter: SessionMeter.SessionMeter
   ) {
     this.id = met.id
     this.known = met.known
     this.peer = met.peer
     this.dialogue = dialogue
     this.limits = { ...defaults, ...options.limits }
-    this.metrics = metrics
+    this.meter = meter
     this.says = contract.says[role]
     this.wire = wire
   }
@@ -198,7 +198,7 @@ export class Conversation {
         const timeout = options.timeout ?? this.limits.requestTimeout
         const ask = (key: string | undefined) =>
           Tracing.asked(name, (trace) => this.dialogue.asking.request(coder, payload, { timeout, key, trace }))
-        return this.metrics.timed(coder.idempotent ? Effect.flatMap(keyOf(options), ask) : ask(undefined))
+        return this.meter.timed(coder.idempotent ? Effect.flatMap(keyOf(options), ask) : ask(undefined))
       })
   }
 

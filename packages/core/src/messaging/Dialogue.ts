@@ -22,7 +22,7 @@ import { SessionCode } from "./SessionCode.ts"
 import * as SessionEnd from "./SessionEnd.ts"
 import { Disconnected, SessionError, SessionViolation, Undecodable, Unencodable } from "./SessionError.ts"
 import type { Limits } from "./SessionLimits.ts"
-import type { SessionMetrics } from "./SessionMetrics.ts"
+import type { SessionMeter } from "./SessionMeter.ts"
 import type { Wire } from "./Wire.ts"
 
 /** What is done with something that the peer may not say. */
@@ -53,7 +53,7 @@ export interface Options {
   readonly judge: (error: SessionViolation | Undecodable) => Verdict
   readonly repeats: Repeats.Repeats
   readonly principal: string
-  readonly metrics: SessionMetrics
+  readonly meter: SessionMeter
   /** Who listens beyond this session: a client that comes back. Default: nobody. */
   readonly audience?: Audience | undefined
 }
@@ -66,6 +66,8 @@ export interface Audience {
 
 /** A batch of elements longer than this is said in two. In bytes, or in UTF-16 units of text. */
 const longBatch = 262_144
+
+const nameOf = (packet: Packet.Packet): string => ("name" in packet ? packet.name : packet._tag)
 
 const lengthOf = (message: Sendable): number => message.length
 
@@ -84,14 +86,13 @@ export class Dialogue {
   private readonly options: Options
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
   private end: SessionEnd.SessionEnd | undefined
-  /** How many packets have come. */
-  private arrived = 0
 
   constructor(options: Options) {
     this.options = options
     const backlog = (this.backlog = options.audience?.backlog ?? new Backlog())
     const { limits, principal, repeats } = options
-    this.asking = new Asking(this.say)
+    // Half of what the other end takes, if it has the same limits: see `Asking`.
+    this.asking = new Asking(this.say, Math.max(1, limits.maxPending >>> 1))
     this.answering = new Answering({ say: this.say, backlog, bound: limits.maxPending, repeats, principal })
     this.hearing = options.audience?.hearing ?? new Hearing(backlog, limits.maxUnread)
   }
@@ -104,10 +105,15 @@ export class Dialogue {
   readonly say = (packet: Packet.Packet): Effect.Effect<void, SessionError> =>
     Effect.suspend(() => {
       if (this.end !== undefined) return this.end.forCalls
-      const message = MessageCodec.write(this.options.codec, packet)
+      let message: Sendable
+      try {
+        message = MessageCodec.write(this.options.codec, packet)
+      } catch (cause) {
+        return Effect.fail(new SessionError({ reason: new Unencodable({ name: nameOf(packet), cause }) }))
+      }
       const length = lengthOf(message)
       if (length > longBatch && packet._tag === "Items" && packet.elements.length > 1) return this.sayInTwo(packet)
-      this.options.metrics.said(length)
+      this.options.meter.said(length)
       return Effect.mapError(this.options.wire.send(message), lost)
     })
 
@@ -176,7 +182,7 @@ export class Dialogue {
   })
 
   private receive(message: Message): Breach | undefined {
-    this.options.metrics.heard(message.length)
+    this.options.meter.heard(message.length)
     const packet = MessageCodec.read(this.options.codec, message)
     if (Result.isFailure(packet)) {
       this.counters.malformed++
@@ -186,7 +192,7 @@ export class Dialogue {
   }
 
   private take(packet: Packet.Packet): Breach | undefined {
-    this.arrived++
+    this.backlog.arrived++
     switch (packet._tag) {
       case "Emit":
         return this.emitted(packet)
@@ -218,14 +224,14 @@ export class Dialogue {
       this.counters.undecodable++
       return this.judge(CloseCode.CloseCode.invalidPayload, new Undecodable({ name, cause: value.failure }))
     }
-    const handled = this.answering.message(this.arrived, coder, value.success, meta)
-    if (!this.hearing.put(name, value.success, handled, this.arrived) && !handled) this.counters.unheard++
+    const handled = this.answering.message(this.backlog.arrived, coder, value.success, meta)
+    if (!this.hearing.put(name, value.success, handled, this.backlog.arrived) && !handled) this.counters.unheard++
     return undefined
   }
 
   private asked(packet: Packet.Ask | Packet.Open): Breach | undefined {
     const { id, name } = packet
-    if (!this.answering.isNew(id)) return breach(`the number ${id} for a second time`)
+    if (!this.answering.isFree(id)) return breach(`the number ${id} for a second question`)
     const coder = this.options.hears.get(name)
     if (coder === undefined || coder._tag !== (packet._tag === "Ask" ? "Request" : "Stream")) {
       this.counters.unknown++
@@ -237,15 +243,15 @@ export class Dialogue {
       return this.refuse(id, "invalid", payload.failure.message)
     }
     if (coder._tag === "Stream" && packet._tag === "Open") {
-      this.answering.stream(this.arrived, packet, coder, payload.success)
+      this.answering.stream(this.backlog.arrived, packet, coder, payload.success)
     } else if (coder._tag === "Request" && packet._tag === "Ask") {
-      this.answering.request(this.arrived, packet, coder, payload.success)
+      this.answering.request(this.backlog.arrived, packet, coder, payload.success)
     }
     return undefined
   }
 
   private refuse(id: number, code: Packet.FailCode, detail: string): undefined {
-    this.answering.refuse(this.arrived, { _tag: "Fail", id, code, detail: detail.slice(0, 1_024) })
+    this.answering.refuse(this.backlog.arrived, { _tag: "Fail", id, code, detail: detail.slice(0, 1_024) })
   }
 
   private answered(packet: Packet.Ok | Packet.Items | Packet.End | Packet.Err | Packet.Fail): Breach | undefined {

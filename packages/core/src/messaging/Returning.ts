@@ -8,7 +8,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as PubSub from "effect/PubSub"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -16,6 +15,7 @@ import * as Stream from "effect/Stream"
 import * as RetryAfter from "../codec/RetryAfter.ts"
 import { OpenError } from "../connection/OpenError.ts"
 import * as Reconnect from "../connection/Reconnect.ts"
+import { Watched } from "../connection/Watched.ts"
 import * as Again from "./Again.ts"
 import type { Handler } from "./Answering.ts"
 import { Backlog } from "./Backlog.ts"
@@ -54,11 +54,13 @@ export class Returning {
   private readonly open: Effect.Effect<Wire, unknown, Scope.Scope>
   private readonly options: Options
   private readonly limits: Limits
-  private readonly pubsub: PubSub.PubSub<Client.State>
+  private readonly watched = new Watched<Client.State>(
+    { _tag: "Connecting", failures: 0 },
+    ({ _tag }) => _tag === "Stopped"
+  )
   private readonly audience: Audience
   private readonly outbox: Outbox
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
-  private current: Client.State = { _tag: "Connecting", failures: 0 }
   private conversation: Conversation.Conversation | undefined
   private serving: Serving | undefined
   private end: SessionEnd.SessionEnd | undefined
@@ -68,31 +70,24 @@ export class Returning {
   private nextDelay: NextDelay | undefined
   private wake: (() => void) | undefined
 
-  constructor(
-    contract: Contract,
-    open: Effect.Effect<Wire, unknown, Scope.Scope>,
-    options: Options,
-    pubsub: PubSub.PubSub<Client.State>
-  ) {
+  constructor(contract: Contract, open: Effect.Effect<Wire, unknown, Scope.Scope>, options: Options) {
     this.contract = contract
     this.open = open
     this.options = options
     this.limits = { ...defaults, ...options.limits }
-    this.pubsub = pubsub
     const backlog = new Backlog()
     this.audience = { backlog, hearing: new Hearing(backlog, this.limits.maxUnread) }
     this.outbox = new Outbox(options.outbox)
-    this.become(this.current)
   }
 
   // What a program is given.
 
   get state(): Effect.Effect<Client.State> {
-    return Effect.sync(() => this.current)
+    return Effect.sync(() => this.watched.value)
   }
 
   get states(): Stream.Stream<Client.State> {
-    return Stream.takeUntil(Stream.fromPubSub(this.pubsub), ({ _tag }) => _tag === "Stopped")
+    return this.watched.changes
   }
 
   get retry(): Effect.Effect<void> {
@@ -196,16 +191,10 @@ export class Returning {
 
   // One connection after the other.
 
-  private become(state: Client.State): void {
-    this.current = state
-    // Not `publishUnsafe`, which drops what is new for whoever is behind. This never suspends.
-    Effect.runSync(PubSub.publish(this.pubsub, state))
-  }
-
   /** Until it is the end. */
   readonly run: Effect.Effect<void> = Effect.suspend(() => {
     const once = Effect.gen({ self: this }, function* () {
-      this.become({ _tag: "Connecting", failures: this.failures })
+      this.watched.set({ _tag: "Connecting", failures: this.failures })
       const began = yield* Clock.currentTimeMillis
       const cause = yield* Effect.scoped(this.session)
       if (this.end !== undefined) return
@@ -245,7 +234,7 @@ export class Returning {
     return Effect.suspend(() => {
       if (this.end !== undefined) return Effect.interrupt
       this.conversation = conversation
-      this.become({ _tag: "Open", session: conversation.id })
+      this.watched.set({ _tag: "Open", session: conversation.id })
       const { serving } = this
       if (serving !== undefined) conversation.serve(serving.handlers, serving.options, serving.context)
       const { waiting } = this
@@ -282,7 +271,7 @@ export class Returning {
       const next = yield* Pull.catchDone(this.nextDelay(now, lost), () => Effect.undefined)
       if (next === undefined) return this.finish(cause)
       const delay = lost.asked + Duration.toMillis(next[1])
-      this.become({ _tag: "Waiting", lost, delay })
+      this.watched.set({ _tag: "Waiting", lost, delay })
       yield* Effect.raceFirst(Effect.sleep(delay), this.woken)
     })
   }
@@ -302,7 +291,7 @@ export class Returning {
     if (this.end !== undefined) return
     const end = endOf(cause)
     this.end = end
-    this.become({ _tag: "Stopped", cause })
+    this.watched.set({ _tag: "Stopped", cause })
     const { waiting } = this
     this.waiting = new Set()
     for (const resume of waiting) resume(end.forCalls)

@@ -1,14 +1,16 @@
 /**
- * What sessions do, in numbers: Effect's metrics, under `millrace_`.
+ * What sessions do, in numbers: Effect's metrics, under `millrace_`, for the sessions that are begun with `layer`.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
+import * as SessionMeter from "./SessionMeter.ts"
 
 /** Sessions that are open now. */
 export const open = Metric.gauge("millrace_sessions_open", { description: "Sessions that are open" })
-/** Sessions that have ended, by `cause`: the tag of the reason, or `closed`. */
+/** Sessions that have ended, by `cause`: the tag of the reason, or `Closed`. */
 export const ended = Metric.counter("millrace_sessions_ended", {
   description: "Sessions that have ended",
   incremental: true
@@ -26,8 +28,8 @@ export const latency = Metric.histogram("millrace_request_seconds", {
   boundaries: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10]
 })
 
-/** The metrics of one session: a handful of numbers, at tens of nanoseconds each. */
-export class SessionMetrics {
+/** A handful of numbers, at tens of nanoseconds each. */
+class Counting implements SessionMeter.SessionMeter {
   private readonly context: Context.Context<never>
 
   constructor(context: Context.Context<never>) {
@@ -62,3 +64,6 @@ export class SessionMetrics {
     return Metric.update(Metric.withAttributes(ended, { cause }), 1)
   }
 }
+
+/** Has sessions counted: provide it to the program that accepts or makes them. */
+export const layer: Layer.Layer<never> = Layer.succeed(SessionMeter.Source, (context) => new Counting(context))
