@@ -231,6 +231,11 @@ describe("the end", () => {
         assert.isBelow(yield* timed(app.stop), 1_500)
         assert.strictEqual(yield* mute.closeCode, 1001)
         assert.strictEqual((yield* connection.closed).received?.code, 1001)
+        const status = handler === echo ? 101 : 503
+        assert.deepStrictEqual(
+          app.seen.map((seen) => seen.status),
+          [status, status]
+        )
       }
     })
   )

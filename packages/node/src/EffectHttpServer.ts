@@ -143,6 +143,9 @@ const notUpgraded = new Refusal({
   detail: "send this request without Upgrade"
 })
 
+/** How many milliseconds a handler has to come to its end when its connection was closed. */
+const notice = 100
+
 /** Those who answer. At the end they are interrupted, and waited for no longer than `lastWords`. */
 const makeRunning = Effect.acquireRelease(
   Effect.sync(() => {
@@ -156,7 +159,10 @@ const makeRunning = Effect.acquireRelease(
       }
     }
   }),
-  ({ fibers }) => Effect.timeoutOption(Fiber.interruptAll(Array.from(fibers)), lastWords)
+  ({ fibers }) =>
+    Effect.timeoutOption(Fiber.awaitAll(Array.from(fibers)), notice).pipe(
+      Effect.andThen(Effect.suspend(() => Effect.timeoutOption(Fiber.interruptAll(Array.from(fibers)), lastWords)))
+    )
 )
 
 const listen = (server: http.Server, options: NodeOptions): Effect.Effect<void, ServeError> =>

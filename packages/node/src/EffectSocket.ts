@@ -5,11 +5,12 @@
  *       Layer.provide([EffectSocket.layer("wss://example.com/rpc"), RpcSerialization.layerJson])
  *     )
  *
- * What Effect calls unstable, `effect/socket`, is known to this file, `EffectSocketServer` and `EffectUpgrade` only.
+ * What Effect calls unstable, `effect/socket`, is known to this file, `EffectSocketServer` and `effect/` only.
  * Not in here: what a `Socket` has no words for, such as subprotocols, streamed messages and compression for each
  * message. Who needs those uses the connection.
  */
 import * as CloseCode from "@millrace/core/codec/CloseCode"
+import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import type { OpenError } from "@millrace/core/connection/OpenError"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
@@ -23,6 +24,7 @@ import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Socket from "effect/socket/Socket"
+import { WebSocketLike } from "./effect/WebSocketLike.ts"
 import * as NodeWebSocket from "./NodeWebSocket.ts"
 
 type Chunks = Arr.NonEmptyReadonlyArray<Uint8Array | string>
@@ -209,3 +211,22 @@ export const layer = (
     Socket.Socket,
     make(Effect.flatMap(Effect.isEffect(url) ? url : Effect.succeed(url), (url) => NodeWebSocket.open(url, options)))
   )
+
+/**
+ * Makes WebSockets of ours for `Socket.makeWebSocket` and what opens them by itself, such as the runners of a cluster. The
+ * object that it makes has nothing to wait with, so what is written to it piles up while its server does not read:
+ * `layer` is better wherever it can be had.
+ */
+export const layerWebSocketConstructor = (
+  options: Omit<NodeWebSocket.Options, "subprotocols"> = {}
+): Layer.Layer<Socket.WebSocketConstructor> =>
+  Layer.succeed(Socket.WebSocketConstructor, (url, asked) => {
+    const { headers, protocols } =
+      typeof asked === "string" || Array.isArray(asked) ? { protocols: asked } : (asked ?? {})
+    const subprotocols = typeof protocols === "string" ? [protocols] : protocols
+    const own = headers === undefined ? options.headers : [...entries(options.headers), ...entries(headers)]
+    return new WebSocketLike(NodeWebSocket.open(url, { ...options, subprotocols, headers: own }))
+  })
+
+const entries = (headers: NodeWebSocket.Options["headers"] = []): Headers =>
+  Array.isArray(headers) ? (headers as Headers) : Object.entries(headers)

@@ -111,7 +111,7 @@ const accepted = (headers: Headers.Headers): Endpoint.Accepted<undefined> => {
 /**
  * `HttpServerRequest.upgrade` for a WebSocket. It fails with the refusal of a client that may not connect, which is the
  * answer unless the application has another one. The connection is opened when the socket's reader is acquired, once, and
- * lives as long as the reader's scope. A server that ends closes it with 1001, and interrupts the request.
+ * lives as long as the reader's scope. A server that ends closes it with 1001.
  */
 export const toWebSocket =
   (pending: Upgrades["Service"]["pending"], shared: Endpoint.Endpoint<undefined, never, never>) =>
@@ -147,7 +147,7 @@ const openIn = (
     const released = yield* Deferred.make<void>()
     const handler = (connection: WebSocket) =>
       Effect.andThen(Deferred.succeed(opened, connection), Deferred.await(released)).pipe(
-        Effect.onInterrupt(() => Effect.sync(() => exchange.fiber?.interruptUnsafe()))
+        Effect.onInterrupt(() => interruptLate(exchange, connection))
       )
     const live = (host: Endpoint.Host) =>
       Effect.matchCauseEffect(Endpoint.open(endpoint, upgrade), {
@@ -171,6 +171,15 @@ const openIn = (
           Deferred.succeed(released, undefined)
         )
     )
+  })
+
+/**
+ * Interrupts a request that does not notice the end of its connection. One whose connection is being closed, because the
+ * server ends, will be told by its socket.
+ */
+const interruptLate = ({ fiber }: Exchange, connection: WebSocket): Effect.Effect<void> =>
+  Effect.map(Effect.raceFirst(Effect.as(connection.closed, true), Effect.succeed(false)), (hasEnded) => {
+    if (hasEnded) fiber?.interruptUnsafe()
   })
 
 // Other protocols.
