@@ -78,6 +78,95 @@ describe("the JSON Schema of a contract", () => {
   })
 
   it("has a definition for each part, and none for errors that there are not", () => {
+    const names = Object.keys(document["$defs"]).filter((name) =>
+      /^(client|server)\..*\.[a-z]+$|credentials/.test(name)
+    )
+    expect(names.toSorted()).toEqual(
+      [
+        "client.credentials",
+        "client.history.element",
+        "client.history.error",
+        "client.history.payload",
+        "client.näme with/slash.payload",
+        "client.rename.error",
+        "client.rename.payload",
+        "client.rename.success",
+        "client.rename.success.element",
+        "client.rename.success.payload",
+        "client.say.payload",
+        "client.valibot.payload",
+        "client.valibot.success",
+        "client.zod.payload",
+        "client.zod.success",
+        "server.keys.element",
+        "server.keys.payload",
+        "server.said.payload",
+        "server.where.payload",
+        "server.where.success"
+      ].toSorted()
+    )
+  })
+
+  it("says what is on the wire, and nothing else", () => {
+    const wire = wireOf("server", "said", entry)
+    expect(is("server.said.payload", wire)).toBe(true)
+    expect(is("server.said.payload", { ...(wire as object), at: 0 })).toBe(false)
+    expect(is("server.said.payload", { ...(wire as object), picture: "AQ==" })).toBe(false)
+    expect(is("server.said.payload", { ...(wire as object), answers: [{}] })).toBe(false)
+    expect(is("client.näme with/slash.payload", ["a", 1])).toBe(true)
+    expect(is("client.näme with/slash.payload", ["a", "b"])).toBe(false)
+    expect(is("client.rename.success", null)).toBe(true)
+    expect(is("client.rename.success", {})).toBe(false)
+    expect(is("client.rename.error", { _tag: "NameTaken", name: "ada" })).toBe(true)
+    expect(is("client.rename.error", { _tag: "Other", name: "ada" })).toBe(false)
+  })
+
+  it("takes the words of a Standard Schema that has some for its input, and is true where there are none", () => {
+    expect(is("client.zod.payload", { born: "1815-12-10" })).toBe(true)
+    expect(is("client.zod.payload", { born: 1815 })).toBe(false)
+    expect(is("client.zod.success", { tree: { children: [{ children: [] }] } })).toBe(true)
+    expect(is("client.zod.success", { tree: { children: [{ children: [1] }] } })).toBe(false)
+    expect(is("client.rename.success.element", { children: [{ children: [1] }] })).toBe(false)
+    expect(document["$defs"]["client.valibot.payload"]).toBe(true)
+  })
+
+  it("has references that all lead somewhere", () => {
+    expect(references(document).length).toBeGreaterThan(5)
+    for (const reference of references(document)) expect(resolve(document, reference)).toBeDefined()
+  })
+
+  it("is true of any value of any schema", () => {
+    fc.assert(
+      fc.property(shapesWithValues, ([{ schema }, values]) => {
+        const contract = Contract.make("any", { commands: { say: schema } })
+        const any = ContractDocument.jsonSchema(contract) as Json
+        for (const value of values) {
+          const wire = Result.getOrThrow(contract.says.client.get("say")!.payload.encode(value as never))
+          expect(isValid(any, any["$defs"]["client.say.payload"], wire)).toBe(true)
+        }
+      }),
+      { numRuns: 200 }
+    )
+  })
+})
+
+/** What a list of references leads to. */
+const keysOf = (list: ReadonlyArray<Json> = []) => list.map(({ $ref }) => ($ref as string).split("/").at(-1))
+
+/** It has no fields but these, and extensions. */
+const only = (object: Json, ...fields: ReadonlyArray<string>) =>
+  expect(Object.keys(object).filter((key) => !key.startsWith("x-") && !fields.includes(key))).toEqual([])
+const isKey = (key: string) => expect(key).toMatch(/^[a-zA-Z0-9._-]+$/)
+
+describe("the AsyncAPI document of a contract", () => {
+  const servers = { production: { host: "chat.example.com", protocol: "wss", pathname: "/chat" } }
+  const document = ContractDocument.asyncApi(Chat, { title: "The chat", servers }) as Json
+  const messages = document["components"].messages as Readonly<Record<string, Json>>
+  const operations = document["operations"] as Readonly<Record<string, Json>>
+  const says = (message: string, packet: Packet.Packet) =>
+    isValid(document, messages[message]?.["payload"], Packet.print(packet))
+  const operation = (key: string) => {
+    const { action, messages: own, reply, ...more } = operations[key] ?? {}
     return [action, keysOf(own), keysOf(reply?.messages), more["x-millrace"]]
   }
 
