@@ -48,7 +48,8 @@ V8 making room for the string, which is the same for both.
 
 Servers of event streams are asked by bare sockets, which count the events that come. \`sse-broadcast\` has the same
 message go to as many WebSockets of ours, from a server of its own, in the same rounds. \`node:http\` is what Node.js takes
-by itself for responses that are left open: there is nothing around it, no heartbeat, no bound for who does not read.
+by itself for responses that are left open: there is nothing around it, no heartbeat, no bound for who does not read. The
+hub has the sockets of its clients to itself, a program's streams are in responses of \`node:http\`.
 
 ## Compression
 

@@ -158,6 +158,8 @@ describe("docs/limits.md", () => {
     )
     const file = "packages/node/src/EventStreamResponse.ts"
     expect(written(file, /looksInStall = (\d)/)).toBe("4")
+    const patience = written("packages/node/src/HubServer.ts", /headersTimeout = ([\d_]+)/)?.replaceAll("_", "")
+    expect(section(limits, title).replaceAll(/\s+/g, " ")).toContain(`is cut after ${seconds(Number(patience))}`)
     const end = Number(written(file, /closeTimeout = ([\d_]+)/)?.replaceAll("_", ""))
     expect(section(limits, title)).toContain(`the end of its stream in ${seconds(end)}`)
   })
