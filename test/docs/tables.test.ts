@@ -146,7 +146,7 @@ describe("docs/limits.md", () => {
       ...[minReconnectionTime, maxReconnectionTime, maxRetryAfter].map(seconds),
       seconds(Reconnect.defaults.base),
       seconds(Reconnect.defaults.cap),
-      written(`${connection}/EventSource.ts`, /watched = (\d+)/)
+      written(`${connection}/Watched.ts`, /behind = (\d+)/)
     ])
   })
 
