@@ -231,7 +231,10 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
               )
               const end = outcomeOf(yield* Effect.exit(connection.receive))
               const { violation, ...closed } = yield* connection.closed
-              return { hello: hello.length, end, closed, violation: violation?.message }
+              // The echo has come, or was on its way.
+              const after = outcomeOf(yield* Effect.exit(connection.receive))
+              const isSame = JSON.stringify(after) === JSON.stringify(end)
+              return { hello: hello.length, end, isSame, closed, violation: violation?.message }
             })
           )
         },
@@ -251,6 +254,7 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
               detail: "this is no JSON"
             }
           },
+          isSame: true,
           closed: { _tag: "Closed", by: "local", sent: status(4007, "this is no JSON") },
           violation: "this is no JSON (RFC 8259 2)"
         }
@@ -331,6 +335,29 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
           ]
         })
       }
+    })
+  )
+
+  it.live("has an end in time also when nobody waits for it, with a server that does not answer", () =>
+    Effect.gen(function* () {
+      const url = yield* rude((socket) => void socket.pause())
+      const { run } = yield* Page.open(browser)
+      const outcome = yield* run(
+        (modules, platform, url) => {
+          const { Effect, outcome, ProtocolViolation } = modules
+          return outcome(
+            Effect.gen(function* () {
+              const connection = yield* modules[platform].open(url, { limits: { closeTimeout: 300 } })
+              yield* connection.fail(new ProtocolViolation({ closeCode: 1008, clause: "ours", detail: "enough" }))
+              const { by, received, sent } = yield* connection.closed
+              return { by, received, sent }
+            })
+          )
+        },
+        platform,
+        url
+      )
+      assert.deepStrictEqual(outcome, { value: { by: "local", sent: status(4008, "enough") } })
     })
   )
 
