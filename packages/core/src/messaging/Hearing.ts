@@ -39,10 +39,10 @@ export class Hearing {
   put(name: string, value: unknown, handled: boolean, order: number): boolean {
     const listeners = this.listeners.get(name)
     if (listeners === undefined) return !handled && this.keep({ order, name, value })
-    // Some leave as soon as they are told.
-    const heard = listeners.size > 0
-    for (const listener of listeners) listener.put(value)
-    return heard
+    // As it is now: some leave as soon as they are told, and come back in the same call, to hear what is next.
+    const told = [...listeners]
+    for (const listener of told) if (listeners.has(listener)) listener.put(value)
+    return told.length > 0
   }
 
   private keep(message: Early): boolean {
