@@ -39,21 +39,30 @@ class Call {
   readonly meta: Packet.Meta | undefined
   /** What is said instead of asking anybody. */
   readonly refusal: Packet.Fail | undefined
+  /** Of a question that may be asked again: see `Repeats`. */
+  readonly digest: string | undefined
   fiber: Fiber.Fiber<void> | undefined
+  /** Whether it is to be interrupted as soon as there is a fiber. */
+  isCancelled = false
+  /** How many fibers are at it. */
+  hands = 0
   /** How many elements may be sent. */
   credit: number
   private producer: (() => void) | undefined
 
   constructor(
     order: number,
-    id: number,
+    {
+      credit = 0,
+      id,
+      meta
+    }: { readonly credit?: number; readonly id: number; readonly meta?: Packet.Meta | undefined },
     coder: MessageCoder | RequestCoder | StreamCoder,
     payload: unknown,
-    meta: Packet.Meta | undefined,
-    credit: number,
-    refusal?: Packet.Fail
+    { digest, refusal }: { readonly digest?: string; readonly refusal?: Packet.Fail } = {}
   ) {
     this.refusal = refusal
+    this.digest = digest
     this.order = order
     this.id = id
     this.coder = coder
@@ -85,11 +94,16 @@ class Call {
 /** Nothing of a contract. */
 const refused: MessageCoder = { _tag: "Message", name: "", payload: Coder.nothing as Coder.Coder<unknown> }
 
+const nobody: Handlers = { byName: new Map(), concurrency: Infinity, context: Context.empty() }
+
 /** Where answers go. */
 export interface Options {
   readonly say: Say
   readonly backlog: Backlog
-  /** How many calls may wait or be answered before no more is read. */
+  /**
+   * How many messages and requests may wait or be answered before no more is read, and how many streams there may be
+   * before another is refused. Those do not make the peer wait: it has to be heard for them to go on.
+   */
   readonly bound: number
   readonly repeats: Repeats.Repeats
   /** Whose keys are told apart: see `Repeats`. */
@@ -98,53 +112,69 @@ export interface Options {
 
 export class Answering {
   private readonly options: Options
+  /** Questions that the peer waits for, by their numbers. */
   private readonly calls = new Map<number, Call>()
   private waiting: Array<Call> = []
+  /** What somebody is at, also what the peer does not wait for any more. */
+  private readonly begun = new Set<Call>()
+  /** How many of those are no streams. */
   private running = 0
+  /** How many messages are waiting or dealt with. */
+  private messages = 0
+  /** How many streams are waiting or go on. */
+  private streams = 0
   private full = false
   private pumping = false
-  private lastId = 0
   private handlers: Handlers | undefined
   private over = false
+  private idlers: Array<() => void> = []
 
   constructor(options: Options) {
     this.options = options
   }
 
-  /** How many calls are waiting or being answered. */
+  /** How many calls are waiting or being answered, but for streams. */
   get size(): number {
     return this.waiting.length + this.running
   }
 
-  /** Whether that number may be used for a question: it is higher than all before it. */
-  isNew(id: number): boolean {
-    return id > this.lastId
+  /** Whether that number may be used for a question: none that waits for its answer has it. */
+  isFree(id: number): boolean {
+    return !this.calls.has(id)
   }
 
-  /** A message for which there is a handler. `false` when there are handlers, and none for it. */
+  /** A message, if there is a handler for it; else `false`. */
   message(order: number, coder: MessageCoder, payload: unknown, meta: Packet.Meta | undefined): boolean {
     if (this.handlers?.byName.has(coder.name) !== true) return false
-    this.add(new Call(order, 0, coder, payload, meta, 0))
+    this.add(new Call(order, { id: 0, meta }, coder, payload))
     return true
   }
 
-  request(order: number, { id, meta }: Packet.Ask, coder: RequestCoder, payload: unknown): void {
-    this.open(new Call(order, id, coder, payload, meta, 0))
-  }
-
-  stream(order: number, { credit, id, meta }: Packet.Open, coder: StreamCoder, payload: unknown): void {
-    this.open(new Call(order, id, coder, payload, meta, credit))
-  }
-
-  private open(call: Call): void {
-    this.lastId = call.id
+  request(order: number, packet: Packet.Ask, coder: RequestCoder, payload: unknown): void {
+    const isKeyed = coder.idempotent && packet.meta?.key !== undefined
+    const call = new Call(order, packet, coder, payload, {
+      ...(isKeyed && { digest: Repeats.digestOf(packet.name, packet.payload) })
+    })
     this.calls.set(call.id, call)
     this.add(call)
   }
 
-  /** A question that is none of the contract's. Its refusal waits for its turn, and so is bounded as answers are. */
+  stream(order: number, packet: Packet.Open, coder: StreamCoder, payload: unknown): void {
+    const { id } = packet
+    if (this.streams >= this.options.bound) {
+      return this.refuse(order, { _tag: "Fail", id, code: "unavailable", detail: "too many streams are open" })
+    }
+    const call = new Call(order, packet, coder, payload)
+    this.calls.set(id, call)
+    this.add(call)
+  }
+
+  /** A question that nobody is asked. Needs no handlers, and makes the peer wait when it does not read the refusals. */
   refuse(order: number, refusal: Packet.Fail): void {
-    this.open(new Call(order, refusal.id, refused, undefined, undefined, 0, refusal))
+    const call = new Call(order, refusal, refused, undefined, { refusal })
+    this.calls.set(call.id, call)
+    this.start(call, nobody)
+    this.measure()
   }
 
   /** What is known of `id`, which has been answered or never asked, is nothing to be upset about. */
@@ -152,9 +182,9 @@ export class Answering {
     const call = this.calls.get(id)
     if (call === undefined) return
     this.calls.delete(id)
-    if (call.fiber !== undefined) return call.fiber.interruptUnsafe()
-    const at = this.waiting.indexOf(call)
-    if (at >= 0) this.waiting.splice(at, 1)
+    if (call.hands > 0) return interrupt(call)
+    this.waiting.splice(this.waiting.indexOf(call), 1)
+    this.count(call, -1)
     this.measure()
   }
 
@@ -164,7 +194,14 @@ export class Answering {
 
   private add(call: Call): void {
     this.waiting.push(call)
+    this.count(call, 1)
     this.pump()
+  }
+
+  private count({ coder, refusal }: Call, by: 1 | -1): void {
+    if (refusal !== undefined) return
+    if (coder._tag === "Message") this.messages += by
+    if (coder._tag === "Stream") this.streams += by
   }
 
   private measure(): void {
@@ -181,29 +218,86 @@ export class Answering {
     for (const name of handlers.byName.keys()) {
       const coder = hears.get(name)
       if (coder?._tag !== "Message") continue
-      for (const { order, value } of early(name)) this.waiting.push(new Call(order, 0, coder, value, undefined, 0))
+      for (const { order, value } of early(name)) {
+        const call = new Call(order, { id: 0 }, coder, value)
+        this.waiting.push(call)
+        this.count(call, 1)
+      }
     }
     this.waiting.sort((one, other) => one.order - other.order)
-    this.over = false
     this.handlers = handlers
     this.pump()
   }
 
-  /** Nobody answers any more, and what has begun is interrupted. Waits for its end. */
+  /**
+   * Nobody answers any more, until others do: what has not begun waits for them. What has is interrupted, and the peer is
+   * told. Waits for its end, but not for what has a key, which goes on.
+   */
   stop(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.over = true
       this.handlers = undefined
-      const fibers = [...this.calls.values(), ...this.messages].flatMap(({ fiber }) => fiber ?? [])
-      for (const { id } of this.waiting) this.calls.delete(id)
-      this.waiting = []
-      this.measure()
-      return Fiber.interruptAll(fibers)
+      const begun = [...this.begun]
+      const unanswered = begun.filter((call) => this.calls.get(call.id) === call)
+      const told = Effect.forEach(
+        unanswered,
+        ({ id }) =>
+          Effect.ignore(this.options.say({ _tag: "Fail", id, code: "unavailable", detail: "it was interrupted" })),
+        { discard: true }
+      )
+      const tell = this.over ? Effect.void : Effect.forkDetach(told, { startImmediately: true })
+      return Effect.andThen(interruptAll(begun), tell)
     })
   }
 
-  /** Messages that are being dealt with: they have no number. */
-  private readonly messages = new Set<Call>()
+  /** The peer waits for nothing any more. What it has said is still dealt with. */
+  end(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.over = true
+      this.drop((call) => call.coder._tag !== "Message")
+      return interruptAll([...this.begun].filter(({ id }) => id !== 0))
+    })
+  }
+
+  /** Nothing is dealt with any more. Waits for the end of what was. */
+  abandon(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.over = true
+      this.handlers = undefined
+      this.drop(() => true)
+      return interruptAll([...this.begun])
+    })
+  }
+
+  private drop(isDropped: (call: Call) => boolean): void {
+    const { waiting } = this
+    this.waiting = []
+    for (const call of waiting) {
+      if (!isDropped(call)) {
+        this.waiting.push(call)
+        continue
+      }
+      if (this.calls.get(call.id) === call) this.calls.delete(call.id)
+      this.count(call, -1)
+    }
+    this.measure()
+    this.wakeIdlers()
+  }
+
+  /** Waits until all messages that have come were dealt with. */
+  readonly idle: Effect.Effect<void> = Effect.suspend(() =>
+    this.messages === 0
+      ? Effect.void
+      : Effect.callback<void>((resume) => {
+          this.idlers.push(() => resume(Effect.void))
+        })
+  )
+
+  private wakeIdlers(): void {
+    if (this.messages > 0) return
+    const { idlers } = this
+    this.idlers = []
+    for (const wake of idlers) wake()
+  }
 
   private pump(): void {
     if (this.pumping) return
@@ -216,25 +310,32 @@ export class Answering {
   }
 
   private start(call: Call, handlers: Handlers): void {
-    const handler = handlers.byName.get(call.coder.name)
-    const isStream = call.coder._tag === "Stream"
-    const fiber = Effect.runForkWith(handlers.context)(this.answer(call, handler))
-    // Most are done by now.
-    if (fiber.pollUnsafe() !== undefined) return this.done(call)
+    this.take(call)
+    const fiber = Effect.runForkWith(handlers.context)(this.answer(call, handlers.byName.get(call.coder.name)))
     call.fiber = fiber
-    // A stream goes on beside the others.
-    if (!isStream) this.running++
-    if (call.id === 0) this.messages.add(call)
+    // By the handler itself, as when it stops all of them.
+    if (call.isCancelled) fiber.interruptUnsafe()
+    // Most are done by now.
     fiber.addObserver(() => {
-      if (!isStream) this.running--
-      this.messages.delete(call)
-      this.done(call)
-      this.pump()
+      if (this.calls.get(call.id) === call) this.calls.delete(call.id)
+      this.leave(call)
     })
   }
 
-  private done(call: Call): void {
-    if (this.calls.get(call.id) === call) this.calls.delete(call.id)
+  /** A stream goes on beside the others. */
+  private take(call: Call): void {
+    if (call.hands++ > 0) return
+    this.begun.add(call)
+    if (call.coder._tag !== "Stream") this.running++
+  }
+
+  private leave(call: Call): void {
+    if (--call.hands > 0) return
+    this.begun.delete(call)
+    if (call.coder._tag !== "Stream") this.running--
+    this.count(call, -1)
+    this.pump()
+    this.wakeIdlers()
   }
 
   private answer(call: Call, handler: Handler | undefined): Effect.Effect<void> {
@@ -254,17 +355,26 @@ export class Answering {
       case "Request": {
         const reply = Tracing.received(coder.name, meta?.trace, replyOf(coder, handler, payload))
         const once =
-          meta?.key === undefined || !coder.idempotent
+          call.digest === undefined || meta?.key === undefined
             ? reply
             : this.options.repeats.once(
-                { principal: this.options.principal, key: meta.key, name: coder.name, payload },
-                reply
+                { principal: this.options.principal, key: meta.key, digest: call.digest },
+                this.kept(call, reply)
               )
         return Effect.flatMap(once, (reply) => this.say(call, { ...reply, id: call.id } as Packet.Packet))
       }
       case "Stream":
         return Tracing.received(coder.name, meta?.trace, this.produce(call, coder, handler))
     }
+  }
+
+  /** It goes on when nobody waits for it any more, and takes its place among the others until its end. */
+  private kept(call: Call, reply: Effect.Effect<Repeats.Reply>): Effect.Effect<Repeats.Reply> {
+    const taken = Effect.suspend(() => {
+      this.take(call)
+      return reply
+    })
+    return Effect.onExit(taken, () => Effect.sync(() => this.leave(call)))
   }
 
   /** Elements as there is credit for them. A stream that nobody reads is not pulled. */
@@ -299,7 +409,10 @@ export class Answering {
       Effect.flatMap(call.allowed, () => {
         const elements = wires.length <= call.credit ? wires : wires.slice(0, call.credit)
         call.credit -= elements.length
-        const said = this.options.say({ _tag: "Items", id: call.id, elements })
+        const said = Effect.catch(this.options.say({ _tag: "Items", id: call.id, elements }), (error) =>
+          // Nobody is there to hear of it, and nothing is wrong with the stream.
+          error.reason._tag === "Unencodable" ? Effect.die(error) : Effect.interrupt
+        )
         return elements === wires ? said : Effect.flatMap(said, () => some(wires.slice(elements.length)))
       })
     const one = Effect.flatMap(
@@ -324,9 +437,26 @@ export class Answering {
   /** To a peer that still waits. That the session has ended, who asked knows. */
   private say(call: Call, packet: Packet.Packet): Effect.Effect<void> {
     return Effect.suspend(() =>
-      this.calls.has(call.id) && !this.over ? Effect.ignore(this.options.say(packet)) : Effect.void
+      this.calls.get(call.id) === call && !this.over
+        ? Effect.catch(this.options.say(packet), (error) =>
+            error.reason._tag === "Unencodable"
+              ? Effect.andThen(logged(call.coder.name, Cause.fail(error)), this.fail(call, "defect", ""))
+              : Effect.void
+          )
+        : Effect.void
     )
   }
+}
+
+const interrupt = (call: Call): void => {
+  call.isCancelled = true
+  call.fiber?.interruptUnsafe()
+}
+
+/** Waits for all that have a fiber: what has none yet is asking for it. */
+const interruptAll = (calls: ReadonlyArray<Call>): Effect.Effect<void> => {
+  for (const call of calls) call.isCancelled = true
+  return Fiber.interruptAll(calls.flatMap(({ fiber }) => fiber ?? []))
 }
 
 const logged = (name: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>

@@ -12,11 +12,11 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Coder } from "./Coder.ts"
 import type { RequestCoder, StreamCoder } from "./Contract.ts"
-import type * as Packet from "./Packet.ts"
+import * as Packet from "./Packet.ts"
 import type { SessionEnd } from "./SessionEnd.ts"
 import { Failed, RequestTimeout, SessionError, Undecodable, Unencodable } from "./SessionError.ts"
 
-/** Says something to the peer. Fails when the session has ended; dies of what the codec cannot say. */
+/** Says something to the peer. Fails when the session has ended, and with `Unencodable` for what the codec cannot say. */
 export type Say = (packet: Packet.Packet) => Effect.Effect<void, SessionError>
 
 /** What came for a question. */
@@ -34,8 +34,15 @@ const errorOf = (coder: Coder<unknown>, name: string, wire: unknown): Exit.Exit<
   return Result.isSuccess(error) ? Exit.fail(error.success) : fail(new Undecodable({ name, cause: error.failure }))
 }
 
+const failed = (answer: Answer, name: string): Exit.Exit<never, SessionError> =>
+  answer._tag === "Fail"
+    ? fail(new Failed({ name, code: answer.code, detail: answer.detail }))
+    : Exit.die(new TypeError(`${answer._tag} is no answer to this`))
+
 /** A request that is waited for. */
 class Request {
+  /** Whether the peer may know of it. */
+  isSaid = false
   private readonly coder: RequestCoder
   private settled: Settled | undefined
   private resume: ((exit: Settled) => void) | undefined
@@ -54,8 +61,16 @@ class Request {
     this.resume?.(exit)
   }
 
-  /** `undefined` when this is no answer to a request. */
-  private exitOf(answer: Answer): Settled | undefined {
+  /** Whether it may be answered so. */
+  check(answer: Answer): "Answer" | "End" | "Foreign" {
+    return answer._tag === "Items" || answer._tag === "End" ? "Foreign" : "End"
+  }
+
+  receive(answer: Answer): void {
+    this.settle(this.exitOf(answer))
+  }
+
+  private exitOf(answer: Answer): Settled {
     const { error, name, success } = this.coder
     switch (answer._tag) {
       case "Ok": {
@@ -66,24 +81,16 @@ class Request {
       }
       case "Err":
         return errorOf(error, name, answer.error)
-      case "Fail":
-        return fail(new Failed({ name, code: answer.code, detail: answer.detail }))
       default:
-        return undefined
+        return failed(answer, name)
     }
-  }
-
-  /** Whether it is over. */
-  receive(answer: Answer): boolean | "Foreign" {
-    const exit = this.exitOf(answer)
-    if (exit === undefined) return "Foreign"
-    this.settle(exit)
-    return true
   }
 }
 
 /** A stream that is read. Its elements stay as they came until they are pulled. */
 class Reading {
+  /** Whether the peer may know of it. */
+  isSaid = false
   readonly coder: StreamCoder
   private elements: Array<unknown> = []
   private end: Exit.Exit<never, unknown> | undefined
@@ -115,26 +122,33 @@ class Reading {
     reader?.()
   }
 
-  receive(answer: Answer): boolean | "Foreign" | "Overrun" {
+  /** Whether it may be answered so. */
+  check(answer: Answer): "Answer" | "End" | "Foreign" | "Overrun" {
+    switch (answer._tag) {
+      case "Items":
+        return answer.elements.length > this.credit ? "Overrun" : "Answer"
+      case "Ok":
+        return "Foreign"
+      default:
+        return "End"
+    }
+  }
+
+  receive(answer: Answer): void {
     const { error, name } = this.coder
     switch (answer._tag) {
       case "Items":
-        if (answer.elements.length > this.credit) return "Overrun"
         this.credit -= answer.elements.length
+        // Behind an element that is none, nothing counts.
+        if (this.end !== undefined) return
         for (const element of answer.elements) this.elements.push(element)
-        this.wake()
-        return false
+        return this.wake()
       case "End":
-        this.settle(Exit.fail(Cause.Done()))
-        return true
+        return this.settle(Exit.fail(Cause.Done()))
       case "Err":
-        this.settle(errorOf(error, name, answer.error))
-        return true
-      case "Fail":
-        this.settle(fail(new Failed({ name, code: answer.code, detail: answer.detail })))
-        return true
-      case "Ok":
-        return "Foreign"
+        return this.settle(errorOf(error, name, answer.error))
+      default:
+        return this.settle(failed(answer, name))
     }
   }
 
@@ -188,14 +202,26 @@ export interface OpenOptions {
 const metaOf = ({ key, trace }: { readonly key?: string | undefined; readonly trace: string | undefined }) =>
   key === undefined && trace === undefined ? undefined : { key, trace }
 
+const isCredit = (credit: number): boolean => Number.isSafeInteger(credit) && credit > 0 && credit <= Packet.maxCredit
+
 export class Asking {
   private open: Map<number, Request | Reading> = new Map()
   private lastId = 0
   private readonly say: Say
+  private readonly bound: number
   private end: Exit.Exit<never, SessionError> | undefined
+  /** How many requests the peer has not answered. */
+  private requests = 0
+  /** Requests that wait until one of those is answered, the first first. */
+  private readonly turns = new Set<() => void>()
 
-  constructor(say: Say) {
+  /**
+   * `bound`: how many requests may be unanswered at a time. It has to be fewer than those that make the peer stop reading,
+   * or else two ends that ask one another would both wait for the other to read.
+   */
+  constructor(say: Say, bound: number) {
     this.say = say
+    this.bound = bound
   }
 
   /** How many questions are waited for. */
@@ -206,11 +232,33 @@ export class Asking {
   receive(answer: Answer): Heard {
     const asked = this.open.get(answer.id)
     if (asked === undefined) return answer.id <= this.lastId ? "Late" : "Foreign"
-    const over = asked.receive(answer)
-    if (typeof over === "string") return over
-    if (over) this.open.delete(answer.id)
+    const heard = asked.check(answer)
+    if (heard === "Foreign" || heard === "Overrun") return heard
+    // First, as whoever waits goes on in the call, and has nothing to give up any more.
+    if (heard === "End") this.forget(answer.id, asked)
+    asked.receive(answer)
+    this.takeTurns()
     return "Taken"
   }
+
+  private forget(id: number, asked: Request | Reading): void {
+    this.open.delete(id)
+    if (asked instanceof Request) this.requests--
+  }
+
+  private takeTurns(): void {
+    for (const go of this.turns) {
+      if (this.requests >= this.bound) return
+      this.turns.delete(go)
+      go()
+    }
+  }
+
+  private readonly turn: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const go = () => resume(Effect.void)
+    this.turns.add(go)
+    return Effect.sync(() => this.turns.delete(go))
+  })
 
   /** Asks, and waits for the answer. To be interrupted is to cancel it at the other end. */
   request(coder: RequestCoder, payload: unknown, options: AskOptions): Effect.Effect<unknown, unknown> {
@@ -218,25 +266,42 @@ export class Asking {
       if (this.end !== undefined) return this.end
       const wire = coder.payload.encode(payload)
       if (Result.isFailure(wire)) return fail(new Unencodable({ name: coder.name, cause: wire.failure }))
-      const id = ++this.lastId
-      const request = new Request(coder)
-      this.open.set(id, request)
-      const ask: Packet.Ask = { _tag: "Ask", id, name: coder.name, payload: wire.success, meta: metaOf(options) }
-      const answer = Effect.andThen(this.say(ask), request.wait)
+      const asked = Effect.suspend(() => this.ask(coder, wire.success, options))
+      const answer = this.turns.size > 0 || this.requests >= this.bound ? Effect.andThen(this.turn, asked) : asked
       const timeout = Duration.toMillis(options.timeout)
-      return Effect.onExit(
-        timeout === Infinity
-          ? answer
-          : Effect.timeoutOrElse(answer, {
-              duration: timeout,
-              orElse: () => fail(new RequestTimeout({ name: coder.name, timeout }))
-            }),
-        () => this.giveUp(id)
-      )
+      return timeout === Infinity
+        ? answer
+        : Effect.timeoutOrElse(answer, {
+            duration: timeout,
+            orElse: () => fail(new RequestTimeout({ name: coder.name, timeout }))
+          })
     })
   }
 
-  /** Opens a stream when it is first pulled. To stop reading it is to cancel it at the other end. */
+  private ask(coder: RequestCoder, payload: unknown, options: AskOptions): Effect.Effect<unknown, unknown> {
+    let id = 0
+    const answer = Effect.suspend(() => {
+      if (this.end !== undefined) return this.end
+      id = ++this.lastId
+      const request = new Request(coder)
+      this.open.set(id, request)
+      this.requests++
+      const said = this.said(request, { _tag: "Ask", id, name: coder.name, payload, meta: metaOf(options) })
+      return Effect.andThen(said, request.wait)
+    })
+    return Effect.onExit(answer, () => this.giveUp(id))
+  }
+
+  private said(asked: Request | Reading, packet: Packet.Packet): Effect.Effect<void, SessionError> {
+    return Effect.map(this.say(packet), () => {
+      asked.isSaid = true
+    })
+  }
+
+  /**
+   * Opens a stream when it is first pulled. To stop reading it is to cancel it at the other end. Dies of a `RangeError`
+   * for a credit that is none.
+   */
   stream(coder: StreamCoder, payload: unknown, options: OpenOptions): Stream.Stream<unknown, unknown> {
     return Stream.scoped(Stream.fromPull(Effect.suspend(() => this.reading(coder, payload, options))))
   }
@@ -244,52 +309,65 @@ export class Asking {
   private reading(
     coder: StreamCoder,
     payload: unknown,
-    options: OpenOptions
+    { credit, ...meta }: OpenOptions
   ): Effect.Effect<Pull.Pull<Arr.NonEmptyReadonlyArray<unknown>, unknown>, unknown, Scope.Scope> {
     if (this.end !== undefined) return this.end
+    if (!isCredit(credit)) return Effect.die(new RangeError(`a credit of ${credit} elements`))
     const wire = coder.payload.encode(payload)
     if (Result.isFailure(wire)) return fail(new Unencodable({ name: coder.name, cause: wire.failure }))
-    const { credit } = options
     const id = ++this.lastId
-    const reading = new Reading(coder, credit)
-    const open: Packet.Open = {
-      _tag: "Open",
-      id,
-      name: coder.name,
-      payload: wire.success,
-      credit,
-      meta: metaOf(options)
-    }
+    const open = Effect.suspend(() => {
+      if (this.end !== undefined) return this.end
+      const reading = new Reading(coder, credit)
+      this.open.set(id, reading)
+      const packet = { _tag: "Open", id, name: coder.name, payload: wire.success, credit, meta: metaOf(meta) } as const
+      return Effect.as(this.said(reading, packet), this.pullOf(id, reading, credit))
+    })
+    return Effect.andThen(
+      Effect.addFinalizer(() => this.giveUp(id)),
+      open
+    )
+  }
+
+  private pullOf(id: number, reading: Reading, credit: number): Pull.Pull<Arr.NonEmptyReadonlyArray<unknown>, unknown> {
     // Handed out and dealt with, as somebody pulls again: the peer may send as many more.
     let handedOut = 0
-    const pull = Effect.suspend(() => {
-      const dealtWith = handedOut
-      if (dealtWith * 2 < credit || reading.isOver) return pulled
-      handedOut = 0
-      reading.grant(dealtWith)
-      return Effect.andThen(this.say({ _tag: "More", id, credit: dealtWith }), pulled)
-    })
     const pulled = Effect.map(reading.pull, (elements) => {
       handedOut += elements.length
       return elements
     })
-    return Effect.as(
-      Effect.acquireRelease(
-        Effect.suspend(() => {
-          this.open.set(id, reading)
-          return this.say(open)
-        }),
-        () => this.giveUp(id)
-      ),
-      pull
-    )
+    return Effect.suspend(() => {
+      const dealtWith = handedOut
+      if (dealtWith * 2 < credit || reading.isOver) return pulled
+      handedOut = 0
+      reading.grant(dealtWith)
+      const said = Effect.onInterrupt(this.say({ _tag: "More", id, credit: dealtWith }), () =>
+        // Who is interrupted while the outbox is full has said nothing, and may pull again.
+        Effect.sync(() => {
+          handedOut += dealtWith
+          reading.grant(-dealtWith)
+        })
+      )
+      // When nothing can be said any more, what has come is read to its end all the same.
+      return Effect.andThen(Effect.ignore(said), pulled)
+    })
   }
 
-  /** Tells the peer that nobody waits any more, if it does not know. */
+  /**
+   * Tells the peer that nobody waits any more, if it does not know. Does not wait for that: who is interrupted while the
+   * outbox is full goes on at once.
+   */
   private giveUp(id: number): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.open.delete(id) && this.end === undefined ? Effect.ignore(this.say({ _tag: "Cancel", id })) : Effect.void
-    )
+    return Effect.suspend(() => {
+      const asked = this.open.get(id)
+      if (asked === undefined) return Effect.void
+      this.forget(id, asked)
+      const told =
+        asked.isSaid && this.end === undefined
+          ? Effect.forkDetach(Effect.ignore(this.say({ _tag: "Cancel", id })), { startImmediately: true })
+          : Effect.void
+      return Effect.map(told, () => this.takeTurns())
+    })
   }
 
   /** Nothing will be answered any more. */
@@ -297,6 +375,8 @@ export class Asking {
     this.end = end.forCalls
     const { open } = this
     this.open = new Map()
+    this.requests = 0
     for (const asked of open.values()) asked.settle(end.forCalls)
+    this.takeTurns()
   }
 }

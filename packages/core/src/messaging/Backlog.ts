@@ -5,6 +5,8 @@
 import * as Effect from "effect/Effect"
 
 export class Backlog {
+  /** How many packets have come, which tells what came before what. */
+  arrived = 0
   private over = 0
   private reader: (() => void) | undefined
 

@@ -186,6 +186,12 @@ export class Conversation {
     return Effect.flatMap(this.dialogue.ended, ({ forStreams }) => Pull.catchDone(forStreams, () => Effect.void))
   }
 
+  /** The same, when the messages that came before the end were dealt with. */
+  private get dealtWith(): Effect.Effect<void, SessionError> {
+    const { answering, ended } = this.dialogue
+    return Effect.flatMap(ended, () => Effect.andThen(answering.idle, this.ended))
+  }
+
   get emit() {
     return (name: string, payload?: unknown): Effect.Effect<void, SessionError> =>
       Effect.suspend(() => this.dialogue.emit(coderOf(this.says, "Message", name), payload))
@@ -232,7 +238,7 @@ export class Conversation {
       this.annotated(
         Effect.contextWith((context: Context.Context<R>) => {
           this.serve(handlers, options, context as Context.Context<never>)
-          return Effect.onInterrupt(this.ended, () => this.stop)
+          return Effect.onInterrupt(this.dealtWith, () => this.stop)
         })
       )
   }

@@ -5,7 +5,7 @@
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../codec/CloseCode.ts"
@@ -127,31 +127,57 @@ export class Dialogue {
 
   /** Reads until the end, and tells everybody of it. */
   readonly read: Effect.Effect<void> = Effect.suspend(() => {
-    const once = Effect.flatMap(this.options.wire.pull, (messages) => {
-      for (const message of messages) {
-        const breach = this.receive(message)
-        if (breach !== undefined) return this.broken(breach)
-      }
-      return this.backlog.isFull ? this.backlog.room : Effect.void
-    })
+    const once = Effect.flatMap(this.options.wire.pull, (messages) => this.receiveAll(messages, 0))
     return Effect.onExit(Effect.forever(once, { disableYield: true }), (exit) => this.over(exit)) as Effect.Effect<
       never,
       never
     >
   }).pipe(Effect.ignoreCause)
 
+  private receiveAll(messages: ReadonlyArray<Message>, from: number): Effect.Effect<void, SessionError> {
+    for (let next = from; next < messages.length;) {
+      const breach = this.receive(messages[next++]!)
+      if (breach !== undefined) return this.broken(breach)
+      if (!this.backlog.isFull) continue
+      // Behind the end of the connection there is little left, which must not keep the end from being seen.
+      const room = Effect.raceFirst(this.backlog.room, this.options.wire.closed)
+      return Effect.flatMap(room, () => this.receiveAll(messages, next))
+    }
+    return Effect.void
+  }
+
   private broken({ code, error }: Breach): Effect.Effect<never, SessionError> {
     this.finish(SessionEnd.failed(error))
+    // Together: what is being answered must not go on for as long as a closing handshake may take.
     return Effect.andThen(
-      Effect.ignore(this.options.wire.close(code, error.message)),
+      Effect.all([Effect.ignore(this.options.wire.close(code, error.message)), this.answering.abandon()], {
+        concurrency: 2
+      }),
       Effect.fail(new SessionError({ reason: error }))
     )
   }
 
   private over(exit: Exit.Exit<never, Cause.Done | SessionError | WebSocketError>): Effect.Effect<void> {
+    if (Exit.isSuccess(exit)) return Effect.void
+    if (Cause.hasDies(exit.cause)) return this.died(exit.cause)
     // `broken` has told of a breach already.
     this.finish(SessionEnd.of(exit as Exit.Exit<never, Cause.Done | WebSocketError>))
-    return this.answering.stop()
+    return this.answering.end()
+  }
+
+  /** A mistake of ours, or of `onInvalid`, must reach whoever waits. */
+  private died(cause: Cause.Cause<unknown>): Effect.Effect<void> {
+    const exit = Exit.failCause(cause as Cause.Cause<never>)
+    this.finish({ forStreams: exit, forCalls: exit })
+    return Effect.andThen(
+      Effect.logError("A session has failed", cause),
+      Effect.all(
+        [Effect.ignore(this.options.wire.close(CloseCode.CloseCode.internalError)), this.answering.abandon()],
+        {
+          concurrency: 2
+        }
+      )
+    )
   }
 
   private finish(end: SessionEnd.SessionEnd): void {
@@ -178,7 +204,7 @@ export class Dialogue {
   /** Ends what nobody will hear of any more, and gives the cause in a word. */
   readonly abandon: Effect.Effect<string> = Effect.suspend(() => {
     this.finish(SessionEnd.ordinary)
-    return Effect.as(this.answering.stop(), SessionEnd.causeOf(this.end ?? SessionEnd.ordinary))
+    return Effect.as(this.answering.abandon(), SessionEnd.causeOf(this.end ?? SessionEnd.ordinary))
   })
 
   private receive(message: Message): Breach | undefined {
