@@ -1,6 +1,6 @@
 /**
  * Event streams that need nothing of `node:http`: where a connection of HTTP/1.1 begins with a plain request for one, its
- * socket is all that is kept, and no parser, request and response, which are three quarters of what an idle stream takes.
+ * socket is all that is kept, and no parser, request and response, which are most of what an idle stream takes.
  * Measured.
  *
  * Everything else is handed to `node:http` with all its bytes, as it came: another path or method, a head that is not

@@ -74,7 +74,8 @@ export interface Options extends EventStreamBody.Options {
   readonly outboxBytes?: number | undefined
   /**
    * How long a client may read nothing at all while its stream has more to say than the socket takes. Then the response
-   * is cut, a quarter of it later at most, and the scope of its stream is closed. `Duration.infinity` for as long as it likes. Default 60 s.
+   * is cut, a quarter of it later at most, and the scope of its stream is closed. `Duration.infinity` for as long as it
+   * likes. Default 60 s.
    */
   readonly stallTimeout?: Duration.Input | undefined
   /** How responses end when the scope does. */
@@ -89,7 +90,8 @@ export interface EventStreams {
   /**
    * Answers with a stream of events, and lasts as long as the response. The head and the first bytes leave at once. The
    * stream is pulled when the socket has room. When the client goes, or does not read for `stallTimeout`, or the server
-   * ends, it is interrupted and its scope is closed; that is an ordinary end. When it ends or fails, so does the response, behind what came before.
+   * ends, it is interrupted and its scope is closed; that is an ordinary end. When it ends or fails, so does the
+   * response, behind what came before.
    *
    * Fails as the stream does, and with `InvalidEvent` at an event that cannot be printed. A request that is to have
    * another answer gets it, and `events` is not called: see `open`.
@@ -343,7 +345,8 @@ class Streams {
     if (!accepts(asked.accept) || this.draining) return undefined
     let head = "HTTP/1.1 200 OK\r\n"
     for (const [name, value] of fieldsOf(EventStreamBody.headers, headers)) head += `${name}: ${value}\r\n`
-    head += `Date: ${new Date(this.settings.now()).toUTCString()}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`
+    head += `Date: ${new Date(this.settings.now()).toUTCString()}\r\n`
+    head += "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     socket.on("error", ignore).on("end", endSoon).resume()
     socket.write(head, "latin1")
     const settings = encoding === undefined ? this.settings : this.settingsWith(encoding)
