@@ -26,6 +26,7 @@ describe("inflate", () => {
         compressed("client", hello),
         compressed("server", hello),
         text("client", "as it is"),
+        text("client", "of another extension", { rsv: 2 }),
         compressed("client", again),
         compressed("server", again)
       )
@@ -33,6 +34,7 @@ describe("inflate", () => {
         text("client", "Hello"),
         text("server", "Hello"),
         text("client", "as it is"),
+        text("client", "of another extension", { rsv: 2 }),
         text("client", "Hello"),
         text("server", "Hello")
       ])

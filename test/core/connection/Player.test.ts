@@ -196,10 +196,23 @@ describe("play", () => {
     })
   )
 
+  it.effect("leaves to who reads next what it has no room for, but for the first of it, and says so once", () =>
+    Effect.gen(function* () {
+      const said = ["one", "two", "three", "four"]
+      const client = yield* served((server) => server.sendAll(said))
+      const recording = of(...said.map((one) => text("server", one)))
+      yield* Player.play(recording, client, { limits: { maxEntries: 1 } })
+      expect((yield* client.receive).bytes).toEqual(utf8("three"))
+      const ours = of(...said.map((one) => text("client", one)))
+      const played = yield* Player.play(ours, client, { limits: { maxEntries: 1 } })
+      expect(played.entries.map(({ _tag }) => _tag)).toEqual(["Frame", "Omitted"])
+    })
+  )
+
   it.effect("keeps no more of a message than it is told, but knows how long it was", () =>
     Effect.gen(function* () {
-      const played = yield* Player.play(log, yield* served(echo), { limits: { maxPayloadBytes: 2 } })
-      expect(played.entries).toMatchObject([{}, { payload: utf8("on"), cut: 1 }, {}, { cut: 1 }, {}, { cut: 0 }, {}])
+      const played = yield* Player.play(log, yield* served(echo), { limits: { maxPayloadBytes: 1 } })
+      expect(played.entries).toMatchObject([{}, { payload: utf8("o"), cut: 2 }, {}, { cut: 2 }, {}, { cut: 0 }, {}])
       expect(Player.compare(log, played)).toBe(undefined)
     })
   )
@@ -457,7 +470,7 @@ describe("playBytes", () => {
       const done = yield* playedTo(of(text("client", "a")))
       yield* Fiber.join(done.playing)
       expect(done.far.log.at(-1)).toBe("destroy")
-      const silent = yield* playedTo(of(text("server", "a")))
+      const silent = yield* playedTo(of(text("server", "a"), text("client", "b")))
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(silent.playing)
       expect(silent.far.log).toEqual(["destroy"])
@@ -527,6 +540,18 @@ describe("playThrough", () => {
       yield* Fiber.interrupt(playing)
       expect(far.log).toContain("destroy")
       expect(far.sent.length).toBe(0)
+    })
+  )
+
+  it.effect("leaves nothing open when that fails which is behind the tap", () =>
+    Effect.gen(function* () {
+      const far = new TestTransport()
+      const open = (tap: Tap) => {
+        tap(far, { role: "client", url: undefined, subprotocol: undefined, extensions: Extension.none })
+        return Effect.fail("no")
+      }
+      expect(yield* Effect.flip(Player.playThrough(of(), open))).toBe("no")
+      expect(far.log).toEqual(["destroy"])
     })
   )
 
