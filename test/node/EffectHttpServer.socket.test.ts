@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -237,6 +238,29 @@ describe("the end", () => {
           [status, status]
         )
       }
+    })
+  )
+
+  it.live("is 503 for who still comes", () =>
+    Effect.gen(function* () {
+      let came = false
+      const gate = yield* Deferred.make<void>()
+      const slow = Effect.suspend(() => {
+        came = true
+        return Effect.as(Deferred.await(gate), HttpServerResponse.text("late"))
+      })
+      const app = yield* serve(Layer.mergeAll(at(echo), HttpRouter.add("GET", "/slow", slow)), quick)
+      const peer = yield* RawPeer.connect(app.port)
+      peer.send("GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      yield* eventually(() => came)
+      const stopping = yield* start(app.stop)
+      yield* settled
+      yield* Deferred.succeed(gate, undefined)
+      assert.strictEqual((yield* peer.head).status, 200)
+      peer.send(RawPeer.upgradeRequest())
+      assert.match(`${yield* peer.rest}`, /^lateHTTP\/1\.1 503 /)
+      peer.socket.end()
+      assert.isBelow(yield* timed(Fiber.join(stopping)), 1_500)
     })
   )
 

@@ -16,7 +16,7 @@ import * as WebSocket from "@millrace/core/connection/WebSocket"
 import * as EffectSocket from "@millrace/node/EffectSocket"
 import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
-import { plain, start, turn } from "../support/connection.ts"
+import { open, plain, start, turn } from "../support/connection.ts"
 import { echo } from "../support/effectServer.ts"
 import { eventually, settled } from "../support/eventually.ts"
 import * as RawPeer from "../support/RawPeer.ts"
@@ -132,7 +132,17 @@ describe("every end is a close", () => {
     })
   )
 
-  it.effect("which a writer makes by a CloseEvent, without waiting for the peer", () =>
+  it.effect("which a writer begins without waiting for a peer that is mute", () =>
+    Effect.gen(function* () {
+      const { connection, far } = yield* open("client")
+      const writer = yield* EffectSocket.fromConnection(connection).writer
+      yield* writer.write(new Socket.CloseEvent(4000))
+      far.hangUp()
+      assert.strictEqual((yield* connection.closed).sent?.code, 4000)
+    })
+  )
+
+  it.effect("which a writer makes by a CloseEvent, behind what was written before it", () =>
     Effect.gen(function* () {
       const { far, socket } = yield* pair()
       const { pull } = yield* socket.reader
