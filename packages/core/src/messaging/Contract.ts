@@ -18,7 +18,7 @@ import * as Base64 from "../codec/Base64.ts"
 import * as Sha1 from "../codec/Sha1.ts"
 import * as Coder from "./Coder.ts"
 import * as SchemaCoder from "./SchemaCoder.ts"
-import * as WireValue from "./WireValue.ts"
+import * as ReservedName from "./ReservedName.ts"
 
 /** What a value may be described by: a schema of Effect's that needs no service, or any Standard Schema. */
 export type AnySchema = SchemaCoder.Codec | StandardSchemaV1
@@ -160,7 +160,7 @@ export interface Contract<out D extends Definition = Definition> {
 }
 
 const checked = (name: string): string => {
-  if (name === "" || WireValue.isReserved(name)) throw new TypeError(`${JSON.stringify(name)} is no name`)
+  if (name === "" || ReservedName.is(name)) throw new TypeError(`${JSON.stringify(name)} is no name`)
   return name
 }
 

@@ -8,7 +8,7 @@ import { type Coder, CodingError } from "./Coder.ts"
 import * as SchemaBytes from "./SchemaBytes.ts"
 import * as SchemaNodes from "./SchemaNodes.ts"
 import * as SchemaSignature from "./SchemaSignature.ts"
-import * as WireValue from "./WireValue.ts"
+import * as ReservedName from "./ReservedName.ts"
 
 /** A schema that needs no service and decides at once. */
 export type Codec = Schema.ConstraintCodec<unknown, unknown>
@@ -41,7 +41,7 @@ const coded = <A>(code: () => Result.Result<A, unknown>): Result.Result<A, Codin
 }
 
 /** What an object has without a field of that name, `effect/Schema` takes for the field. */
-const isRefused = (name: string): boolean => WireValue.isReserved(name) || name in Object.prototype
+const isRefused = (name: string): boolean => ReservedName.is(name) || name in Object.prototype
 
 const refuseNames = (nodes: ReadonlySet<SchemaAST.AST>): void => {
   for (const node of nodes) {
