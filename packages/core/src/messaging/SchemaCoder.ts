@@ -5,10 +5,10 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { type Coder, CodingError } from "./Coder.ts"
+import * as ReservedName from "./ReservedName.ts"
 import * as SchemaBytes from "./SchemaBytes.ts"
 import * as SchemaNodes from "./SchemaNodes.ts"
 import * as SchemaSignature from "./SchemaSignature.ts"
-import * as ReservedName from "./ReservedName.ts"
 
 /** A schema that needs no service and decides at once. */
 export type Codec = Schema.ConstraintCodec<unknown, unknown>
