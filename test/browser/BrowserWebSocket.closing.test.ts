@@ -105,6 +105,32 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
       })
   )
 
+  it.live("has what came before the end behind it, message by message", () =>
+    Effect.gen(function* () {
+      const { url } = yield* NodeWebSocketServer.serve({ origin: Origin.any }, (connection) =>
+        connection.sendAll(["one", "to", "seven"])
+      )
+      const { run } = yield* Page.open(browser)
+      const outcome = yield* run(
+        (modules, platform, url) => {
+          const { Effect, outcome } = modules
+          return outcome(
+            Effect.gen(function* () {
+              const connection = yield* modules[platform].open(url)
+              yield* connection.closed
+              const lengths: Array<number> = []
+              while (lengths.length < 3) lengths.push((yield* connection.receive).length)
+              return [lengths, modules.outcomeOf(yield* Effect.exit(connection.receive))]
+            })
+          )
+        },
+        platform,
+        url
+      )
+      assert.deepStrictEqual(outcome, { value: [[3, 2, 5], { end: "done" }] })
+    })
+  )
+
   it.live("closes with the codes that a page may send, and with one of those for the others", () =>
     Effect.gen(function* () {
       const { ended, url } = yield* server

@@ -199,8 +199,8 @@ describe("BrowserWebSocket", () => {
         const { Effect } = modules
         return modules.outcome(
           Effect.gen(function* () {
-            // Room for one of them, with its overhead, and so for two, which are not to be three.
-            const connection = yield* modules.BrowserWebSocket.open(url, { limits: { inboxBytes: 2_064 } })
+            // As much as two of them without their overhead: over it they are not to be three.
+            const connection = yield* modules.BrowserWebSocket.open(url, { limits: { inboxBytes: 4_000 } })
             for (let i = 0; i < 10; i++) {
               yield* connection.sendAll(["go", "go"])
               yield* connection.receive

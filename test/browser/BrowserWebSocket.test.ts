@@ -114,7 +114,9 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
     Effect.gen(function* () {
       const { port, url } = yield* echo({
         subprotocols: ["two"],
-        extensions: [NodeDeflate.compression({ threshold: 0 })]
+        extensions: [
+          NodeDeflate.compression({ threshold: 0, server: { serverNoContextTakeover: true, clientMaxWindowBits: 10 } })
+        ]
       })
       const { run } = yield* Page.open(browser)
       const agreed = yield* run(
@@ -135,7 +137,15 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
       )
       assert.deepStrictEqual(agreed, {
         value: {
-          extensions: [{ name: "permessage-deflate", params: [] }],
+          extensions: [
+            {
+              name: "permessage-deflate",
+              params: [
+                ["server_no_context_takeover", null],
+                ["client_max_window_bits", "10"]
+              ]
+            }
+          ],
           handshake: { url: `ws://127.0.0.1:${port}/` },
           subprotocol: "two",
           text: "compressed"
