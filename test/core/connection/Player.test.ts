@@ -209,6 +209,17 @@ describe("play", () => {
     })
   )
 
+  it.effect("reads no more than there is room for, also while it waits for the time of something", () =>
+    Effect.gen(function* () {
+      const client = yield* served((server) => server.sendAll(["one", "two", "three"]))
+      const recording = of(text("client", "later", { t: 1_000 }))
+      const playing = yield* start(Player.play(recording, client, { pace: "recorded", limits: { maxEntries: 1 } }))
+      yield* Effect.repeat(turn, { times: 5 })
+      yield* Fiber.interrupt(playing)
+      expect((yield* client.receive).bytes).toEqual(utf8("three"))
+    })
+  )
+
   it.effect("keeps no more of a message than it is told, but knows how long it was", () =>
     Effect.gen(function* () {
       const played = yield* Player.play(log, yield* served(echo), { limits: { maxPayloadBytes: 1 } })
