@@ -105,7 +105,7 @@ describe("a message that is refused", () => {
     ["a head of 4 GiB", hex("ff ff ff ff 5b 5d"), "shorter than it says"],
     ["a head that is cut", envelope("[null,[]]").subarray(0, 10), "shorter than it says"],
     ["a head that is no JSON", envelope("[null,[]"), "not JSON of a value and its attachments"],
-    ["a head that is not UTF-8", hex("00 00 00 01 ff"), "not JSON of a value and its attachments"],
+    ["a head that is not UTF-8", hex("00 00 00 08 5b 22 ff 22 2c 5b 5d 5d"), "not JSON of a value and its attachments"],
     [
       "a head that is another JSON",
       envelope('{"0":null,"1":[],"length":2}'),
@@ -132,6 +132,7 @@ describe("a message that is refused", () => {
     ["a name that is not there", '[{"a":null},[[["b"],0]]]'],
     ["an inherited name", '[{"a":null},[[["toString"],0]]]'],
     ["a prototype", '[{"a":null},[[["__proto__"],0]]]'],
+    ["the null behind Object.prototype", '[{"a":null},[[["__proto__","__proto__"],0]]]'],
     ["a constructor's prototype", '[{"a":null},[[["constructor","prototype"],0]]]'],
     ["what is no null", '[{"a":0},[[["a"],0]]]'],
     ["the inside of a null", '[{"a":null},[[["a","b"],0]]]'],

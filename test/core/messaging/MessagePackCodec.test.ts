@@ -135,6 +135,7 @@ describe("a value", () => {
   it("has U+FFFD for lone surrogates, as it is UTF-8 for everybody", () => {
     const lone = { a: ["\ud800", { "\udc00b": `${letters(70)}\ud800` }, hex("01"), "😀"] }
     expect(printed(codec.encode("\ud800"))).toBe("a3 ef bf bd")
+    expect(printed(codec.encode({ "\ud800": 1 }))).toBe("81 a3 ef bf bd 01")
     expect(value(codec.encode(lone))).toEqual({
       a: ["\ufffd", { "\ufffdb": `${letters(70)}\ufffd` }, hex("01"), "😀"]
     })
@@ -175,6 +176,7 @@ describe("a message that is refused", () => {
     ["a name that is nil", "81 c0 02", "a name that is no string"],
     ["a name that is bytes", "81 c4 01 61 02", "a name that is no string"],
     ["a name that is an array", "81 90 02", "a name that is no string"],
+    ["a name that is a long array", "81 dc 00 00 02", "a name that is no string"],
     ["__proto__", "81 a9 5f 5f 70 72 6f 74 6f 5f 5f 80", "a property with the name __proto__"],
     ["__proto__ as str 8", "81 d9 09 5f 5f 70 72 6f 74 6f 5f 5f 80", "a property with the name __proto__"],
     ["__proto__ as str 32", "81 db 00 00 00 09 5f 5f 70 72 6f 74 6f 5f 5f 80", "a property with the name __proto__"],
@@ -184,6 +186,16 @@ describe("a message that is refused", () => {
     expect(detail(hex(bytes))).toBe(why)
     expect(detail(Uint8Array.from([0x91, ...hex(bytes)]).subarray(bytes === "01 02" ? 1 : 0))).toBe(why)
     expect(({} as { admin?: unknown }).admin).toBeUndefined()
+  })
+
+  it("has a string that is not UTF-8, wherever it is not", () => {
+    for (const length of [1, 8, 9, 16, 31]) {
+      for (let at = 0; at < length; at++) {
+        const bytes = Uint8Array.from([0xa0 + length, ...times(length, 0x61)])
+        bytes[1 + at] = 0xff
+        expect(detail(bytes)).toBe("a string that is not UTF-8")
+      }
+    }
   })
 
   it("is text", () => {
@@ -255,6 +267,11 @@ describe("what cannot be represented", () => {
 })
 
 describe("a message that was encoded", () => {
+  it("says the same thing twice in full", () => {
+    const thing = { a: 1 }
+    expect(printed(codec.encode([thing, thing]))).toBe("92 81 a1 61 01 81 a1 61 01")
+  })
+
   it("is not written over by the next", () => {
     const messages = Array.from({ length: 2_000 }, (_, i) => [i, codec.encode({ i }) as Uint8Array] as const)
     for (const [i, message] of messages) expect(value(message)).toEqual({ i })

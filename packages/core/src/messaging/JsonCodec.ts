@@ -94,9 +94,10 @@ const attach = (root: Array<unknown>, path: unknown, bytes: Uint8Array): boolean
   let step: string | number = 0
   for (const next of path as ReadonlyArray<unknown>) {
     const inner: unknown = (holder as Readonly<Record<string | number, unknown>>)[step]
-    if (typeof inner !== "object" || inner === null || inner instanceof Uint8Array) return false
+    if (typeof inner !== "object" || inner === null) return false
     // An array has `length` for an own property, and "0" is no place in it.
     if (typeof next !== (Array.isArray(inner) ? "number" : "string")) return false
+    // Object.prototype has a null too: it is behind two times __proto__.
     if (!Object.hasOwn(inner, next as string | number)) return false
     holder = inner
     step = next as string | number
