@@ -209,11 +209,13 @@ describe("BrowserWebSocket", () => {
             yield* connection.sendAll(["go", "go", "go"])
             yield* connection.closed
             yield* connection.pull
-            return yield* connection.pull
+            return modules.outcomeOf(yield* Effect.exit(connection.pull))
           })
         )
       }, url)
-      assert.strictEqual("reason" in outcome && outcome.reason?.["_tag"], "InboxFull")
+      const message = "more than 4000 bytes came that were not pulled"
+      const reason = { _tag: "InboxFull", limit: 4_000 }
+      assert.deepStrictEqual(outcome, { value: { error: "WebSocketError", message, reason } })
     })
   )
 })
