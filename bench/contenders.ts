@@ -100,6 +100,24 @@ export const nodeHttp: Contender = {
   server: "http"
 }
 
+export const sessions: Contender = {
+  name: "sessions",
+  what: "sessions of this toolkit: a contract in JSON, compiled by Effect's JIT, over our WebSockets",
+  server: "sessions"
+}
+
+export const effectRpc: Contender = {
+  name: "Effect RPC",
+  what: "Effect's own RPC in JSON, with its JIT, over its own WebSocket server, which is `ws`",
+  server: "effectRpc"
+}
+
+export const socketIo: Contender = {
+  name: "socket.io",
+  what: "`socket.io` over WebSocket only, which checks no schema",
+  server: "socketio"
+}
+
 export const eventsourceParser: Contender = {
   name: "eventsource-parser",
   what: "`eventsource-parser` behind a `TextDecoder`, each of its events a call",

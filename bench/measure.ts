@@ -186,7 +186,7 @@ export const uncounted = 1000
 /** What a server holds for idle connections, each of which has had what the scenario sends first. */
 export const memoryOfServer = async (
   suite: string,
-  scenario: Exclude<Scenario, { readonly kind: "broadcast" }>,
+  scenario: Extract<Scenario, { readonly kind: "echo" | "hub" | "respond" }>,
   settings: Settings
 ): Promise<MemoryOfServer> => {
   const connections = scenario.options.connections - uncounted

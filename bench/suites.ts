@@ -2,10 +2,13 @@
 import {
   bare,
   type Contender,
+  effectRpc,
   eventsourceParser,
   eventStreams,
   millrace,
   nodeHttp,
+  sessions,
+  socketIo,
   webSockets,
   wsPlain
 } from "./contenders.ts"
@@ -15,7 +18,7 @@ import * as measure from "./measure.ts"
 
 export interface Target {
   /** At most this many times that contender; without one, at most this in the row's own unit. */
-  readonly times?: "ws" | "eventsource-parser" | "WebSockets"
+  readonly times?: "ws" | "eventsource-parser" | "WebSockets" | "Effect RPC" | "socket.io"
   readonly most: number
 }
 
@@ -281,6 +284,54 @@ const eventsMemory: Suite = {
   }
 }
 
+const talkers: ReadonlyArray<Contender> = [sessions, effectRpc, socketIo]
+
+const dialects = new Map([
+  [sessions, "millrace"],
+  [effectRpc, "effect-rpc"],
+  [socketIo, "socket.io"]
+] as const)
+
+const calls: Suite = {
+  name: "session-calls",
+  means: "CPU time of the server for each request of 100 bytes of JSON that it answers with the same",
+  contenders: talkers,
+  run: async (settings) => {
+    const scenario = (contender: Contender): Scenario => ({
+      kind: "calls",
+      options: { connections: 16, depth: 64, dialect: dialects.get(contender)! }
+    })
+    return [
+      {
+        title: "request and reply, 100 B JSON, 16 connections, 64 in flight",
+        unit: "µs",
+        samples: (await measure.cpuOfServer("session-calls", scenario, settings)).cpu,
+        targets: [{ most: 12 }, { times: "Effect RPC", most: 0.5 }, { times: "socket.io", most: 0.5 }]
+      }
+    ]
+  }
+}
+
+const elements: Suite = {
+  name: "session-stream",
+  means: "CPU time of the server for each element of a stream that a client of ours reads, with the default credit",
+  contenders: talkers,
+  run: async (settings) => [
+    {
+      title: "stream of 1,000,000 small elements",
+      unit: "µs",
+      samples: (
+        await measure.cpuOfServer(
+          "session-stream",
+          { kind: "elements", options: { elements: 1_000_000 } },
+          { ...settings, contenders: settings.contenders.filter((contender) => contender === sessions) }
+        )
+      ).cpu,
+      targets: [{ most: 3 }]
+    }
+  ]
+}
+
 export const suites: ReadonlyArray<Suite> = [
   echo(
     "echo-64x1",
@@ -339,5 +390,7 @@ export const suites: ReadonlyArray<Suite> = [
   ),
   eventsGrowth,
   eventsBroadcast,
-  eventsMemory
+  eventsMemory,
+  calls,
+  elements
 ]

@@ -23,6 +23,8 @@ export interface Handlers {
   readonly message: (length: number, compressed: boolean) => void
   /** The connection ended although nobody asked for it: a sentence. */
   readonly lost: (why: string) => void
+  /** Gets the first message, for a server that speaks first. */
+  readonly greeting?: Deferred.Deferred<Reply>
 }
 
 // Callbacks run before the next read, so one buffer serves every socket.
@@ -32,9 +34,9 @@ const shared = Buffer.alloc(256 * 1024)
 const offer = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
 
 // The key and its answer are those that RFC 6455 prints in section 1.3.
-const request = (port: number, extensions: string) =>
+const request = (port: number, extensions: string, target: string) =>
   [
-    "GET / HTTP/1.1",
+    `GET ${target} HTTP/1.1`,
     `Host: 127.0.0.1:${port}`,
     "Upgrade: websocket",
     "Connection: Upgrade",
@@ -51,11 +53,12 @@ const extensionsIn = (head: string): string => /^sec-websocket-extensions: *(.*?
  * Comes back when the server has accepted the WebSocket, with these very extensions: `""` offers none, and anything else
  * permessage-deflate.
  */
-export const open = (port: number, extensions: string, handlers: Handlers): Promise<Connection> => {
+export const open = (port: number, extensions: string, handlers: Handlers, target = "/"): Promise<Connection> => {
   const { promise, resolve, reject } = Deferred.make<Connection>()
   let state: "opening" | "open" | "ended" = "opening"
   let head = Buffer.alloc(0)
-  let looking: { readonly pieces: Array<Buffer>; readonly found: Deferred.Deferred<Reply> } | undefined
+  let looking: { readonly pieces: Array<Buffer>; readonly found: Deferred.Deferred<Reply> } | undefined =
+    handlers.greeting === undefined ? undefined : { pieces: [], found: handlers.greeting }
 
   const lose = (why: string) => {
     if (state === "ended") return
@@ -94,7 +97,7 @@ export const open = (port: number, extensions: string, handlers: Handlers): Prom
     resolve(connection)
     const rest = head.subarray(end + 4)
     head = Buffer.alloc(0)
-    if (rest.length > 0) count(rest)
+    if (rest.length > 0) count(rest, looking === undefined ? undefined : look)
   }
 
   const socket = connect({
@@ -111,7 +114,7 @@ export const open = (port: number, extensions: string, handlers: Handlers): Prom
   })
   socket.on("error", (error) => lose(`a connection failed: ${error.message}`))
   socket.on("close", () => lose("the server ended a connection"))
-  socket.write(request(port, extensions))
+  socket.write(request(port, extensions, target))
 
   const connection: Connection = {
     write: (bytes) => {

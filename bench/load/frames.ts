@@ -15,7 +15,12 @@ const fin = 0x80
 const rsv1 = 0x40
 
 /** A whole message in one frame as a client sends it: FIN, masked. Section 5.2. */
-export const encode = (kind: Kind | "pong", body: Uint8Array, compressed = false): Buffer => {
+export const encode = (
+  kind: Kind | "pong",
+  body: Uint8Array,
+  compressed = false,
+  key: readonly [number, number, number, number] = [0x9d, 0x41, 0x5e, 0xc7]
+): Buffer => {
   const first = fin | (compressed ? rsv1 : 0) | { text: 0x1, binary: 0x2, pong: 0xa }[kind]
   const size = body.length
   const header =
@@ -24,7 +29,6 @@ export const encode = (kind: Kind | "pong", body: Uint8Array, compressed = false
       : size < 65_536
         ? Buffer.of(first, 0x80 | 126, size >> 8, size & 0xff)
         : Buffer.of(first, 0x80 | 127, 0, 0, 0, 0, size >>> 24, (size >> 16) & 0xff, (size >> 8) & 0xff, size & 0xff)
-  const key = [0x9d, 0x41, 0x5e, 0xc7] as const
   return Buffer.concat([header, Buffer.from(key), body.map((byte, index) => byte ^ (key[index & 3] ?? 0))])
 }
 

@@ -1,13 +1,17 @@
 /** The process of the load generators: opens load against a port, runs it, ends it, as it is asked. */
 import { answer } from "../answers.ts"
 import * as broadcast from "./broadcast.ts"
+import * as calls from "./calls.ts"
 import * as echo from "./echo.ts"
+import * as elements from "./elements.ts"
 import * as idle from "./idle.ts"
 import type { Load } from "./Load.ts"
 
 export type Scenario =
   | { readonly kind: "echo"; readonly options: echo.Options }
   | { readonly kind: "broadcast"; readonly options: broadcast.Options }
+  | { readonly kind: "calls"; readonly options: calls.Options }
+  | { readonly kind: "elements"; readonly options: elements.Options }
   /** Idle event streams of a hub, or of a program. */
   | { readonly kind: "hub" | "respond"; readonly options: idle.Options }
 
@@ -23,17 +27,27 @@ export interface Run {
   readonly seconds: number
 }
 
+const opened = (port: number, extensions: string, scenario: Scenario): Promise<Load> => {
+  switch (scenario.kind) {
+    case "echo":
+      return echo.open(port, extensions, scenario.options)
+    case "broadcast":
+      return broadcast.open(port, extensions, scenario.options)
+    case "calls":
+      return calls.open(port, scenario.options)
+    case "elements":
+      return elements.open(port, scenario.options)
+    default:
+      return idle.open(port, scenario.options)
+  }
+}
+
 /** By port; the last one that was opened is the one that runs. */
 const loads = new Map<number, ReadonlyArray<Load>>()
 
 answer({
   open: async ({ extensions, port, scenario }: Open) => {
-    const load =
-      scenario.kind === "echo"
-        ? await echo.open(port, extensions, scenario.options)
-        : scenario.kind === "broadcast"
-          ? await broadcast.open(port, extensions, scenario.options)
-          : await idle.open(port, scenario.options)
+    const load = await opened(port, extensions, scenario)
     loads.set(port, [load, ...(loads.get(port) ?? [])])
   },
   run: ({ port, seconds }: Run) => {
