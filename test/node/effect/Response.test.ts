@@ -3,6 +3,7 @@ import * as http from "node:http"
 import { Readable } from "node:stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as ByteSize from "effect/ByteSize"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -36,6 +37,11 @@ const answers: Readonly<Record<string, (request: HttpServerRequest.HttpServerReq
   "/long": () => Effect.succeed(HttpServerResponse.uint8Array(new Uint8Array(3_000_000))),
   "/json": () => HttpServerResponse.json({ well: true }, { status: 201 }),
   "/empty": () => Effect.succeed(HttpServerResponse.empty()),
+  "/gone": () => Effect.succeed(HttpServerResponse.empty({ status: 204, headers: { "content-length": "5" } })),
+  "/small": (req) =>
+    Effect.map(req.text, (text) => HttpServerResponse.text(text)).pipe(
+      Effect.provideService(HttpServerRequest.MaxBodySize, ByteSize.bytes(10))
+    ),
   "/unchanged": () => Effect.succeed(HttpServerResponse.text("not sent", { status: 304 })),
   "/redirect": () => Effect.succeed(HttpServerResponse.redirect("/text")),
   "/cookies": () => Effect.succeed(cookies(HttpServerResponse.text("c", { headers: { "set-cookie": "c=3" } }))),
@@ -124,6 +130,8 @@ const questions: ReadonlyArray<readonly [string, RequestInit?]> = [
   ["/echo", { method: "POST", body: "said" }],
   ["/echo", { method: "PUT", body: "" }],
   ["/parsed", { method: "POST", body: '{"a":[1]}' }],
+  ["/small", { method: "POST", body: "eleven bytes" }],
+  ["/small", { method: "POST", body: "fewer" }],
   ["/parsed", { method: "POST", body: "{" }],
   ["/fields", { method: "POST", body: new URLSearchParams({ a: "1", b: "ü" }) }],
   ["/parts", { method: "POST", body: upload }],

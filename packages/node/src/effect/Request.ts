@@ -6,6 +6,7 @@ import type * as http from "node:http"
 import type { TLSSocket } from "node:tls"
 import { NodeHttpIncomingMessage } from "@effect/platform-node/NodeHttpIncomingMessage"
 import * as NodeMultipart from "@effect/platform-node/NodeMultipart"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Cookies from "effect/http/Cookies"
@@ -56,8 +57,7 @@ export class Request extends NodeHttpIncomingMessage<HttpServerError> implements
     super(
       exchange.incoming,
       (cause) => {
-        const reason =
-          (cause as { readonly _tag?: unknown } | undefined)?._tag === "MaxBytesError" ? "BodyTooLarge" : "Parse"
+        const reason = cause instanceof NodeStream.MaxBytesError ? "BodyTooLarge" : "Parse"
         return new HttpServerError({ reason: new RequestParseError({ request: this, reason, cause }) })
       },
       view.remoteAddress
