@@ -67,7 +67,11 @@ describe("a message", () => {
     expect(message.length).toBe(2)
     expect(message.source).toBe(message.bytes)
     expect(encode).not.toHaveBeenCalled()
+    // The string was let go of, so that what is kept to be sent is not held twice.
+    const decode = vi.spyOn(TextDecoder.prototype, "decode")
     expect(message.text).toBe("é")
+    expect(decode).toHaveBeenCalledTimes(1)
+    decode.mockRestore()
     encode.mockRestore()
   })
 
