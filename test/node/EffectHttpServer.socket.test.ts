@@ -149,6 +149,21 @@ describe("HttpServerRequest.upgrade", () => {
     })
   )
 
+  it.live("does not open with a field that cannot be sent, which is the application's mistake", () =>
+    Effect.gen(function* () {
+      const handler = Effect.gen(function* () {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        const socket = yield* request.upgradeWith({ headers: { "X-Bad": "a\r\nb: c" } })
+        yield* socket.reader
+        return HttpServerResponse.empty()
+      }).pipe(Effect.scoped)
+      const app = yield* serve(at(handler))
+      const peer = yield* RawPeer.connect(app.port)
+      peer.send(RawPeer.upgradeRequest())
+      assert.strictEqual((yield* peer.head).status, 500)
+    })
+  )
+
   it.live("can be had once", () =>
     Effect.gen(function* () {
       const again: Array<unknown> = []

@@ -104,6 +104,34 @@ describe("run", () => {
     })
   )
 
+  it.live("logs nothing about a handler that ends with the close that it was told of", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const { server, url } = yield* serve()
+        let ended = 0
+        yield* start(
+          server.run((socket) =>
+            Effect.ensuring(
+              named("ada")(echo(socket)),
+              Effect.sync(() => ended++)
+            )
+          )
+        )
+        for (const code of [1000, 4000]) {
+          const connection = yield* NodeWebSocket.open(url)
+          assert.strictEqual(yield* ask(connection, "x"), "ada: x")
+          yield* connection.close(code)
+        }
+        yield* eventually(() => ended === 2)
+        yield* settled
+        assert.deepStrictEqual(
+          entries.filter(({ level }) => level !== "Debug"),
+          []
+        )
+      })
+    )
+  )
+
   it.live("closes with 1000 when a handler ends, and with 1011 when it fails, which is logged", () =>
     logged((entries) =>
       Effect.gen(function* () {
