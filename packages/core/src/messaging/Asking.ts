@@ -341,15 +341,8 @@ export class Asking {
       if (dealtWith * 2 < credit || reading.isOver) return pulled
       handedOut = 0
       reading.grant(dealtWith)
-      const said = Effect.onInterrupt(this.say({ _tag: "More", id, credit: dealtWith }), () =>
-        // Who is interrupted while the outbox is full has said nothing, and may pull again.
-        Effect.sync(() => {
-          handedOut += dealtWith
-          reading.grant(-dealtWith)
-        })
-      )
       // When nothing can be said any more, what has come is read to its end all the same.
-      return Effect.andThen(Effect.ignore(said), pulled)
+      return Effect.andThen(Effect.ignore(this.say({ _tag: "More", id, credit: dealtWith })), pulled)
     })
   }
 

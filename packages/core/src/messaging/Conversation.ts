@@ -237,8 +237,14 @@ export class Conversation {
     ): Effect.Effect<void, SessionError, R> =>
       this.annotated(
         Effect.contextWith((context: Context.Context<R>) => {
-          this.serve(handlers, options, context as Context.Context<never>)
-          return Effect.onInterrupt(this.dealtWith, () => this.stop)
+          let serves = false
+          const served = Effect.suspend(() => {
+            this.serve(handlers, options, context as Context.Context<never>)
+            serves = true
+            return this.dealtWith
+          })
+          // A handler may interrupt it while it begins.
+          return Effect.onInterrupt(served, () => (serves ? this.stop : Effect.void))
         })
       )
   }
