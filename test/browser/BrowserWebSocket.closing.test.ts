@@ -131,6 +131,34 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
     })
   )
 
+  it.live("says Close behind all that was sent", () =>
+    Effect.gen(function* () {
+      let received = 0
+      const { url } = yield* NodeWebSocketServer.serve({ origin: Origin.any }, (connection) =>
+        Stream.runForEach(connection.messages, () => Effect.sync(() => received++))
+      )
+      const { run } = yield* Page.open(browser)
+      const outcome = yield* run(
+        (modules, platform, url) => {
+          const { Effect, outcome } = modules
+          return outcome(
+            Effect.gen(function* () {
+              const limits = { outboxBytes: 16 << 20 }
+              const connection = yield* modules[platform].open(url, { limits })
+              yield* connection.sendAll(Array.from({ length: 100 }, () => new Uint8Array(65_536)))
+              yield* connection.close()
+              return (yield* connection.closed).received
+            })
+          )
+        },
+        platform,
+        url
+      )
+      assert.deepStrictEqual(outcome, { value: status(1000) })
+      assert.strictEqual(received, 100)
+    })
+  )
+
   it.live("closes with the codes that a page may send, and with one of those for the others", () =>
     Effect.gen(function* () {
       const { ended, url } = yield* server

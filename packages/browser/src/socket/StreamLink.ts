@@ -55,7 +55,7 @@ export class StreamLink implements Link {
 
   private async live(): Promise<void> {
     const { closed, opened } = this.platform
-    const received = closed.then(statusOf, statusOf)
+    const received = closed.then(statusOf, () => undefined)
     try {
       const { extensions, protocol, readable, writable } = await opened
       this.subprotocol = protocol
@@ -129,10 +129,8 @@ export class StreamLink implements Link {
   }
 }
 
-/** `closed` is kept for a handshake that was completed, and fails otherwise; either way it has what the peer said. */
-const statusOf = (end: { readonly closeCode?: number | null; readonly reason?: string }): CloseStatus | undefined => {
-  const { closeCode, reason } = end
-  return typeof closeCode !== "number" || closeCode === CloseCode.abnormal
-    ? undefined
-    : { code: closeCode, reason: reason ?? "" }
-}
+/** `closed` is kept when both ends have said Close, and fails otherwise, which tells no more than that. */
+const statusOf = ({ closeCode = CloseCode.noStatus, reason = "" }: Awaited<PlatformStream["closed"]>): CloseStatus => ({
+  code: closeCode,
+  reason
+})
