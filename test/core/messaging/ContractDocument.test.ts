@@ -233,6 +233,13 @@ describe("the AsyncAPI document of a contract", () => {
     expect(Object.keys(operations).length).toBe(1 + 1 + 2 + 3 + 2 + 1 + 1)
   })
 
+  it("has schemas in draft 07, which is what AsyncAPI has", () => {
+    expect(JSON.stringify(document)).not.toMatch(/prefixItems|\$defs/)
+    const pair = document["components"].schemas["client.n_me_with_slash.payload"]
+    expect(isValid(document, pair, ["a", 1])).toBe(true)
+    expect(isValid(document, pair, [1, "a"])).toBe(false)
+  })
+
   it("gives another key to what would have the same: an answer, and a stream with the name of it", () => {
     expect(messages["client.rename.success"]?.["x-millrace"]).toEqual({ packet: "ok" })
     expect(messages["client.rename.success-2"]?.["x-millrace"]).toEqual({ packet: "open" })
@@ -245,6 +252,7 @@ describe("the AsyncAPI document of a contract", () => {
     expect(says("server.said", emit)).toBe(true)
     expect(says("server.said", { ...emit, meta: { key: "k" } })).toBe(true)
     expect(says("server.said", { ...emit, name: "sad" })).toBe(false)
+    expect(isValid(document, messages["server.said"]?.["payload"], ["emit", "said"])).toBe(false)
     expect(says("server.said", { ...emit, payload: {} })).toBe(false)
     const ask = { _tag: "Ask", id: 1, name: "rename", payload: "ada", meta: undefined } as const
     expect(says("client.rename", ask)).toBe(true)

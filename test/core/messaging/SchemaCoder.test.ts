@@ -7,6 +7,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { describe, expect, it } from "vitest"
+import * as Coder from "@millrace/core/messaging/Coder"
 import * as SchemaCoder from "@millrace/core/messaging/SchemaCoder"
 
 class NameTaken extends Schema.TaggedError<NameTaken>()("NameTaken", { name: Schema.String, at: Schema.Date }) {}
@@ -168,4 +169,11 @@ describe("a field", () => {
 it("the schema on the wire is one for a schema, so that it can be compiled before its first use", () => {
   const schema = Schema.Struct({ a: Schema.Date })
   expect(SchemaCoder.wireOf(schema)).toBe(SchemaCoder.wireOf(schema))
+})
+
+it("a coder tells the schema of Effect's that it was made of, and none where there is none", () => {
+  const schema = Schema.Struct({ a: Schema.Date })
+  expect(SchemaCoder.sourceOf(SchemaCoder.make(schema))).toBe(schema)
+  expect(SchemaCoder.sourceOf(Coder.fromStandard(Schema.toStandardSchemaV1(schema)))).toBe(undefined)
+  for (const coder of [Coder.nothing, Coder.never]) expect(SchemaCoder.sourceOf(coder)).toBe(undefined)
 })

@@ -29,6 +29,8 @@ const entangled = (count: number): SchemaCoder.Codec => {
   return Schema.Union(all)
 }
 
+const suspended = (schema: SchemaCoder.Codec) => Schema.Array(Schema.suspend(() => schema))
+
 /** Another one each time, of equal parts. */
 const nameOf = () => Schema.Struct({ first: Schema.String, last: Schema.String.annotate({}) })
 
@@ -91,6 +93,11 @@ describe("the signature of a schema", () => {
     expect(of(Schema.Struct({ name: Schema.String, children: Schema.Array(Schema.String) }))).not.toBe(
       of(treeOf(Schema.String))
     )
+  })
+
+  it("looks at what is suspended where it has not met it yet", () => {
+    expect(of(suspended(base))).toBe(of(Schema.Array(base)))
+    expect(of(suspended(base))).not.toBe(of(suspended(Schema.String)))
   })
 
   it("does not depend on which parts are one value and which are equal", () => {
