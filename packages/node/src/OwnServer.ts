@@ -1,6 +1,6 @@
 /**
  * The server that `serve` runs: HTTP/1.1 alone, or HTTP/1.1 and HTTP/2 on one port, told apart by ALPN where there is
- * TLS and by the first bytes where there is none. It serves nothing but WebSockets.
+ * TLS and by the first bytes where there is none. It serves nothing but WebSockets, unless it is told what else.
  */
 import * as http from "node:http"
 import * as http2 from "node:http2"
@@ -22,7 +22,15 @@ export interface Options {
   readonly patience: number
   /** Whether there are WebSockets at that path. */
   readonly isServed: (path: string | undefined) => boolean
+  /** Answers what asks for no WebSocket. Default: 426, 405 over HTTP/2, and 404 elsewhere. */
+  readonly plain?: PlainListener | undefined
 }
+
+/** Answers a request of either version of HTTP. */
+export type PlainListener = (
+  request: http.IncomingMessage | http2.Http2ServerRequest,
+  response: http.ServerResponse | http2.Http2ServerResponse
+) => void
 
 /** A server that does not listen yet. */
 export interface OwnServer {
@@ -55,8 +63,8 @@ export const make = (options: Options): OwnServer => {
   const sessions = Sessions.serverOptions(options.http2, limits)
   if (tls === undefined) {
     const server = http.createServer(timeouts, http1Listener(options))
-    const streams = http2.createServer(sessions)
-    answerStreams(streams, options)
+    const streams = http2.createServer(sessions, options.plain)
+    if (options.plain === undefined) answerStreams(streams, options)
     Preface.divert(server, streams, patience)
     return { server, http2: streams, parts: [server, streams] }
   }
@@ -65,14 +73,17 @@ export const make = (options: Options): OwnServer => {
   Object.assign(server, { keepAliveTimeout: 5_000 }, timeouts)
   server.on("request", http1Listener(options) as never)
   // With it came a listener that makes a request and a response of every stream, which is more than its WebSocket takes.
-  server.removeAllListeners("stream")
-  answerStreams(server, options)
+  if (options.plain === undefined) {
+    server.removeAllListeners("stream")
+    answerStreams(server, options)
+  }
   return { server, http2: server, parts: [server] }
 }
 
 const http1Listener =
-  ({ isServed }: Options): http.RequestListener =>
+  ({ isServed, plain }: Options): http.RequestListener =>
   (request, response) => {
+    if (plain !== undefined) return plain(request, response)
     const found = isServed(Upgrade.pathOf(request))
     response.writeHead(found ? 426 : 404, {
       "Content-Type": "text/plain; charset=utf-8",

@@ -1,0 +1,353 @@
+/**
+ * Connections over an event stream and POST, of one endpoint: who may open one, which request belongs to which, and what
+ * is answered. docs/session-protocol.md, "Over an event stream and POST".
+ */
+import { randomBytes } from "node:crypto"
+import type { IncomingMessage, ServerResponse } from "node:http"
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2"
+import type { Duplex } from "node:stream"
+import * as CloseCode from "@millrace/core/codec/CloseCode"
+import * as Messages from "@millrace/core/codec/EventStreamMessages"
+import type { Refusal } from "@millrace/core/codec/HandshakeError"
+import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
+import * as Origin from "@millrace/core/codec/Origin"
+import { ProtocolViolation } from "@millrace/core/codec/ProtocolViolation"
+import { LinkConnection, type LinkLimits } from "@millrace/core/connection/LinkConnection"
+import type { WebSocket } from "@millrace/core/connection/WebSocket"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Connections } from "../Connections.ts"
+import type * as Endpoint from "../Endpoint.ts"
+import type { EventStreamResponse } from "../EventStreamResponse.ts"
+import * as NodeEventStream from "../NodeEventStream.ts"
+import * as Upgrade from "../Upgrade.ts"
+import * as RequestBody from "./RequestBody.ts"
+import { ResponseLink } from "./ResponseLink.ts"
+
+export type AnyRequest = IncomingMessage | Http2ServerRequest
+export type AnyResponse = ServerResponse | Http2ServerResponse
+
+/** A request, for whoever decides whether it may open a connection. The same for both ways. */
+export type Asking = Pick<Upgrade.UpgradeRequest, "header" | "headers" | "path" | "query" | "remoteAddress">
+
+/** What all connections of an endpoint have in common. */
+export interface Options {
+  readonly streams: NodeEventStream.EventStreams
+  readonly connections: Connections
+  readonly settled: Pick<Endpoint.Endpoint<never, never, never>, "grace" | "settings">
+  readonly origin: Origin.Policy
+  readonly subprotocols: ReadonlyArray<string>
+  readonly limits: LinkLimits
+  /** The longest first message, in bytes. */
+  readonly maxHelloBytes: number
+  /** In milliseconds; infinite for a server that may be silent. */
+  readonly heartbeat: number
+  /** How long a client may take to ask, and whoever decides to decide. */
+  readonly patience: Duration.Input
+  readonly admit: ((request: Asking) => Effect.Effect<unknown, Refusal>) | undefined
+  /** The life of a connection. To return is to close. */
+  readonly live: (connection: WebSocket<undefined>, greeted: () => void) => Effect.Effect<unknown, unknown, Scope.Scope>
+  readonly context: Context.Context<never>
+}
+
+/** How long a POST may take to come, and wait for room. Then it is to be sent again. */
+const postTimeout: Duration.Input = "30 seconds"
+const roomTimeout: Duration.Input = "20 seconds"
+
+/** What a body may have beside the longest message. In bytes. */
+const bodySlack = 65_536
+
+/** A connection that is open. */
+interface Live {
+  readonly connection: LinkConnection<undefined>
+  readonly link: ResponseLink
+  /** A POST is being read, or waits for room. */
+  busy: boolean
+  /** The number that the next POST has. */
+  next: number
+  /** The client has said what it is to say first. */
+  greeted: boolean
+}
+
+const pathOf = ({ url = "" }: AnyRequest): string => url.split("?", 1)[0]!
+
+const headersOf = ({ rawHeaders }: AnyRequest): HttpHeaders.Headers =>
+  Upgrade.headersOf({ rawHeaders }).filter(([name]) => !name.startsWith(":"))
+
+const fieldOf = (request: AnyRequest, name: string): string | undefined => {
+  const value = request.headers[name.toLowerCase()]
+  return typeof value === "string" ? value : undefined
+}
+
+const askingOf = (request: AnyRequest): Asking => {
+  const headers = headersOf(request)
+  const header = (name: string) => HttpHeaders.combined(headers, name)
+  const query = new URLSearchParams((request.url ?? "").split("?").slice(1).join("?"))
+  return { headers, header, path: pathOf(request), query, remoteAddress: request.socket.remoteAddress }
+}
+
+const duplexOf = (request: AnyRequest): Duplex => ("stream" in request ? request.stream : request.socket)
+
+export class Exchange {
+  private readonly options: Options
+  private readonly lives = new Map<string, Live>()
+
+  constructor(options: Options) {
+    this.options = options
+  }
+
+  /** How many connections there are now. */
+  get size(): number {
+    return this.lives.size
+  }
+
+  /** Answers a request, whatever it is. */
+  respond(request: AnyRequest, response: AnyResponse): void {
+    request.on("error", ignore)
+    response.on("error", ignore)
+    const cors = this.crossOrigin(request)
+    if (cors === undefined) return answer(response, 403, [["Vary", "Origin"]], "pages of this origin may not connect")
+    const secret = fieldOf(request, Messages.Field.session)
+    switch (request.method) {
+      case "OPTIONS":
+        return answer(response, 204, [...cors, ...preflight])
+      case "POST":
+        return secret === undefined ? this.open(request, response, cors) : this.post(request, response, cors, secret)
+      case "DELETE":
+        return this.close(request, response, cors, secret)
+      default:
+        return answer(response, 405, [...cors, ["Allow", methods]], "use POST, or a WebSocket")
+    }
+  }
+
+  /** The fields that let a page of another origin read the response; `undefined` when it may not. */
+  private crossOrigin(request: AnyRequest): HttpHeaders.Headers | undefined {
+    const { origin: policy } = this.options
+    const { ":authority": authority, host = authority ?? "", origin } = request.headers
+    if (!Origin.permits(policy, origin, { host: String(host) })) return undefined
+    if (origin === undefined) return [["Vary", "Origin"]]
+    return [
+      ["Vary", "Origin"],
+      ["Access-Control-Allow-Origin", origin],
+      // Every page may read, and so none with what the user is known by.
+      ...(policy._tag === "Any" ? [] : [["Access-Control-Allow-Credentials", "true"] as const])
+    ]
+  }
+
+  // A connection, from its request to its end.
+
+  private open(request: AnyRequest, response: AnyResponse, cors: HttpHeaders.Headers): void {
+    const { connections, context, settled } = this.options
+    if (connections.isDraining)
+      return answer(response, 503, [...cors, ["Retry-After", "1"]], "the server is shutting down")
+    const duplex = duplexOf(request)
+    const life = (host: Endpoint.Host) => this.admit(request, response, cors, host)
+    connections.fork(settled, { duplex } as Upgrade.Upgrade, life, context)
+  }
+
+  private admit(
+    request: AnyRequest,
+    response: AnyResponse,
+    cors: HttpHeaders.Headers,
+    host: Endpoint.Host
+  ): Effect.Effect<void> {
+    const { admit, maxHelloBytes, patience } = this.options
+    const decided = admit === undefined ? Effect.void : admit(askingOf(request))
+    const asked = Effect.gen(function* () {
+      const bytes = yield* RequestBody.read(request, maxHelloBytes, patience)
+      const said = yield* Effect.fromResult(Messages.decode(fieldOf(request, "content-type") ?? "", bytes))
+      yield* Effect.timeoutOrElse(decided, { duration: patience, orElse: () => Effect.fail(tooSlow) })
+      return said
+    })
+    return Effect.matchCauseEffect(Effect.interruptible(asked), {
+      onSuccess: (said) => this.begin(request, response, cors, host, said),
+      onFailure: (cause) => {
+        const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
+        if (error === undefined) {
+          const isOurs = !Cause.hasInterruptsOnly(cause)
+          answer(response, isOurs ? 500 : 503, [...cors, ...(isOurs ? [] : [["Retry-After", "1"] as const])])
+          return isOurs ? Effect.logError("the handshake of an event stream failed", cause) : Effect.void
+        }
+        if (error._tag === "Refusal") {
+          answer(response, error.status, [...error.headers, ...cors], error.body ?? error.detail)
+        } else refuseBody(response, cors, error)
+        return Effect.void
+      }
+    })
+  }
+
+  private begin(
+    request: AnyRequest,
+    response: AnyResponse,
+    cors: HttpHeaders.Headers,
+    host: Endpoint.Host,
+    said: ReadonlyArray<Messages.Data>
+  ): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const opened = this.options.streams.openUnsafe(request, response, { headers: cors })
+      if (opened === undefined) return Effect.void
+      const hasFinished = () => ("stream" in response ? response.stream.writableFinished : response.writableFinished)
+      return Effect.catchCause(Effect.scoped(this.live(request, opened, hasFinished, host, said)), (cause) =>
+        Cause.hasInterruptsOnly(cause) ? Effect.void : Effect.logError("the handler of a session failed", cause)
+      )
+    })
+  }
+
+  private live(
+    request: AnyRequest,
+    opened: EventStreamResponse,
+    hasFinished: () => boolean,
+    host: Endpoint.Host,
+    said: ReadonlyArray<Messages.Data>
+  ): Effect.Effect<void, unknown, Scope.Scope> {
+    return Effect.gen({ self: this }, function* () {
+      const { context, heartbeat, limits, live, subprotocols } = this.options
+      const offered = new Set(HttpHeaders.elements(fieldOf(request, Messages.Field.protocol) ?? ""))
+      const protocol = subprotocols.find((one) => offered.has(one)) ?? ""
+      const run = Effect.runForkWith(context)
+      let link: ResponseLink | undefined
+      const connection = new LinkConnection<undefined>({
+        link: (owner) => (link = new ResponseLink(owner, protocol, opened, hasFinished, run)),
+        handshake: undefined,
+        limits,
+        context
+      })
+      const session = randomBytes(16).toString("base64url")
+      const entry: Live = { connection, link: link!, busy: false, next: 1, greeted: false }
+      this.lives.set(session, entry)
+      yield* Effect.addFinalizer((exit) =>
+        Effect.ensuring(
+          connection.shutdown(exit),
+          Effect.sync(() => this.lives.delete(session))
+        )
+      )
+      run(
+        Effect.andThen(
+          connection.closed,
+          Effect.sync(() => host.ended())
+        )
+      )
+      entry.link.say(
+        Messages.printOpening({ session, protocol, heartbeat: Number.isFinite(heartbeat) ? heartbeat : undefined })
+      )
+      for (const data of said) connection.message(data)
+      const greeted = () => {
+        entry.greeted = true
+      }
+      yield* Effect.interruptible(live(connection, greeted))
+    })
+  }
+
+  // What belongs to a connection.
+
+  private post(request: AnyRequest, response: AnyResponse, cors: HttpHeaders.Headers, secret: string): void {
+    const found = this.lives.get(secret)
+    if (found === undefined) return answer(response, 404, cors, "no such connection")
+    if (found.busy) return answer(response, 409, cors, "one POST at a time")
+    found.busy = true
+    const taken = Effect.ensuring(
+      this.take(found, request, response, cors),
+      Effect.sync(() => {
+        found.busy = false
+      })
+    )
+    Effect.runForkWith(this.options.context)(
+      // Free for the next before it is answered.
+      Effect.flatMap(taken, (answered) => Effect.sync(answered))
+    )
+  }
+
+  /** Takes the messages of a POST. Comes back with how it is to be answered. */
+  private take(
+    found: Live,
+    request: AnyRequest,
+    response: AnyResponse,
+    cors: HttpHeaders.Headers
+  ): Effect.Effect<() => void> {
+    const { limits, maxHelloBytes } = this.options
+    const { connection, link } = found
+    const limit = found.greeted ? limits.maxMessageBytes + bodySlack : maxHelloBytes
+    const taken = Effect.gen(function* () {
+      const bytes = yield* RequestBody.read(request, limit, postTimeout)
+      const said = yield* Effect.fromResult(Messages.decode(fieldOf(request, "content-type") ?? "", bytes))
+      const number = fieldOf(request, Messages.Field.sequence)
+      if (number !== undefined && number !== `${found.next}`) {
+        return () => answer(response, 409, cors, `this is not POST ${found.next}`)
+      }
+      const isRoom = yield* Effect.timeoutOption(link.room, roomTimeout)
+      if (isRoom._tag === "None") {
+        return () => answer(response, 503, [...cors, ["Retry-After", "0"]], "there is no room; send it again")
+      }
+      if (!link.isOpen) return () => answer(response, 404, cors, "no such connection")
+      found.next++
+      for (const data of said) connection.message(data)
+      return () => answer(response, 204, cors)
+    })
+    return Effect.catch(taken, (error) => {
+      const refuse = () => refuseBody(response, cors, error)
+      if (error._tag !== "InvalidExchange" || error.status !== 413) return Effect.succeed(refuse)
+      return Effect.as(connection.fail(tooBig), refuse)
+    })
+  }
+
+  private close(
+    request: AnyRequest,
+    response: AnyResponse,
+    cors: HttpHeaders.Headers,
+    secret: string | undefined
+  ): void {
+    const found = secret === undefined ? undefined : this.lives.get(secret)
+    if (found === undefined) return answer(response, 404, cors, "no such connection")
+    const status = Messages.readStatus(headersOf(request))
+    if (status === undefined) return answer(response, 400, cors, "no code that may be sent")
+    found.link.closedBy(status)
+    answer(response, 204, cors)
+  }
+}
+
+const ignore = () => {}
+
+const methods = "POST, DELETE, OPTIONS"
+
+const preflight: HttpHeaders.Headers = [
+  ["Access-Control-Allow-Methods", methods],
+  ["Access-Control-Allow-Headers", ["Authorization", "Content-Type", ...Object.values(Messages.Field)].join(", ")],
+  ["Access-Control-Max-Age", "600"]
+]
+
+const tooBig = new ProtocolViolation({
+  closeCode: CloseCode.CloseCode.messageTooBig,
+  clause: "RFC 6455 7.4.1",
+  detail: "message too big"
+})
+
+const tooSlow = {
+  _tag: "Refusal",
+  status: 503,
+  headers: [],
+  body: undefined,
+  detail: "the handshake took too long"
+} as const
+
+type BodyError = RequestBody.BodyCut | RequestBody.BodyLate | Messages.InvalidExchange
+
+const refuseBody = (response: AnyResponse, cors: HttpHeaders.Headers, error: BodyError): void => {
+  // Nobody is there to be told.
+  if (error._tag === "BodyCut") return
+  const [status, detail] = error._tag === "BodyLate" ? [408, "it took too long"] : [error.status, error.detail]
+  // What is left of the body is not read.
+  answer(response, status, "stream" in response ? cors : [...cors, ["Connection", "close"]], detail)
+}
+
+const answer = (response: AnyResponse, status: number, headers: HttpHeaders.Headers, detail = ""): void => {
+  if (response.destroyed || response.headersSent) return
+  response.statusCode = status
+  response.setHeader("Cache-Control", "no-store")
+  response.setHeader("X-Content-Type-Options", "nosniff")
+  if (detail !== "") response.setHeader("Content-Type", "text/plain; charset=utf-8")
+  for (const [name, value] of headers) response.setHeader(name, value)
+  response.end(detail === "" ? "" : `${detail}\n`)
+}
