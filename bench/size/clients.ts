@@ -1,0 +1,21 @@
+/** What is bundled, what was promised of it, and what it may not exceed. */
+
+export interface Client {
+  /** Its file in `clients`. */
+  readonly name: string
+  readonly title: string
+  /** What was promised, in kB, gzipped. */
+  readonly target?: number
+  /** What it may have, in kB: a little more than it has, so that what makes it grow is seen. None for what is not ours. */
+  readonly budget?: number
+}
+
+export const clients: ReadonlyArray<Client> = [
+  { name: "effect", title: "Effect alone: a scope, a callback, a stream" },
+  { name: "webSocket", title: "`BrowserWebSocket`: messages, no contract", budget: 18.5 },
+  { name: "session", title: "`Session`: contract of four messages, no Schema", target: 15, budget: 37.7 },
+  { name: "client", title: "`Client`: the same, comes back", target: 15, budget: 41.2 },
+  { name: "schema", title: "`Client`: contract of four messages with `effect/Schema`", target: 45, budget: 56.6 },
+  { name: "eventSource", title: "`EventSource` over `fetch`", budget: 24.8 },
+  { name: "socketIo", title: "`socket.io-client`" }
+]

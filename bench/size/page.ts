@@ -1,0 +1,76 @@
+/** The table of sizes, and `docs/size.md`, which has it. */
+import { markdown } from "../table.ts"
+import { type Bundle, isOver, kB, type Part, shares } from "./bundle.ts"
+
+const number = (bytes: number): string => kB(bytes).toFixed(1)
+
+const verdict = ({ client: { target }, gzipped }: Bundle): string => {
+  if (target === undefined) return "-"
+  return kB(gzipped) <= target ? "met" : `missed by ${(kB(gzipped) - target).toFixed(1)} kB`
+}
+
+const rowOf = (bundle: Bundle): ReadonlyArray<string> => {
+  const { budget, target, title } = bundle.client
+  const share = (part: Part) => number(bundle.gzipped * (shares(bundle).get(part) ?? 0))
+  return [
+    title,
+    number(bundle.gzipped),
+    number(bundle.minified),
+    share("Effect"),
+    share("Millrace"),
+    target === undefined ? "-" : `≤ ${target}`,
+    verdict(bundle),
+    budget === undefined ? "-" : `${budget}${isOver(bundle) ? ", exceeded" : ""}`
+  ]
+}
+
+const head = ["client", "gzip, kB", "minified, kB", "of it Effect", "of it Millrace", "target", "result", "budget"]
+
+/** A row for each. */
+export const table = (bundles: ReadonlyArray<Bundle>): string => markdown([head, ...bundles.map(rowOf)])
+
+/** The sources that have the most of one. */
+export const sources = ({ gzipped, minified, sources }: Bundle, most: number): string =>
+  markdown([
+    ["source", "minified, kB", "gzip in proportion, kB"],
+    ...sources
+      .slice(0, most)
+      .map(([name, bytes]) => [`\`${name}\``, number(bytes), kB((bytes / minified) * gzipped).toFixed(2)])
+  ])
+
+export const page = (bundles: ReadonlyArray<Bundle>): string => `# Size
+
+<!-- Written by \`npm run size -- --write\`. Do not edit. -->
+
+What a page loads for a client: the program and all that it needs, bundled by rolldown for browsers, minified, gzipped
+at level 9. 1 kB is 1,000 bytes.
+
+${table(bundles)}
+
+- **target** is what was promised. One that is missed is said, and is no failure.
+- **budget** is what it has, and 2 % for what is yet to be mended: a client that exceeds it fails \`npm run size\` and
+  \`npm test\`.
+- **of it Effect**, **of it Millrace**: the gzipped size in the proportion of the minified bytes, as the source map tells
+  whose they are. gzip does not know of sources, so no more exact number exists.
+
+The programs are in [bench/size/clients](../bench/size/clients/README.md). Effect is there once for the whole page: what
+else of it a page uses is not to be paid twice. The program with socket.io has the same messages without a
+contract, checks nothing of them, and has no streams.
+
+## Where the bytes are
+
+Of the client that comes back, without Schema:
+
+${sources(
+  bundles.find(({ client }) => client.name === "client")!,
+  24
+)}
+
+## How to run it
+
+\`\`\`sh
+npm run size                     # the table; ends with 1 when a budget is exceeded
+npm run size -- --sources client # and the sources of one of the programs, the largest first
+npm run size -- --write          # and this page
+\`\`\`
+`
