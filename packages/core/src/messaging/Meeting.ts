@@ -141,10 +141,15 @@ const mismatch = (contract: Contract, peer: Peer): Mismatch | undefined =>
       })
 
 const say = ({ codec, wire }: Meeting, packet: Packet.Packet) =>
-  Effect.mapError(
-    Effect.suspend(() => wire.send(MessageCodec.write(codec, packet))),
-    unread
-  )
+  Effect.suspend(() => {
+    let message: Message.Sendable
+    try {
+      message = MessageCodec.write(codec, packet)
+    } catch (cause) {
+      return failWith(new Unencodable({ name: packet._tag, cause }))
+    }
+    return Effect.mapError(wire.send(message), unread)
+  })
 
 /** The server's part. */
 export const accept = <Known, R>(
