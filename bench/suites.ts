@@ -292,20 +292,21 @@ const dialects = new Map([
   [socketIo, "socket.io"]
 ] as const)
 
+const callsOf = (contender: Contender): Scenario => ({
+  kind: "calls",
+  options: { connections: 16, depth: 64, dialect: dialects.get(contender)! }
+})
+
 const calls: Suite = {
   name: "session-calls",
   means: "CPU time of the server for each request of 100 bytes of JSON that it answers with the same",
   contenders: talkers,
   run: async (settings) => {
-    const scenario = (contender: Contender): Scenario => ({
-      kind: "calls",
-      options: { connections: 16, depth: 64, dialect: dialects.get(contender)! }
-    })
     return [
       {
         title: "request and reply, 100 B JSON, 16 connections, 64 in flight",
         unit: "µs",
-        samples: (await measure.cpuOfServer("session-calls", scenario, settings)).cpu,
+        samples: (await measure.cpuOfServer("session-calls", callsOf, settings)).cpu,
         targets: [{ most: 12 }, { times: "Effect RPC", most: 0.5 }, { times: "socket.io", most: 0.5 }]
       }
     ]
