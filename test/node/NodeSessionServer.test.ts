@@ -57,7 +57,7 @@ describe.each(both)("a session over %s", (way) => {
       const { address, seen } = yield* serve({ codecs: [codec] })
       const chat = yield* connect(way, address, { codecs: [codec] })
       const bytes = Uint8Array.from({ length: 100_000 }, (_, i) => i % 251)
-      assert.deepStrictEqual([...(yield* chat.request("mirror", bytes))], [...bytes.toReversed()])
+      assert.deepStrictEqual([...(yield* chat.request("mirror", bytes))], Array.from(bytes.toReversed()))
       const pushed = yield* Effect.forkScoped(Stream.runHead(chat.events("pushed")), { startImmediately: true })
       yield* seen.sessions[0]!.emit("pushed", bytes)
       const { value } = (yield* Fiber.join(pushed)) as { readonly value: Uint8Array }
