@@ -2,6 +2,7 @@
  * What the peer has asked and this end answers: handlers as effects, in order or as many at a time as was said.
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -238,12 +239,12 @@ export class Answering {
       this.handlers = undefined
       const begun = [...this.begun]
       const unanswered = begun.filter((call) => this.calls.get(call.id) === call)
-      const told = Effect.forEach(
-        unanswered,
-        ({ id }) =>
-          Effect.ignore(this.options.say({ _tag: "Fail", id, code: "unavailable", detail: "it was interrupted" })),
-        { discard: true }
-      )
+      const { say } = this.options
+      const told = Effect.gen(function* () {
+        for (const { id } of unanswered) {
+          yield* Effect.ignore(say({ _tag: "Fail", id, code: "unavailable", detail: "it was interrupted" }))
+        }
+      })
       const tell = this.over ? Effect.void : Effect.forkDetach(told, { startImmediately: true })
       return Effect.andThen(interruptAll(begun), tell)
     })
@@ -381,7 +382,11 @@ export class Answering {
   private produce(call: Call, coder: StreamCoder, handler: Handler): Effect.Effect<void> {
     const elements = Effect.scoped(
       Effect.flatMap(
-        Effect.suspend(() => Stream.toPull(handler(call.payload) as Stream.Stream<unknown, unknown>)),
+        Effect.flatMap(Effect.scope, (scope) => {
+          const { channel } = handler(call.payload) as Stream.Stream<unknown, unknown>
+          // Not `Stream.toPull`, whose every pull asks a semaphore that only one fiber is there.
+          return Channel.toPullScoped(channel, scope)
+        }),
         (pull) => this.send(call, coder, pull)
       )
     )

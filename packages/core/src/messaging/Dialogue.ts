@@ -6,6 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as CloseCode from "../codec/CloseCode.ts"
@@ -14,6 +15,7 @@ import { Answering, type Handlers } from "./Answering.ts"
 import { Asking } from "./Asking.ts"
 import { Backlog } from "./Backlog.ts"
 import type * as Contract from "./Contract.ts"
+import type { Conversation } from "./Conversation.ts"
 import { Hearing } from "./Hearing.ts"
 import * as MessageCodec from "./MessageCodec.ts"
 import type * as Packet from "./Packet.ts"
@@ -62,6 +64,8 @@ export interface Options {
 export interface Audience {
   readonly backlog: Backlog
   readonly hearing: Hearing
+  /** Told of a session that they listen to, before anything of it is read. */
+  readonly joined: (conversation: Conversation) => void
 }
 
 /** A batch of elements longer than this is said in two. In bytes, or in UTF-16 units of text. */
@@ -148,12 +152,15 @@ export class Dialogue {
 
   private broken({ code, error }: Breach): Effect.Effect<never, SessionError> {
     this.finish(SessionEnd.failed(error))
-    // Together: what is being answered must not go on for as long as a closing handshake may take.
-    return Effect.andThen(
-      Effect.all([Effect.ignore(this.options.wire.close(code, error.message)), this.answering.abandon()], {
-        concurrency: 2
-      }),
-      Effect.fail(new SessionError({ reason: error }))
+    return Effect.andThen(this.shut(code, error.message), Effect.fail(new SessionError({ reason: error })))
+  }
+
+  /** Together, as what is being answered must not go on for as long as a closing handshake may take. */
+  private shut(code: number, reason?: string): Effect.Effect<void> {
+    const closing = Effect.forkDetach(Effect.ignore(this.options.wire.close(code, reason)), { startImmediately: true })
+    // Not `Effect.all`, which would be most of a kilobyte more for each page to load.
+    return Effect.flatMap(closing, (fiber) =>
+      Effect.andThen(this.answering.abandon(), Effect.asVoid(Fiber.await(fiber)))
     )
   }
 
@@ -169,15 +176,7 @@ export class Dialogue {
   private died(cause: Cause.Cause<unknown>): Effect.Effect<void> {
     const exit = Exit.failCause(cause as Cause.Cause<never>)
     this.finish({ forStreams: exit, forCalls: exit })
-    return Effect.andThen(
-      Effect.logError("A session has failed", cause),
-      Effect.all(
-        [Effect.ignore(this.options.wire.close(CloseCode.CloseCode.internalError)), this.answering.abandon()],
-        {
-          concurrency: 2
-        }
-      )
-    )
+    return Effect.andThen(Effect.logError("A session has failed", cause), this.shut(CloseCode.CloseCode.internalError))
   }
 
   private finish(end: SessionEnd.SessionEnd): void {
