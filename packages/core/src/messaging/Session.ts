@@ -48,19 +48,22 @@ type Arguments<Payload, Options> = [Payload] extends [void]
   ? [payload?: Payload, options?: Options]
   : [payload: Payload, options?: Options]
 
-/** What answers to what the peer may say. Requests and streams all have to be answered; messages may be left to `events`. */
+/**
+ * What answers to what the peer may say. Requests and streams all have to be answered; messages may be left to `events`.
+ * A `SessionError`, of something that was said or asked meanwhile, is no answer: the peer is told `unavailable`.
+ */
 export type Handlers<Hears extends Contract.Vocabulary> = {
   readonly [N in Name<Messages<Hears>>]?: (
     payload: Contract.Received<Messages<Hears>[N]>
-  ) => Effect.Effect<unknown, never, unknown>
+  ) => Effect.Effect<unknown, SessionError, unknown>
 } & {
   readonly [N in Name<Requests<Hears>>]: (
     payload: ReceivedOf<Requests<Hears>[N], "payload">
-  ) => Effect.Effect<SentOf<Requests<Hears>[N], "success">, ErrorSent<Requests<Hears>[N]>, unknown>
+  ) => Effect.Effect<SentOf<Requests<Hears>[N], "success">, ErrorSent<Requests<Hears>[N]> | SessionError, unknown>
 } & {
   readonly [N in Name<Streams<Hears>>]: (
     payload: ReceivedOf<Streams<Hears>[N], "payload">
-  ) => Stream.Stream<SentOf<Streams<Hears>[N], "element">, ErrorSent<Streams<Hears>[N]>, unknown>
+  ) => Stream.Stream<SentOf<Streams<Hears>[N], "element">, ErrorSent<Streams<Hears>[N]> | SessionError, unknown>
 }
 
 /** What the handlers need. */
