@@ -4,6 +4,7 @@
  */
 import * as Data from "effect/Data"
 import type { Headers } from "../codec/HttpHeaders.ts"
+import * as RetryAfter from "../codec/RetryAfter.ts"
 
 /**
  * The server answered, but not by opening a WebSocket, or not with an event stream: 401, 403, 404, 429, 503, another type,
@@ -26,6 +27,14 @@ export class Refused extends Data.TaggedError("Refused")<{
   /** The start of the body as UTF-8. */
   get text(): string {
     return new TextDecoder().decode(this.body)
+  }
+
+  /**
+   * For how many milliseconds from `now` the server asks to be left alone, as `RetryAfter.read` has it. Here, so that a
+   * page that is never told of a refusal need not load how such a field is read.
+   */
+  retryAfter(now: number): number | undefined {
+    return RetryAfter.read(this.headers, now)
   }
 
   override get message(): string {
