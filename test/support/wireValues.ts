@@ -1,6 +1,6 @@
 /** Values that codecs of messages have to carry, and what a peer may send instead of them. */
 import * as fc from "fast-check"
-import * as ReservedName from "@millrace/core/messaging/ReservedName"
+import * as ReservedName from "@millrace/core/codec/ReservedName"
 
 const names = fc
   .oneof(

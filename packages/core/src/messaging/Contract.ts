@@ -15,9 +15,9 @@
  */
 import type { StandardSchemaV1 } from "effect/StandardSchema"
 import * as Base64 from "../codec/Base64.ts"
+import * as ReservedName from "../codec/ReservedName.ts"
 import * as Sha1 from "../codec/Sha1.ts"
 import * as Coder from "./Coder.ts"
-import * as ReservedName from "./ReservedName.ts"
 import * as SchemaCoder from "./SchemaCoder.ts"
 
 /** What a value may be described by: a schema of Effect's that needs no service, or any Standard Schema. */

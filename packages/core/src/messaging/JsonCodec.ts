@@ -8,9 +8,9 @@
  * docs/session-protocol.md has it for those who write the other end in another language.
  */
 import * as Result from "effect/Result"
+import * as WireValue from "../codec/WireValue.ts"
 import type { Sendable } from "../protocol/Message.ts"
 import { MalformedMessage, type MessageCodec } from "./MessageCodec.ts"
-import * as WireValue from "./WireValue.ts"
 
 /** All are counts, and hold for what is sent as for what is received. */
 export interface Options {

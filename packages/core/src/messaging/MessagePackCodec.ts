@@ -6,9 +6,9 @@
  */
 import { Packr } from "msgpackr/pack"
 import * as Result from "effect/Result"
+import * as WireValue from "../codec/WireValue.ts"
 import { MalformedMessage, type MessageCodec } from "./MessageCodec.ts"
 import * as MessagePackReader from "./MessagePackReader.ts"
-import * as WireValue from "./WireValue.ts"
 
 export interface Options {
   /** Most arrays and objects inside one another, those of the packet counted. Default 64. */

@@ -6,8 +6,8 @@
  * cost, and recursion ends where the nesting allowed does. That check visits every value of a message, which is
  * why it builds them too, and no library is asked to do it again.
  */
+import * as ReservedName from "../codec/ReservedName.ts"
 import { MalformedMessage } from "./MessageCodec.ts"
-import * as ReservedName from "./ReservedName.ts"
 
 const malformed = (detail: string): MalformedMessage => new MalformedMessage({ detail })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import * as WireValue from "@millrace/core/messaging/WireValue"
+import * as WireValue from "@millrace/core/codec/WireValue"
 import { nested } from "../../support/wireValues.ts"
 
 class Point {
