@@ -25,6 +25,9 @@ interface Proxy {
   treatment: Treatment
 }
 
+const refuse = (near: net.Socket, status: string): void =>
+  void near.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`)
+
 /** A proxy that looks at the first request of a connection. */
 const proxy = (port: number, treatment: Treatment): Effect.Effect<Proxy, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -41,13 +44,12 @@ const proxy = (port: number, treatment: Treatment): Effect.Effect<Proxy, never, 
         const isUpgrade = /^upgrade: websocket/im.test(head.toString("latin1"))
         if (isUpgrade) self.upgrades++
         else self.others++
-        const refuse = (status: string) => near.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`)
         if (!isUpgrade || self.treatment === "passes") {
           far.write(head)
           near.pipe(far)
           far.pipe(near)
-        } else if (self.treatment === "refuses with 400") refuse("400 Bad Request")
-        else if (self.treatment === "refuses with 502") refuse("502 Bad Gateway")
+        } else if (self.treatment === "refuses with 400") refuse(near, "400 Bad Request")
+        else if (self.treatment === "refuses with 502") refuse(near, "502 Bad Gateway")
         else {
           // It lets the handshake through, and nothing behind it.
           far.write(head)

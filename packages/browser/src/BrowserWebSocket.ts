@@ -15,8 +15,7 @@ import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { EventLink } from "./socket/EventLink.ts"
-import { type Limits, type Options, openOn } from "./socket/Opening.ts"
-import type { Opened } from "./socket/PageConnection.ts"
+import { type Limits, type Options, type Opened, openOn } from "./socket/Opening.ts"
 
 export type { Limits, Opened, Options }
 

@@ -7,8 +7,7 @@ import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as BrowserWebSocket from "./BrowserWebSocket.ts"
-import { type Options, openOn } from "./socket/Opening.ts"
-import type { Opened } from "./socket/PageConnection.ts"
+import { type Options, type Opened, openOn } from "./socket/Opening.ts"
 import { StreamLink } from "./socket/StreamLink.ts"
 
 /** Whether the platform has it: Chromium does. */

@@ -3,7 +3,7 @@
  * something.
  */
 import { CloseCode, type CloseStatus } from "@millrace/core/codec/CloseCode"
-import type { Link, Owner } from "./Link.ts"
+import type { Link, Owner } from "@millrace/core/connection/Link"
 
 export class EventLink implements Link {
   readonly canPause = false

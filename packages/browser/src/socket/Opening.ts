@@ -9,13 +9,26 @@ import {
   OpenError,
   Undisclosed
 } from "@millrace/core/connection/OpenError"
+import type { Link, Owner } from "@millrace/core/connection/Link"
+import { LinkConnection, type LinkLimits } from "@millrace/core/connection/LinkConnection"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import type { Platform } from "./Link.ts"
-import { type Opened, PageConnection, type PageLimits } from "./PageConnection.ts"
+import * as PageClose from "./PageClose.ts"
+
+/** What opened, which is all that a platform tells of it. */
+export interface Opened {
+  /** Where, as it was resolved. */
+  readonly url: string
+}
+
+/**
+ * Opens a WebSocket of the platform, which has done the protocol already: frames, Pings, masks, compression and UTF-8 are
+ * the browser's, and it tells nothing of them. Throws for what the platform does not take.
+ */
+export type Platform = (url: string, subprotocols: ReadonlyArray<string>, owner: Owner) => Link
 
 /** What a connection may take, and how long it may wait. Sizes are in bytes. */
 export interface Limits {
@@ -80,7 +93,7 @@ const asked = (
 
 const timeoutOf = ({ handshakeTimeout = "10 seconds" }: Options): number => Duration.toMillis(handshakeTimeout)
 
-const limitsOf = ({ limits = {} }: Options, inboxBytes: number): PageLimits => ({
+const limitsOf = ({ limits = {} }: Options, inboxBytes: number): LinkLimits => ({
   maxMessageBytes: limits.maxMessageBytes ?? 1_048_576,
   inboxBytes: limits.inboxBytes ?? inboxBytes,
   outboxBytes: limits.outboxBytes ?? 1_048_576,
@@ -89,7 +102,7 @@ const limitsOf = ({ limits = {} }: Options, inboxBytes: number): PageLimits => (
 
 /** One that is being opened. */
 class Opening {
-  private connection: PageConnection | undefined
+  private connection: LinkConnection<Opened> | undefined
 
   /** Waits for the platform, which tells no more than that it is open or that it will not be. */
   start(
@@ -97,19 +110,27 @@ class Opening {
     url: string,
     subprotocols: ReadonlyArray<string>,
     timeout: number,
-    limits: PageLimits
-  ): Effect.Effect<PageConnection, Reason> {
+    limits: LinkLimits
+  ): Effect.Effect<LinkConnection<Opened>, Reason> {
     return Effect.flatMap(Effect.context<never>(), (context) =>
       Effect.callback((resume) => {
         const late = Effect.sync(() => resume(Effect.fail(new HandshakeTimeout({ timeout }))))
         // Not `Effect.timeout`, which would be a kilobyte more for each page to load.
         const timer = Effect.runForkWith(context)(Effect.andThen(Effect.sleep(timeout), late))
-        const settled = (connection: PageConnection) => {
+        const onSettled = () => {
           timer.interruptUnsafe()
+          const connection = this.connection!
           resume(connection.link.isOpen ? Effect.succeed(connection) : Effect.fail(new Undisclosed({ url })))
         }
         try {
-          this.connection = new PageConnection(platform, url, subprotocols, limits, context, settled)
+          this.connection = new LinkConnection<Opened>({
+            link: (owner) => platform(url, subprotocols, owner),
+            handshake: { url },
+            limits,
+            context,
+            codeFor: PageClose.codeFor,
+            onSettled
+          })
         } catch (cause) {
           timer.interruptUnsafe()
           resume(Effect.fail(new InvalidOptions({ cause })))

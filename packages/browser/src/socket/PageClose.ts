@@ -16,9 +16,3 @@ export const codeFor = (code: number): number | undefined => {
   if (code >= 3_000 || code === CloseCode.CloseCode.normal) return code
   return code === CloseCode.CloseCode.goingAway ? CloseCode.CloseCode.normal : code + shift
 }
-
-/** The reason as far as it fits: cut after its last whole character within 123 bytes. */
-export const cut = (reason: string): string =>
-  reason.slice(0, encoder.encodeInto(reason, new Uint8Array(CloseCode.maxReasonBytes)).read).toWellFormed()
-
-const encoder = new TextEncoder()

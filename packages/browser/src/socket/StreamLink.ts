@@ -3,7 +3,7 @@
  * https://github.com/ricea/websocketstream-explainer; in Chromium since 124.
  */
 import { CloseCode, type CloseStatus } from "@millrace/core/codec/CloseCode"
-import type { Link, Owner } from "./Link.ts"
+import type { Link, Owner } from "@millrace/core/connection/Link"
 
 /** What TypeScript's own library does not have yet. */
 interface PlatformStream {
