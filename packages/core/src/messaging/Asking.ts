@@ -3,6 +3,7 @@
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -14,6 +15,7 @@ import type { Coder } from "./Coder.ts"
 import type { RequestCoder, StreamCoder } from "./Contract.ts"
 import * as Packet from "./Packet.ts"
 import type { SessionEnd } from "./SessionEnd.ts"
+import * as Tracing from "./Tracing.ts"
 import { Failed, RequestTimeout, SessionError, Undecodable, Unencodable } from "./SessionError.ts"
 
 /** Says something to the peer. Fails when the session has ended, and with `Unencodable` for what the codec cannot say. */
@@ -303,7 +305,10 @@ export class Asking {
    * for a credit that is none.
    */
   stream(coder: StreamCoder, payload: unknown, options: OpenOptions): Stream.Stream<unknown, unknown> {
-    return Stream.scoped(Stream.fromPull(Effect.suspend(() => this.reading(coder, payload, options))))
+    const reading = Effect.contextWith((context: Context.Context<Scope.Scope>) =>
+      this.reading(coder, payload, { credit: options.credit, trace: options.trace ?? Tracing.current(context) })
+    )
+    return Stream.scoped(Stream.fromPull(reading))
   }
 
   private reading(

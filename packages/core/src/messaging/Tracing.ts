@@ -15,7 +15,8 @@ const isTraced = (context: Context.Context<never>): boolean =>
 const print = ({ sampled, spanId, traceId }: Tracer.AnySpan): string =>
   `00-${traceId}-${spanId}-${sampled ? "01" : "00"}`
 
-const format = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
+/** Version ff is none: section 3.2.2.1. */
+const format = /^(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
 
 /** The span that a peer has named; `undefined` for what names none. */
 const parse = (trace: string | undefined): Tracer.ExternalSpan | undefined => {
@@ -42,6 +43,11 @@ export const asked = <A, E>(
 ): Effect.Effect<A, E> =>
   Effect.contextWith((context: Context.Context<never>) => {
     if (isTraced(context)) return Effect.useSpan(name, { kind: "client" }, (span) => ask(print(span)))
-    const parent = Context.getOption(context, Tracer.ParentSpan)
-    return ask(Option.isSome(parent) ? print(parent.value) : undefined)
+    return ask(current(context))
   })
+
+/** The `traceparent` of who runs this, if there is one. */
+export const current = (context: Context.Context<never>): string | undefined => {
+  const parent = Context.getOption(context, Tracer.ParentSpan)
+  return Option.isSome(parent) ? print(parent.value) : undefined
+}
