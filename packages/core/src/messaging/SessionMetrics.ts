@@ -60,8 +60,11 @@ class Counting implements SessionMeter.SessionMeter {
   }
 
   ended(cause: string): Effect.Effect<void> {
-    open.modifyUnsafe(-1, this.context)
-    return Metric.update(Metric.withAttributes(ended, { cause }), 1)
+    return Effect.sync(() => {
+      open.modifyUnsafe(-1, this.context)
+      // In the services of the session, which who closes it need not have.
+      Metric.withAttributes(ended, { cause }).updateUnsafe(1, this.context)
+    })
   }
 }
 
