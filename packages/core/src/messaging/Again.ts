@@ -9,9 +9,9 @@ import { SessionError } from "./SessionError.ts"
 
 /** How a session ended, or why there was none. */
 export type Cause =
-  /** The connection could not be opened. */
+  /** The connection could not be opened, or not in time: what `open` or `credentials` failed with. */
   | { readonly _tag: "NotOpened"; readonly error: unknown }
-  /** It was open, and then not: by a close frame, the network or a breach of the rules. */
+  /** It was open, and then not: by a close frame, the network, a breach of the rules or a refusal of the credentials. */
   | { readonly _tag: "Ended"; readonly error: SessionError | undefined }
 
 export type Decision = "Again" | "Stop"
@@ -55,6 +55,9 @@ const afterSession = ({ reason }: SessionError): Decision => {
       return "Stop"
     case "SessionViolation":
       return afterCode(reason.code)
+    case "Undecodable":
+      // A session ends with it where `onInvalid` says so.
+      return afterCode(CloseCode.invalidPayload)
     case "Disconnected": {
       const cause = reason.cause?.reason
       if (cause === undefined) return "Again"

@@ -47,7 +47,13 @@ export interface Waiting {
 export interface Stopped {
   readonly _tag: "Stopped"
   /** `undefined` when whoever had it is done with it. */
-  readonly cause: Again.Cause | undefined
+  readonly cause: Again.Cause | Died | undefined
+}
+
+/** A mistake of the program, in `open` or another option: everything that is asked of the client dies of it. */
+export interface Died {
+  readonly _tag: "Died"
+  readonly defect: unknown
 }
 
 export type State = Connecting | Open | Stopped | Waiting
@@ -57,11 +63,14 @@ export interface Lost {
   readonly cause: Again.Cause
   /** How many attempts in a row have failed, with this one. A session of 10 s begins a new row, and the schedule anew. */
   readonly failures: number
-  /** What the server asks to be waited at least, in milliseconds: `Retry-After`. */
+  /** What the server asks to be waited at least, in milliseconds: `Retry-After`, of which an hour counts. */
   readonly asked: number
 }
 
-/** What happens to a message that is to be said while there is no connection and the outbox is full. */
+/**
+ * What happens to a message that is to be said while there is no connection and the outbox is full. While there is one,
+ * and what waits is being said, it waits, too.
+ */
 export type Overflow =
   /** It is refused: `OutboxFull`. */
   | "Fail"
@@ -86,7 +95,7 @@ export interface CommonOptions<E, R> extends Conversation.Options {
   readonly reconnect?: Schedule.Schedule<unknown, Lost, E, R> | undefined
   /** Whether to come back at all. Default `Again.decide`. */
   readonly again?: ((cause: Again.Cause) => Again.Decision) | undefined
-  /** How long opening and meeting may take together. Default 30 s. */
+  /** How long the credentials, opening and meeting may take together. Default 30 s. */
   readonly openTimeout?: Duration.Input | undefined
   readonly outbox?: Outbox | undefined
   /** How many requests and streams may wait for a connection. Beyond it they fail with `OutboxFull`. Default 1,024. */
@@ -110,22 +119,28 @@ export interface Returning {
   readonly states: Stream.Stream<State>
   /** Makes the next attempt at once, if one is being waited for: the network is back, or somebody asks. */
   readonly retry: Effect.Effect<void>
-  /** Messages that the outbox had no room for. */
+  /** Messages that were given up: the outbox had no room for them, or the codec could not say them. */
   readonly dropped: () => number
 }
 
 /**
  * A session as `Session.Session` has it, over as many connections as it takes. `emit` succeeds when the message is in a
- * connection's outbox or in the client's own; questions wait for a connection, within their timeout.
+ * connection's outbox or in the client's own; questions wait for a connection, requests within their timeout. What waits
+ * goes in the order in which it was given. A question that was on its way when a connection was lost fails with
+ * `Disconnected`, but for requests that are idempotent.
+ *
+ * Handlers stay, and so do those who listen. What was received is handed to them, though its connection has ended.
  */
 export interface Client<C extends Contract.Contract>
   extends Pick<Session.Client<C>, "emit" | "ended" | "events" | "handle" | "request" | "stream">, Returning {}
 
 /**
  * A client that lives as long as the scope. It begins to connect at once, and never fails by itself: `ended` tells why
- * it has stopped, and so does everything that is asked of it then.
+ * it has stopped, and so does everything that is asked of it then: `Disconnected` with the `OpenError` or the
+ * `WebSocketError`, `Rejected`, `Mismatch`, or `NotOpened` with what else `open` or `credentials` has failed with.
  *
- * `open` is run for each attempt, in a scope that ends with the connection.
+ * `credentials` and then `open` are run for each attempt, in a scope that ends with the connection. With the scope of the
+ * client a connection is closed with 1000, and what waits for one is given up.
  */
 export const make = <D extends Contract.Definition, E, R, R2 = never>(
   contract: Contract.Contract<D>,
@@ -136,6 +151,9 @@ export const make = <D extends Contract.Definition, E, R, R2 = never>(
 ): Effect.Effect<Client<Contract.Contract<D>>, never, Exclude<R, Scope.Scope> | R2 | Scope.Scope> =>
   Effect.gen(function* () {
     const machinery = new Machinery(contract, open as Effect.Effect<Wire, unknown, Scope.Scope>, options as never)
-    yield* Effect.acquireRelease(Effect.forkDetach(machinery.run), machinery.close)
+    yield* Effect.acquireRelease(
+      Effect.forkDetach(machinery.run, { startImmediately: true, uninterruptible: false }),
+      machinery.close
+    )
     return machinery as never
   }) as never

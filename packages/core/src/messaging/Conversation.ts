@@ -121,6 +121,7 @@ const begin = (parts: Parts, met: Meeting.Met<unknown>, principal: string, audie
       Effect.sync(() => meter.opened()),
       () => Effect.flatMap(dialogue.abandon, (cause) => meter.ended(cause))
     )
+    audience?.joined(conversation)
     yield* Effect.forkScoped(conversation.annotated(dialogue.read), { startImmediately: true })
     return conversation
   })
@@ -187,7 +188,7 @@ export class Conversation {
   }
 
   /** The same, when the messages that came before the end were dealt with. */
-  private get dealtWith(): Effect.Effect<void, SessionError> {
+  get dealtWith(): Effect.Effect<void, SessionError> {
     const { answering, ended } = this.dialogue
     return Effect.flatMap(ended, () => Effect.andThen(answering.idle, this.ended))
   }

@@ -1,7 +1,9 @@
 /**
- * Messages that wait for a connection, in order, up to a bound.
+ * What waits for a connection: messages and questions, in the order in which they were given, each kind up to a bound.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Client from "./Client.ts"
 import type { Conversation } from "./Conversation.ts"
 import type { SessionEnd } from "./SessionEnd.ts"
@@ -9,99 +11,195 @@ import { OutboxFull, SessionError } from "./SessionError.ts"
 
 export const defaults = { capacity: 256, overflow: "Fail" } as const satisfies Required<Client.Outbox>
 
+export const defaultMaxWaiting = 1_024
+
 /** Says a message over a session. */
 type Say = (conversation: Conversation) => Effect.Effect<void, SessionError>
+
+/** Goes on with somebody who waits. */
+type Resume<A> = (effect: Effect.Effect<A, SessionError>) => void
+
+interface Message {
+  readonly _tag: "Message"
+  readonly say: Say
+  /** Who waits until there is room for it; `undefined` when there was. */
+  resume: Resume<void> | undefined
+  /** Whether who waited does not any more. */
+  isGivenUp: boolean
+}
+
+interface Question {
+  readonly _tag: "Question"
+  readonly resume: Resume<Conversation>
+}
+
+const full = (capacity: number) => Exit.fail(new SessionError({ reason: new OutboxFull({ capacity }) }))
 
 export class Outbox {
   private readonly capacity: number
   private readonly overflow: Client.Overflow
-  private messages: Array<Say> = []
-  private waiting: Array<() => void> = []
+  private readonly maxWaiting: number
+  private entries = new Set<Message | Question>()
+  /** Messages for which there was room. */
+  private held = 0
+  private questions = 0
+  /** Whether something is being said that was here. */
+  private flushing = false
   private end: SessionEnd | undefined
-  /** Messages there was no room for. */
+  /** Messages that were given up, because there was no room for them or they cannot be said. */
   dropped = 0
 
-  constructor({ capacity = defaults.capacity, overflow = defaults.overflow }: Client.Outbox = {}) {
+  constructor(
+    { capacity = defaults.capacity, overflow = defaults.overflow }: Client.Outbox = {},
+    maxWaiting = defaultMaxWaiting
+  ) {
     this.capacity = capacity
     this.overflow = overflow
+    this.maxWaiting = maxWaiting
   }
 
+  /** Whether who comes now has nobody before them. */
   get isEmpty(): boolean {
-    return this.messages.length === 0
+    return this.entries.size === 0 && !this.flushing
   }
 
-  /** Keeps a message for later, or does what was declared where there is no room for it. */
-  put(say: Say): Effect.Effect<void, SessionError> {
+  /**
+   * Keeps a message for later, or does what was declared where there is no room for it. While there is a connection,
+   * `isOpen`, there soon is: then it waits.
+   */
+  put(say: Say, isOpen = false): Effect.Effect<void, SessionError> {
     return Effect.suspend(() => {
       if (this.end !== undefined) return this.end.forCalls
-      if (this.messages.length < this.capacity) {
-        this.messages.push(say)
-        return Effect.void
-      }
+      if (this.held < this.capacity) return this.hold(say)
+      if (isOpen) return this.suspend(say)
       switch (this.overflow) {
         case "Fail":
-          return Effect.fail(new SessionError({ reason: new OutboxFull({ capacity: this.capacity }) }))
+          return full(this.capacity)
         case "Suspend":
-          return Effect.andThen(this.room, this.put(say))
+          return this.suspend(say)
         case "DropOldest":
           this.dropped++
-          this.messages.shift()
-          this.messages.push(say)
-          return Effect.void
+          return this.dropOldest() ? this.hold(say) : Exit.void
         case "DropNewest":
           this.dropped++
-          return Effect.void
+          return Exit.void
       }
     })
   }
 
-  private readonly room: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    const go = () => resume(Effect.void)
-    this.waiting.push(go)
-    return Effect.sync(() => {
-      this.waiting = this.waiting.filter((other) => other !== go)
+  private hold(say: Say): Exit.Exit<void> {
+    this.entries.add({ _tag: "Message", say, resume: undefined, isGivenUp: false })
+    this.held++
+    return Exit.void
+  }
+
+  private suspend(say: Say): Effect.Effect<void, SessionError> {
+    return Effect.callback<void, SessionError>((resume) => {
+      const message: Message = { _tag: "Message", say, resume, isGivenUp: false }
+      this.entries.add(message)
+      return Effect.sync(() => {
+        if (message.resume === undefined) return
+        this.entries.delete(message)
+        message.isGivenUp = true
+      })
+    })
+  }
+
+  /** `false` where nothing is ever kept. */
+  private dropOldest(): boolean {
+    for (const entry of this.entries) {
+      if (entry._tag !== "Message" || entry.resume !== undefined) continue
+      this.entries.delete(entry)
+      this.held--
+      return true
+    }
+    return false
+  }
+
+  /** The next session, when all that came before this was said over it. */
+  readonly turn: Effect.Effect<Conversation, SessionError> = Effect.suspend(() => {
+    if (this.end !== undefined) return this.end.forCalls
+    if (this.questions >= this.maxWaiting) return full(this.maxWaiting)
+    return Effect.callback<Conversation, SessionError>((resume) => {
+      const question: Question = { _tag: "Question", resume }
+      this.entries.add(question)
+      this.questions++
+      return Effect.sync(() => {
+        if (this.entries.delete(question)) this.questions--
+      })
     })
   })
 
-  /** Says what waits, in order. What could not be said before the session ended stays for the next. */
-  flush(conversation: Conversation): Effect.Effect<void> {
+  /**
+   * Says what waits, in order, as long as `isLive`. What could not be said stays for the next session.
+   *
+   * Not to be interrupted: between a message that is sent and the knowledge of it nothing may come, or it would be sent
+   * again. It ends with the connection at the latest, which lets nobody wait beyond its end.
+   */
+  flush(conversation: Conversation, isLive: () => boolean): Effect.Effect<void> {
     const next: Effect.Effect<void> = Effect.suspend(() => {
-      const [say] = this.messages
-      if (say === undefined) return Effect.void
-      return Effect.matchEffect(say(conversation), {
-        onSuccess: () =>
-          Effect.andThen(
-            Effect.sync(() => this.said(say)),
-            next
-          ),
-        onFailure: ({ reason }) => {
-          if (reason._tag === "Disconnected") return Effect.void
-          // It cannot be said at all, and nobody waits to be told.
-          this.dropped++
-          this.said(say)
+      const [entry] = this.entries
+      this.flushing = entry !== undefined && isLive()
+      if (entry === undefined || !this.flushing) return Effect.void
+      this.entries.delete(entry)
+      if (entry._tag === "Question") {
+        this.questions--
+        entry.resume(Effect.succeed(conversation))
+        return next
+      }
+      if (entry.resume === undefined) this.held--
+      return Effect.matchCauseEffect(entry.say(conversation), {
+        onSuccess: () => {
+          this.said(entry, Exit.void)
           return next
+        },
+        onFailure: (cause) => {
+          const error = Cause.findErrorOption(cause)
+          if (error._tag === "Some" && error.value.reason._tag !== "Unencodable") {
+            this.putBack(entry)
+            return Effect.void
+          }
+          // It cannot be said at all, to nobody.
+          if (entry.resume === undefined) this.dropped++
+          this.said(entry, Exit.failCause(cause))
+          return Cause.hasDies(cause) ? Effect.andThen(Effect.logError("A message cannot be said", cause), next) : next
         }
       })
     })
-    return next
+    return Effect.uninterruptible(next)
   }
 
-  private said(say: Say): void {
-    const at = this.messages.indexOf(say)
-    if (at >= 0) this.messages.splice(at, 1)
-    this.wake()
+  private said({ resume }: Message, exit: Exit.Exit<void, SessionError>): void {
+    resume?.(exit)
+    this.admit()
   }
 
-  private wake(): void {
-    const { waiting } = this
-    this.waiting = []
-    for (const go of waiting) go()
+  /** There is room for those who wait for it. */
+  private admit(): void {
+    for (const entry of this.entries) {
+      if (this.held >= this.capacity) return
+      if (entry._tag !== "Message" || entry.resume === undefined) continue
+      const { resume } = entry
+      entry.resume = undefined
+      this.held++
+      resume(Exit.void)
+    }
+  }
+
+  /** It was the first, and is it again. */
+  private putBack(message: Message): void {
+    this.flushing = false
+    if (message.isGivenUp) return
+    if (this.end !== undefined) return void message.resume?.(this.end.forCalls)
+    this.entries = new Set([message, ...this.entries])
+    if (message.resume === undefined) this.held++
   }
 
   /** Nothing will be said any more. */
   ended(end: SessionEnd): void {
     this.end = end
-    this.messages = []
-    this.wake()
+    const { entries } = this
+    this.entries = new Set()
+    for (const { resume } of entries) resume?.(end.forCalls)
   }
 }

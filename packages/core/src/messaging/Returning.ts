@@ -1,6 +1,7 @@
 /**
  * The machinery behind `Client`: one session after the other, and what waits between them.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -9,31 +10,35 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
+import * as References from "effect/References"
+import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as RetryAfter from "../codec/RetryAfter.ts"
-import { OpenError } from "../connection/OpenError.ts"
+import { HandshakeTimeout, OpenError } from "../connection/OpenError.ts"
 import * as Reconnect from "../connection/Reconnect.ts"
 import { Watched } from "../connection/Watched.ts"
 import * as Again from "./Again.ts"
 import type { Handler } from "./Answering.ts"
 import { Backlog } from "./Backlog.ts"
 import type * as Client from "./Client.ts"
-import type { Contract } from "./Contract.ts"
+import type { Contract, MessageCoder, RequestCoder, StreamCoder } from "./Contract.ts"
 import * as Conversation from "./Conversation.ts"
 import type { Audience } from "./Dialogue.ts"
 import { Hearing } from "./Hearing.ts"
 import { Outbox } from "./Outbox.ts"
 import * as SessionEnd from "./SessionEnd.ts"
-import { Disconnected, OutboxFull, RequestTimeout, SessionError } from "./SessionError.ts"
+import { Disconnected, NotOpened, RequestTimeout, SessionError, Unencodable } from "./SessionError.ts"
 import { defaults, type Limits } from "./SessionLimits.ts"
 import type { Wire } from "./Wire.ts"
 
 /** A session of so many milliseconds was worth it, and begins a new row. */
 const worthwhile = 10_000
 
-const defaultMaxWaiting = 1_024
+/** In milliseconds: no server sends its clients away for longer. */
+const maxRetryAfter = 3_600_000
+
+const defaultOpenTimeout = "30 seconds"
 
 type Options = Client.CommonOptions<never, never> & {
   readonly credentials?: Effect.Effect<unknown, unknown> | undefined
@@ -49,6 +54,12 @@ interface Serving {
   readonly context: Context.Context<never>
 }
 
+interface Leaving {
+  readonly dealtWith: Fiber.Fiber<void>
+  /** Ends when its scope is closed. */
+  readonly closed: Fiber.Fiber<void>
+}
+
 export class Returning {
   private readonly contract: Contract
   private readonly open: Effect.Effect<Wire, unknown, Scope.Scope>
@@ -61,11 +72,15 @@ export class Returning {
   private readonly audience: Audience
   private readonly outbox: Outbox
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
+  private readonly closing = Deferred.makeUnsafe<void>()
+  /** The session that there is. */
   private conversation: Conversation.Conversation | undefined
+  /** The same, as long as something may be said in it. */
+  private live: Conversation.Conversation | undefined
+  /** Sessions that have ended, the first first, some of whose messages are not dealt with yet. */
+  private readonly leaving = new Map<Conversation.Conversation, Leaving>()
   private serving: Serving | undefined
   private end: SessionEnd.SessionEnd | undefined
-  /** Questions that wait for a connection. */
-  private waiting = new Set<(go: Effect.Effect<Conversation.Conversation, SessionError>) => void>()
   private failures = 0
   private nextDelay: NextDelay | undefined
   private wake: (() => void) | undefined
@@ -76,8 +91,15 @@ export class Returning {
     this.options = options
     this.limits = { ...defaults, ...options.limits }
     const backlog = new Backlog()
-    this.audience = { backlog, hearing: new Hearing(backlog, this.limits.maxUnread) }
-    this.outbox = new Outbox(options.outbox)
+    this.audience = {
+      backlog,
+      hearing: new Hearing(backlog, this.limits.maxUnread),
+      joined: (conversation) => {
+        this.conversation = conversation
+        this.serve(conversation, this.unsettled)
+      }
+    }
+    this.outbox = new Outbox(options.outbox, options.maxWaiting)
   }
 
   // What a program is given.
@@ -111,16 +133,25 @@ export class Returning {
   get emit() {
     return (name: string, payload?: unknown): Effect.Effect<void, SessionError> =>
       Effect.suspend(() => {
-        Conversation.coderOf(this.contract.says.client, "Message", name)
+        const coder = Conversation.coderOf(this.contract.says.client, "Message", name)
         if (this.end !== undefined) return this.end.forCalls
-        const say = (conversation: Conversation.Conversation) => conversation.emit(name, payload)
+        const { live } = this
         // In order: behind what waits already.
-        if (this.conversation === undefined || !this.outbox.isEmpty) return this.outbox.put(say)
-        return Effect.catch(say(this.conversation), (error) =>
+        if (live === undefined || !this.outbox.isEmpty) return this.keep(coder, payload)
+        return Effect.catch(live.emit(name, payload), (error) => {
+          if (!isLoss(error)) return Effect.fail(error)
           // It was not sent, so it can be sent by the next one.
-          error.reason._tag === "Disconnected" ? this.outbox.put(say) : Effect.fail(error)
-        )
+          this.lost(live)
+          return this.keep(coder, payload)
+        })
       })
+  }
+
+  private keep(coder: MessageCoder, payload: unknown): Effect.Effect<void, SessionError> {
+    return (
+      unencodable(coder, payload) ??
+      this.outbox.put((conversation) => conversation.emit(coder.name, payload), this.live !== undefined)
+    )
   }
 
   get request() {
@@ -130,11 +161,11 @@ export class Returning {
       options: Conversation.RequestOptions = {}
     ): Effect.Effect<unknown, unknown> =>
       Effect.suspend(() => {
-        const { idempotent } = Conversation.coderOf(this.contract.says.client, "Request", name)
+        const coder = Conversation.coderOf(this.contract.says.client, "Request", name)
         const timeout = Duration.toMillis(options.timeout ?? this.limits.requestTimeout)
-        const asked = idempotent
-          ? Effect.flatMap(Conversation.keyOf(options), (key) => this.insist(name, payload, key))
-          : Effect.flatMap(this.connected, ({ request }) => request(name, payload, { timeout: Infinity }))
+        const asked = coder.idempotent
+          ? Effect.flatMap(Conversation.keyOf(options), (key) => this.ask(coder, payload, key))
+          : this.ask(coder, payload, undefined)
         return timeout === Infinity
           ? asked
           : Effect.timeoutOrElse(asked, {
@@ -144,20 +175,32 @@ export class Returning {
       })
   }
 
-  /** Asks until there is an answer, with the same key. */
-  private insist(name: string, payload: unknown, key: string): Effect.Effect<unknown, unknown> {
-    return Effect.flatMap(this.connected, ({ request }) =>
-      Effect.catch(request(name, payload, { timeout: Infinity, key }), (error) =>
-        error instanceof SessionError && error.reason._tag === "Disconnected" && this.end === undefined
-          ? this.insist(name, payload, key)
-          : Effect.fail(error)
-      )
+  /** Asks; with a key, as often as it takes until there is an answer. What was not sent has not been asked yet. */
+  private ask(coder: RequestCoder, payload: unknown, key: string | undefined): Effect.Effect<unknown, unknown> {
+    return Effect.flatMap(this.connected(coder, payload), (conversation) =>
+      Effect.catch(conversation.request(coder.name, payload, { timeout: Infinity, key }), (error) => {
+        if (!isLoss(error)) return Effect.fail(error)
+        this.lost(conversation)
+        const isOver = this.end !== undefined || (key === undefined && !isUnsent(error))
+        return isOver ? Effect.fail(error) : this.ask(coder, payload, key)
+      })
     )
   }
 
   get stream() {
     return (name: string, payload?: unknown, options?: Conversation.StreamOptions): Stream.Stream<unknown, unknown> =>
-      Stream.unwrap(Effect.map(this.connected, (conversation) => conversation.stream(name, payload, options)))
+      Stream.unwrap(
+        Effect.suspend(() => {
+          const coder = Conversation.coderOf(this.contract.says.client, "Stream", name)
+          return Effect.map(this.connected(coder, payload), (conversation) =>
+            Stream.tapError(conversation.stream(name, payload, options), (error) =>
+              Effect.sync(() => {
+                if (isLoss(error)) this.lost(conversation)
+              })
+            )
+          )
+        })
+      )
   }
 
   get handle() {
@@ -168,88 +211,162 @@ export class Returning {
       Effect.contextWith((context: Context.Context<R>) => {
         if (this.serving !== undefined) return Effect.die(new TypeError("the client has handlers already"))
         this.serving = { handlers, options, context: context as Context.Context<never> }
-        this.conversation?.serve(handlers, options, this.serving.context)
-        return Effect.onExit(this.ended, () => {
+        this.serveAll()
+        const dealtWith = Effect.flatMap(Effect.exit(this.ended), (exit) =>
+          Effect.andThen(
+            Effect.suspend(() => Fiber.awaitAll(this.unsettled)),
+            exit
+          )
+        )
+        return Effect.onExit(dealtWith, (exit) => {
           this.serving = undefined
-          return this.conversation?.stop ?? Effect.void
+          return Exit.isSuccess(exit) || !Cause.hasInterrupts(exit.cause) ? Effect.void : this.stopAll
         })
       })
   }
 
-  /** The session of now, or of the next connection. */
-  private readonly connected: Effect.Effect<Conversation.Conversation, SessionError> = Effect.suspend(() => {
-    if (this.end !== undefined) return this.end.forCalls
-    if (this.conversation !== undefined) return Effect.succeed(this.conversation)
-    if (this.waiting.size >= (this.options.maxWaiting ?? defaultMaxWaiting)) {
-      return failWith(new OutboxFull({ capacity: this.waiting.size }))
+  private get unsettled(): ReadonlyArray<Fiber.Fiber<void>> {
+    return [...this.leaving.values()].map(({ dealtWith }) => dealtWith)
+  }
+
+  private serveAll(): void {
+    const before: Array<Fiber.Fiber<void>> = []
+    for (const [conversation, { dealtWith }] of this.leaving) {
+      this.serve(conversation, [...before])
+      before.push(dealtWith)
     }
-    return Effect.callback<Conversation.Conversation, SessionError>((resume) => {
-      this.waiting.add(resume)
-      return Effect.sync(() => this.waiting.delete(resume))
+    if (this.conversation !== undefined) this.serve(this.conversation, before)
+  }
+
+  /** Begins to answer in a session, when what came in those before it was dealt with. */
+  private serve(conversation: Conversation.Conversation, before: ReadonlyArray<Fiber.Fiber<void>>): void {
+    const { serving } = this
+    if (serving === undefined) return
+    const annotations = { ...Context.get(serving.context, References.CurrentLogAnnotations), session: conversation.id }
+    const context = Context.add(serving.context, References.CurrentLogAnnotations, annotations)
+    const handlers = before.length === 0 ? serving.handlers : this.behind(serving.handlers, before)
+    conversation.serve(handlers, serving.options, context)
+  }
+
+  /** Streams are in no order with what else there is. */
+  private behind(handlers: Readonly<Record<string, Handler>>, before: ReadonlyArray<Fiber.Fiber<void>>) {
+    const { server } = this.contract.says
+    const turn = Fiber.awaitAll(before)
+    return Object.fromEntries(
+      Object.entries(handlers).map(([name, handler]): [string, Handler] => {
+        if (server.get(name)?._tag === "Stream") return [name, handler]
+        return [name, (payload) => Effect.andThen(turn, () => handler(payload) as Effect.Effect<unknown, unknown>)]
+      })
+    )
+  }
+
+  private readonly stopAll: Effect.Effect<void> = Effect.suspend(() => {
+    const all = [...this.leaving.keys()]
+    if (this.conversation !== undefined) all.push(this.conversation)
+    // Not `Effect.forEach`, which would be most of a kilobyte more for each page to load.
+    return Effect.gen(function* () {
+      const stopping: Array<Fiber.Fiber<void>> = []
+      for (const { stop } of all) stopping.push(yield* Effect.forkDetach(stop, { startImmediately: true }))
+      yield* Fiber.awaitAll(stopping)
     })
   })
+
+  /** The session of now, or of the next connection, when it is the turn of the question. */
+  private connected(
+    coder: RequestCoder | StreamCoder,
+    payload: unknown
+  ): Effect.Effect<Conversation.Conversation, SessionError> {
+    return Effect.suspend(() => {
+      if (this.end !== undefined) return this.end.forCalls
+      if (this.live !== undefined && this.outbox.isEmpty) return Effect.succeed(this.live)
+      return unencodable(coder, payload) ?? this.outbox.turn
+    })
+  }
+
+  /** Nothing can be said in it any more. Who learns of it first says so. */
+  private lost(conversation: Conversation.Conversation): void {
+    if (this.live === conversation) this.live = undefined
+  }
 
   // One connection after the other.
 
   /** Until it is the end. */
-  readonly run: Effect.Effect<void> = Effect.suspend(() => {
-    const once = Effect.gen({ self: this }, function* () {
-      this.watched.set({ _tag: "Connecting", failures: this.failures })
-      const began = yield* Clock.currentTimeMillis
-      const cause = yield* Effect.scoped(this.session)
-      if (this.end !== undefined) return
-      if ((yield* Clock.currentTimeMillis) - began >= worthwhile && cause._tag === "Ended") this.prosper()
-      return yield* this.lose(cause)
-    })
-    return Effect.whileLoop({
-      while: () => this.end === undefined,
-      body: () => once,
-      step: () => undefined
-    })
-  })
-
-  /** One session, from opening to its end. */
-  private readonly session: Effect.Effect<Again.Cause, never, Scope.Scope> = Effect.suspend(() => {
-    const timeout = Duration.toMillis(this.options.openTimeout ?? "30 seconds")
-    const { contract, options } = this
-    const met = Effect.flatMap(this.open, (wire) =>
-      Effect.flatMap(options.credentials ?? Effect.void, (credentials) =>
-        Conversation.greet({ contract, wire, options }, credentials, this.audience)
-      )
+  readonly run: Effect.Effect<void> = Effect.suspend(() =>
+    Effect.onExit(
+      Effect.whileLoop({
+        while: () => this.end === undefined,
+        body: () => this.once,
+        step: () => undefined
+      }),
+      (exit) => (Exit.isFailure(exit) && this.end === undefined ? this.died(exit.cause) : Effect.void)
     )
-    const inTime = Effect.timeoutOrElse(met, {
-      duration: timeout,
-      orElse: () => failWith(new RequestTimeout({ name: "hello", timeout }))
-    })
-    return Effect.matchEffect(inTime, {
+  )
+
+  private readonly once: Effect.Effect<void> = Effect.suspend(() => {
+    this.watched.set({ _tag: "Connecting", failures: this.failures })
+    const scope = Scope.makeUnsafe()
+    const session = Effect.matchEffect(this.meet, {
       onFailure: (error) =>
         Effect.succeed<Again.Cause>(
           error instanceof SessionError ? { _tag: "Ended", error } : { _tag: "NotOpened", error }
         ),
       onSuccess: (conversation) => this.converse(conversation)
     })
+    const cause = Effect.onExit(Scope.provide(session, scope), (exit) => this.leave(Scope.close(scope, exit)))
+    return Effect.flatMap(cause, (cause) => (this.end === undefined ? this.lose(cause) : Effect.void))
+  })
+
+  /** A connection, and a session over it. Who cannot say who they are does not knock. */
+  private readonly meet: Effect.Effect<Conversation.Conversation, unknown, Scope.Scope> = Effect.suspend(() => {
+    const { contract, options } = this
+    const timeout = Duration.toMillis(options.openTimeout ?? defaultOpenTimeout)
+    const met = Effect.flatMap(options.credentials ?? Effect.void, (credentials) =>
+      Effect.flatMap(this.open, (wire) => Conversation.greet({ contract, wire, options }, credentials, this.audience))
+    )
+    return timeout === Infinity
+      ? met
+      : Effect.timeoutOrElse(met, {
+          duration: timeout,
+          orElse: () => Effect.fail(new OpenError({ reason: new HandshakeTimeout({ timeout }) }))
+        })
   })
 
   private converse(conversation: Conversation.Conversation): Effect.Effect<Again.Cause> {
-    return Effect.suspend(() => {
-      if (this.end !== undefined) return Effect.interrupt
-      this.conversation = conversation
+    return Effect.gen({ self: this }, function* () {
+      if (this.end !== undefined) return { _tag: "Ended", error: undefined }
+      const began = yield* Clock.currentTimeMillis
       this.watched.set({ _tag: "Open", session: conversation.id })
-      const { serving } = this
-      if (serving !== undefined) conversation.serve(serving.handlers, serving.options, serving.context)
-      const { waiting } = this
-      this.waiting = new Set()
-      for (const resume of waiting) resume(Effect.succeed(conversation))
+      this.live = conversation
+      yield* Effect.forkDetach(
+        this.outbox.flush(conversation, () => this.live === conversation),
+        { startImmediately: true, uninterruptible: true }
+      )
       const ended = Effect.matchEager(conversation.ended, {
         onSuccess: (): Again.Cause => ({ _tag: "Ended", error: undefined }),
         onFailure: (error): Again.Cause => ({ _tag: "Ended", error })
       })
-      return Effect.ensuring(
-        Effect.raceAllFirst([ended, Effect.andThen(this.outbox.flush(conversation), ended), this.over]),
-        Effect.sync(() => {
-          this.conversation = undefined
-        })
-      )
+      const cause = yield* Effect.raceFirst(ended, this.over)
+      if ((yield* Clock.currentTimeMillis) - began >= worthwhile) this.prosper()
+      return cause
+    })
+  }
+
+  /**
+   * Closes what belongs to an attempt; of a session when the messages that came before its end were dealt with. Nobody
+   * waits for that to connect again, as they may be waiting for it themselves.
+   */
+  private leave(close: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.gen({ self: this }, function* () {
+      const { conversation } = this
+      if (conversation === undefined) return yield* close
+      this.lost(conversation)
+      this.conversation = undefined
+      const handled = Effect.raceFirst(Effect.exit(conversation.dealtWith), Deferred.await(this.closing))
+      const dealtWith = yield* Effect.forkDetach(Effect.asVoid(handled), { startImmediately: true })
+      if (dealtWith.pollUnsafe() !== undefined) return yield* close
+      const closed = yield* Effect.forkDetach(Effect.andThen(Fiber.await(dealtWith), close))
+      this.leaving.set(conversation, { dealtWith, closed })
+      closed.addObserver(() => this.leaving.delete(conversation))
     })
   }
 
@@ -271,8 +388,16 @@ export class Returning {
       const next = yield* Pull.catchDone(this.nextDelay(now, lost), () => Effect.undefined)
       if (next === undefined) return this.finish(cause)
       const delay = lost.asked + Duration.toMillis(next[1])
+      const woken = Deferred.makeUnsafe<void>()
+      // First, as who sees the state may want the next attempt at once.
+      this.wake = () => Deferred.doneUnsafe(woken, Exit.void)
       this.watched.set({ _tag: "Waiting", lost, delay })
-      yield* Effect.raceFirst(Effect.sleep(delay), this.woken)
+      yield* Effect.ensuring(
+        Effect.raceFirst(Effect.sleep(delay), Deferred.await(woken)),
+        Effect.sync(() => {
+          this.wake = undefined
+        })
+      )
     })
   }
 
@@ -280,21 +405,22 @@ export class Returning {
     Effect.as(Deferred.await(this.ending), { _tag: "Ended", error: undefined } as const)
   )
 
-  private readonly woken: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    this.wake = () => resume(Effect.void)
-    return Effect.sync(() => {
-      this.wake = undefined
-    })
-  })
-
   private finish(cause: Again.Cause | undefined): void {
+    this.stop(cause, endOf(cause))
+  }
+
+  /** A mistake of the program must reach whoever waits. */
+  private died(cause: Cause.Cause<never>): Effect.Effect<void> {
+    const exit = Exit.failCause(cause)
+    this.stop({ _tag: "Died", defect: Cause.squash(cause) }, { forStreams: exit, forCalls: exit })
+    return Effect.logError("A client has failed", cause)
+  }
+
+  private stop(cause: Client.Stopped["cause"], end: SessionEnd.SessionEnd): void {
     if (this.end !== undefined) return
-    const end = endOf(cause)
     this.end = end
+    this.live = undefined
     this.watched.set({ _tag: "Stopped", cause })
-    const { waiting } = this
-    this.waiting = new Set()
-    for (const resume of waiting) resume(end.forCalls)
     this.outbox.ended(end)
     this.audience.hearing.ended(end)
     Deferred.doneUnsafe(this.ending, Exit.succeed(end))
@@ -303,19 +429,43 @@ export class Returning {
   /** The finalizer. A session that is open ends in order; an attempt that is under way is given up. */
   readonly close = (running: Fiber.Fiber<void>): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const open = this.conversation !== undefined
+      const isOpen = this.conversation !== undefined
       this.finish(undefined)
-      return open ? Effect.asVoid(Fiber.await(running)) : Fiber.interrupt(running)
+      Deferred.doneUnsafe(this.closing, Exit.void)
+      return Effect.andThen(
+        isOpen ? Fiber.await(running) : Fiber.interrupt(running),
+        Effect.suspend(() => Effect.asVoid(Fiber.awaitAll([...this.leaving.values()].map(({ closed }) => closed))))
+      )
     })
 }
 
 const endOf = (cause: Again.Cause | undefined): SessionEnd.SessionEnd => {
-  if (cause?.error === undefined) return SessionEnd.ordinary
-  if (cause.error instanceof SessionError) return SessionEnd.failed(cause.error.reason)
-  // What an opening of one's own has failed with.
-  return SessionEnd.failed(new Disconnected({ cause: cause.error as OpenError }))
+  const error = cause?.error
+  if (error === undefined) return SessionEnd.ordinary
+  if (error instanceof SessionError) return SessionEnd.failed(error.reason)
+  return SessionEnd.failed(
+    error instanceof OpenError ? new Disconnected({ cause: error }) : new NotOpened({ cause: error })
+  )
+}
+
+/** Whether it is the end of the session that a question fails with, and not an answer. */
+const isLoss = (error: unknown): error is SessionError =>
+  error instanceof SessionError && (error.reason._tag === "Disconnected" || error.reason._tag === "SessionViolation")
+
+const isUnsent = ({ reason }: SessionError): boolean =>
+  reason._tag === "Disconnected" && reason.cause?.reason._tag === "NotOpen"
+
+/** The failure of what can be said to nobody; `undefined` for all else. */
+const unencodable = (
+  { name, payload: coder }: MessageCoder | RequestCoder | StreamCoder,
+  payload: unknown
+): Effect.Effect<never, SessionError> | undefined => {
+  const wire = coder.encode(payload)
+  return Result.isFailure(wire) ? failWith(new Unencodable({ name, cause: wire.failure })) : undefined
 }
 
 /** What a server asks for that is not there, or too busy. In milliseconds. */
 const askedBy = ({ error }: Again.Cause, now: number): number =>
-  error instanceof OpenError && error.reason._tag === "Refused" ? (RetryAfter.read(error.reason.headers, now) ?? 0) : 0
+  error instanceof OpenError && error.reason._tag === "Refused"
+    ? Math.min(error.reason.retryAfter(now) ?? 0, maxRetryAfter)
+    : 0

@@ -17,6 +17,13 @@ export class Disconnected extends Data.TaggedError("Disconnected")<{
   }
 }
 
+/** The fault of the program's own `open` or `credentials`: what they failed with, after which a client has stopped. */
+export class NotOpened extends Data.TaggedError("NotOpened")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return `there is no connection: ${wordsOf(this.cause)}`
+  }
+}
+
 /** No answer came within `timeout` milliseconds. The peer was told that nobody waits any more. */
 export class RequestTimeout extends Data.TaggedError("RequestTimeout")<{
   readonly name: string
@@ -107,6 +114,7 @@ export class SessionError extends Data.TaggedError("SessionError")<{
     | Disconnected
     | Failed
     | Mismatch
+    | NotOpened
     | OutboxFull
     | Rejected
     | RequestTimeout
