@@ -3,7 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import type { StandardSchemaV1 } from "effect/StandardSchema"
 import * as Stream from "effect/Stream"
+import type { Limits } from "@millrace/core/connection/Limits"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
 import * as Contract from "@millrace/core/messaging/Contract"
@@ -12,6 +14,11 @@ import { SessionError } from "@millrace/core/messaging/SessionError"
 import { start } from "./connection.ts"
 
 export class Taken extends Schema.TaggedError<Taken>()("Taken", { name: Schema.String }) {}
+
+/** Another library's schema, of which nothing is a value, and which has much to say about that. */
+const wordy: StandardSchemaV1 = {
+  "~standard": { version: 1, vendor: "wordy", validate: () => ({ issues: [{ message: "no ".repeat(5_000) }] }) }
+}
 
 /** A contract with something of everything. */
 export const Chat = Contract.make("chat", {
@@ -22,6 +29,7 @@ export const Chat = Contract.make("chat", {
     rename: { payload: Schema.String, success: Schema.String, error: Taken },
     ping: {},
     pay: { payload: Schema.Number, success: Schema.Number, error: Taken, idempotent: true },
+    never: { payload: wordy },
     any: { payload: Schema.Unknown, success: Schema.Unknown, error: Schema.Unknown }
   },
   streams: { count: { payload: Schema.Number, element: Schema.Number, error: Taken } },
@@ -39,6 +47,7 @@ export const silent = {
   rename: () => Effect.never,
   ping: () => Effect.never,
   pay: () => Effect.never,
+  never: () => Effect.never,
   any: () => Effect.never,
   count: () => Stream.never
 }
@@ -93,9 +102,9 @@ export const hello = ["hello", { contract: "chat", version: "1" }]
 export const welcome = ["welcome", { contract: "chat", version: "1", session: "s" }]
 
 /** A server whose client is the test. */
-export const serverOf = (options?: Session.Options) =>
+export const serverOf = (options?: Session.Options, wireLimits?: Partial<Limits>) =>
   Effect.gen(function* () {
-    const wires = yield* WebSocket.makePair()
+    const wires = yield* WebSocket.makePair(wireLimits)
     const peer = yield* peerOf(wires.client)
     yield* peer.say(hello)
     const session: Server = yield* Session.accept(Chat, wires.server, options)

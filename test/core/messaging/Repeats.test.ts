@@ -96,8 +96,8 @@ describe("a question with a key", () => {
       assert.deepStrictEqual(yield* ask("k", 1, "ada"), ok(1))
       assert.deepStrictEqual(yield* ask("k", 1, "bob"), ok(2))
       // Nor where the two together look the same.
-      assert.deepStrictEqual(yield* ask('c"', 1, 'a"b'), ok(3))
-      assert.deepStrictEqual(yield* ask('b"c"', 1, 'a"'), ok(4))
+      assert.deepStrictEqual(yield* ask("bc", 1, "a"), ok(3))
+      assert.deepStrictEqual(yield* ask("c", 1, "ab"), ok(4))
     })
   )
 })
