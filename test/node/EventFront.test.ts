@@ -5,8 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as TestClock from "effect/testing/TestClock"
 import * as EventFront from "@millrace/node/EventFront"
 import * as HubServer from "@millrace/node/HubServer"
+import * as NodeEventStream from "@millrace/node/NodeEventStream"
 import { eventually, settled } from "../support/eventually.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 
@@ -19,6 +21,8 @@ const connected = Effect.gen(function* () {
   const running = yield* HubServer.serve({ drain: { window: "1 millis" } })
   return { ...running, peer: yield* RawPeer.connect(running.port) }
 })
+
+const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
 
 /** Waits until the topic has so many members. */
 const members = (running: HubServer.Running, count: number) => eventually(() => running.hub.members("a") === count)
@@ -112,6 +116,95 @@ describe("an event stream on a socket of its own", () => {
         fetch(`http://127.0.0.1:${running.port}/health`).then((one) => one.json())
       )
       assert.include(health, { connections: 0 })
+    })
+  )
+})
+
+describe.each([
+  ["a socket of its own", [head()]],
+  ["`node:http`", [head().slice(0, 9), head().slice(9)]]
+] as const)("an event stream of a hub on %s", (_, pieces) => {
+  it.effect.each([
+    ["keeps its side open", "75 seconds"],
+    // As `Socket.end` of Node.js: what was to be read can still be, for the 5 s that any end has.
+    ["ends its side", "25 seconds"]
+  ] as const)("is cut when its client reads nothing and %s, though there is room in its outbox", ([how, within]) =>
+    Effect.gen(function* () {
+      const running = yield* HubServer.serve({ drain: { window: "1 millis" }, limits: { outboxBytes: 1_000_000_000 } })
+      const peer = yield* RawPeer.connect(running.port)
+      peer.socket.pause()
+      for (const piece of pieces) {
+        peer.send(piece)
+        yield* settled
+      }
+      yield* members(running, 1)
+      for (let i = 0; i < 200; i++) {
+        yield* running.hub.publish("a", "x".repeat(100_000))
+        yield* turn
+      }
+      if (how === "ends its side") {
+        peer.socket.end()
+        yield* settled
+      } else {
+        yield* TestClock.adjust("50 seconds")
+        yield* settled
+        assert.strictEqual(running.hub.members("a"), 1)
+      }
+      yield* TestClock.adjust(within)
+      yield* members(running, 0)
+    })
+  )
+})
+
+describe("an event stream on a socket", () => {
+  const serve = (options: NodeEventStream.Options & NodeEventStream.ResponseOptions) =>
+    Effect.gen(function* () {
+      const streams = yield* NodeEventStream.make(options)
+      const thrown: Array<unknown> = []
+      const server = http.createServer((_, response) => response.end("node"))
+      EventFront.divert(server, {
+        patience: 10_000,
+        isServed: () => true,
+        serve: (request, socket, hand) => {
+          try {
+            if (streams.openSocketUnsafe(request, socket, options) === undefined) hand()
+          } catch (error) {
+            thrown.push((error as NodeJS.ErrnoException).code)
+            hand()
+          }
+        }
+      })
+      yield* Effect.acquireRelease(
+        Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+        () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+      )
+      const peer = yield* RawPeer.connect((server.address() as AddressInfo).port)
+      peer.send(head())
+      return { peer, thrown }
+    })
+
+  it.live.each([
+    ["name", "X\r\nY", "z", "ERR_INVALID_HTTP_TOKEN"],
+    ["value", "X", "y\r\nZ: z", "ERR_INVALID_CHAR"],
+    // In Latin-1 these would be CR and LF.
+    ["value", "X", "y\u010d\u010aZ: z", "ERR_INVALID_CHAR"]
+  ] as const)(
+    "has no field whose %s is none: nothing is written, and the caller has the error",
+    ([, name, value, code]) =>
+      Effect.gen(function* () {
+        const { peer, thrown } = yield* serve({ headers: [[name, value]] })
+        const { header, status } = yield* peer.head
+        assert.deepStrictEqual([status, header("content-type"), header("z")], [200, undefined, undefined])
+        assert.deepStrictEqual(thrown, [code])
+        peer.reset()
+      })
+  )
+
+  it.live("is no answer where GET is no method", () =>
+    Effect.gen(function* () {
+      const { peer } = yield* serve({ methods: ["POST"] })
+      assert.isUndefined((yield* peer.head).header("content-type"))
+      peer.reset()
     })
   )
 })

@@ -91,7 +91,7 @@ export interface Settings {
   readonly wheel: TimerWheel
   /** In milliseconds. */
   readonly heartbeat: number
-  /** How many milliseconds nothing of what was written may leave, while somebody waits for room. */
+  /** How many milliseconds nothing of what was written may leave, while there is no room for more. */
   readonly stallTimeout: number
   /** A member with more bytes than this that are not on the network is too slow. */
   readonly outboxBytes: number
@@ -188,7 +188,9 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
     this.writable.uncork()
   }
 
-  flushed(): void {}
+  flushed(): void {
+    if (this.full === undefined && this.writable.writableNeedDrain) this.watch()
+  }
 
   broken(defect: unknown): void {
     this.writable.destroy(defect instanceof Error ? defect : undefined)
@@ -273,6 +275,8 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
   expired(): void {
     // What was said is not read: not even its end.
     if (this.state === "ending") return this.cut()
+    // The client has ended its side, so Node.js ours: it has as long as any other to read what is left.
+    if (!this.writable.writable) return this.finish()
     if (this.full !== undefined) return this.watch()
     const { heartbeat, now } = this.settings
     const silence = now() - this.lastWrite

@@ -8,6 +8,7 @@
  * A response is a stream of events, or a member of a hub (`open`). Not in here: which path it is at, who may have it and
  * the answer 204, which tells clients to stay away: whoever knows answers before.
  */
+import * as http from "node:http"
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http"
 import type {
   Http2ServerRequest,
@@ -342,9 +343,15 @@ class Streams {
     socket: Socket,
     { encoding, headers = [] }: ResponseOptions
   ): EventStreamResponse | undefined {
-    if (!accepts(asked.accept) || this.draining) return undefined
+    const { methods = ["GET"] } = this.options
+    if (!methods.includes("GET") || !accepts(asked.accept) || this.draining) return undefined
     let head = "HTTP/1.1 200 OK\r\n"
-    for (const [name, value] of fieldsOf(EventStreamBody.headers, headers)) head += `${name}: ${value}\r\n`
+    for (const [name, value] of fieldsOf(EventStreamBody.headers, headers)) {
+      // As `node:http` does: a U+010A would leave as a line feed.
+      http.validateHeaderName(name)
+      http.validateHeaderValue(name, value)
+      head += `${name}: ${value}\r\n`
+    }
     head += `Date: ${new Date(this.settings.now()).toUTCString()}\r\n`
     head += "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     socket.on("error", ignore).on("end", endSoon).resume()
