@@ -157,7 +157,7 @@ export class Dialogue {
 
   /** Together, as what is being answered must not go on for as long as a closing handshake may take. */
   private shut(code: number, reason?: string): Effect.Effect<void> {
-    const closing = Effect.forkDetach(Effect.ignore(this.options.wire.close(code, reason)), { startImmediately: true })
+    const closing = Effect.forkChild(Effect.ignore(this.options.wire.close(code, reason)), { startImmediately: true })
     // Not `Effect.all`, which would be most of a kilobyte more for each page to load.
     return Effect.flatMap(closing, (fiber) =>
       Effect.andThen(this.answering.abandon(), Effect.asVoid(Fiber.await(fiber)))
