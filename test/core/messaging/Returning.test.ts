@@ -1,0 +1,520 @@
+/** What becomes of what is said, asked and heard when a connection is lost and another one comes. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
+import * as Client from "@millrace/core/messaging/Client"
+import * as Repeats from "@millrace/core/messaging/Repeats"
+import type { SessionError } from "@millrace/core/messaging/SessionError"
+import * as SessionMeter from "@millrace/core/messaging/SessionMeter"
+import { start } from "../../support/connection.ts"
+import { chatting, type Handlers, Network } from "../../support/returning.ts"
+import { Chat, reasonOf, turn, welcome } from "../../support/session.ts"
+
+type Options = Client.Options<typeof Chat, never>
+
+const connect = (options: Options = {}, handlers: Handlers = {}) =>
+  Effect.gen(function* () {
+    const network = new Network()
+    const { serve, sessions } = chatting(handlers)
+    network.serve = serve
+    const client = yield* Client.make(Chat, network.connect, { reconnect: Schedule.spaced("1 second"), ...options })
+    yield* turn
+    return { client, network, sessions }
+  })
+
+/** A second later there is a connection again. */
+const second = Effect.andThen(TestClock.adjust("1 second"), turn)
+
+/** The connection is lost. */
+const cut = (network: Network) =>
+  Effect.suspend(() => {
+    network.last.cut()
+    return turn
+  })
+
+/** A handler that keeps what it is told. */
+const keeping =
+  <A>(kept: Array<A>) =>
+  (value: A) =>
+    Effect.sync(() => void kept.push(value))
+
+describe("a request", () => {
+  it.effect("that is on its way when the connection is lost fails, as nobody knows whether it was heard", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* connect()
+      const asked = yield* start(Effect.flip(client.request("rename", "ada")))
+      yield* turn
+      yield* cut(network)
+      const error = (yield* Fiber.join(asked)) as SessionError
+      assert.strictEqual(error.reason._tag === "Disconnected" && error.reason.cause?.reason._tag, "ConnectionLost")
+    })
+  )
+
+  it.effect("that is idempotent is asked again with its key, and what was begun is done once", () =>
+    Effect.gen(function* () {
+      const done = yield* Deferred.make<number>()
+      let runs = 0
+      const pay = () => Effect.suspend(() => (runs++, Deferred.await(done)))
+      const { client, network } = yield* connect({}, { pay })
+      const asked = yield* start(client.request("pay", 7))
+      yield* turn
+      for (let n = 0; n < 3; n++) {
+        yield* cut(network)
+        yield* second
+      }
+      assert.strictEqual(network.links.length, 4)
+      yield* Deferred.succeed(done, 42)
+      assert.strictEqual(yield* Fiber.join(asked), 42)
+      assert.strictEqual(runs, 1)
+    }).pipe(Effect.provideService(Repeats.Current, new Repeats.Repeats()))
+  )
+
+  it.effect("that is idempotent is given the answer that was lost on its way", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const { client, network } = yield* connect(
+        {},
+        {
+          pay: () =>
+            Effect.sync(() => {
+              // The answer does not get there.
+              if (runs === 0) network.last.cut()
+              return ++runs
+            })
+        }
+      )
+      const asked = yield* start(client.request("pay", 7))
+      yield* turn
+      yield* second
+      assert.strictEqual(yield* Fiber.join(asked), 1)
+      assert.strictEqual(runs, 1)
+    }).pipe(Effect.provideService(Repeats.Current, new Repeats.Repeats()))
+  )
+
+  it.effect("has its timeout for all of that together", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* connect()
+      const asked = yield* start(reasonOf(client.request("pay", 7, { timeout: "5 seconds" })))
+      for (let n = 0; n < 4; n++) {
+        yield* cut(network)
+        yield* second
+      }
+      assert.isUndefined(asked.pollUnsafe())
+      yield* second
+      assert.strictEqual(yield* Fiber.join(asked), "RequestTimeout")
+    })
+  )
+
+  it.effect("waits for a connection, within its timeout, and is then forgotten", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const rename = (name: string) => Effect.sync(() => (seen.push(name), name))
+      const { client, network } = yield* connect({ reconnect: Schedule.spaced("10 seconds") }, { rename })
+      yield* cut(network)
+      const short = yield* start(reasonOf(client.request("rename", "short", { timeout: "9 seconds" })))
+      const long = yield* start(client.request("rename", "long", { timeout: "11 seconds" }))
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(yield* Fiber.join(short), "RequestTimeout")
+      yield* second
+      assert.strictEqual(yield* Fiber.join(long), "long")
+      assert.deepStrictEqual(seen, ["long"])
+    })
+  )
+
+  it.effect("is one of at most maxWaiting", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* connect({ maxWaiting: 2 }, { ping: () => Effect.void })
+      yield* cut(network)
+      const first = [yield* start(client.request("ping")), yield* start(Stream.runDrain(client.stream("count", 1)))]
+      assert.strictEqual(yield* reasonOf(client.request("ping")), "OutboxFull")
+      yield* Fiber.interrupt(first[1]!)
+      yield* start(client.request("ping"))
+      yield* second
+      yield* Fiber.join(first[0]!)
+      yield* client.request("ping")
+    })
+  )
+
+  it.effect("that is made again as soon as it has failed waits for the next connection", () =>
+    Effect.gen(function* () {
+      let attempts = 0
+      const ping = () => Effect.suspend(() => (++attempts === 1 ? Effect.never : Effect.void))
+      const { client, network } = yield* connect({}, { ping })
+      let tries = 0
+      const asking = Effect.suspend(() => (tries++, client.request("ping")))
+      const asked = yield* start(Effect.retry(asking, { times: 100 }))
+      yield* turn
+      yield* cut(network)
+      assert.strictEqual(tries, 2)
+      yield* second
+      yield* Fiber.join(asked)
+      assert.deepStrictEqual([tries, attempts], [2, 2])
+    })
+  )
+
+  it.effect("that is idempotent waits for the next connection, too, and asks once in each", () =>
+    Effect.gen(function* () {
+      let asked = 0
+      const meter = { opened() {}, heard() {}, said() {}, ended: () => Effect.void }
+      const timed: SessionMeter.SessionMeter["timed"] = (ask) => Effect.suspend(() => (asked++, ask))
+      yield* Effect.gen(function* () {
+        const { client, network } = yield* connect()
+        yield* start(client.request("pay", 1))
+        yield* turn
+        yield* cut(network)
+        assert.strictEqual(asked, 1)
+        yield* second
+        assert.strictEqual(asked, 2)
+      }).pipe(Effect.provideService(SessionMeter.Source, () => ({ ...meter, timed })))
+    })
+  )
+
+  it.effect("that could not be sent any more, as the connection was closing, is asked over the next", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* connect({}, { ping: () => Effect.void })
+      // The Close is out, and nothing can be sent behind it.
+      const closing = yield* start(network.last.client.close())
+      const asked = yield* start(client.request("ping"))
+      yield* client.emit("say", "x")
+      yield* turn
+      yield* Fiber.join(closing)
+      yield* second
+      yield* Fiber.join(asked)
+      assert.strictEqual(network.links.length, 2)
+    })
+  )
+
+  it.effect("of a name or with a payload that is none says so at once", () =>
+    Effect.gen(function* () {
+      const network = new Network()
+      network.answer = () => Effect.never
+      const client = yield* Client.make(Chat, network.connect)
+      assert.strictEqual(yield* reasonOf(client.request("rename", 1 as never)), "Unencodable")
+      assert.strictEqual(yield* reasonOf(client.emit("say", 1 as never)), "Unencodable")
+      assert.strictEqual(yield* reasonOf(Stream.runDrain(client.stream("count", "x" as never))), "Unencodable")
+      const wrong = [
+        client.request("nothing" as never),
+        client.emit("nothing" as never),
+        Stream.runDrain(client.stream("nothing" as never))
+      ]
+      for (const effect of wrong) {
+        const exit = yield* Effect.exit(effect as Effect.Effect<unknown, unknown>)
+        assert.match(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", /the contract has no/)
+      }
+    })
+  )
+})
+
+/** Two elements, and then a long time nothing. */
+const count = (n: number) => Stream.concat(Stream.make(n, n + 1), Stream.never)
+
+describe("a stream", () => {
+  it.effect("waits for a connection, and fails when that is lost", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* connect({}, { count } as never)
+      yield* cut(network)
+      const seen: Array<number> = []
+      const reading = yield* start(reasonOf(Stream.runForEach(client.stream("count", 1), keeping(seen))))
+      yield* second
+      assert.deepStrictEqual(seen, [1, 2])
+      yield* cut(network)
+      assert.strictEqual(yield* Fiber.join(reading), "Disconnected")
+    })
+  )
+})
+
+describe("what is said", () => {
+  it.effect("while there is no connection goes over the next, in order with what is asked", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const rename = (name: string) => Effect.sync(() => (seen.push(`${name}?`), name))
+      const { client, network } = yield* connect({}, { say: keeping(seen), rename })
+      yield* client.emit("say", "0")
+      yield* turn
+      yield* cut(network)
+      yield* client.emit("say", "a")
+      yield* start(client.request("rename", "b"))
+      yield* client.emit("say", "c")
+      yield* start(client.request("rename", "d"))
+      yield* second
+      yield* client.emit("say", "e")
+      yield* turn
+      assert.deepStrictEqual(seen, ["0", "a", "b?", "c", "d?", "e"])
+    })
+  )
+
+  it.effect("is bounded by the outbox that was declared, and what was given up is counted", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const { client, network } = yield* connect(
+        { outbox: { capacity: 2, overflow: "DropOldest" } },
+        { say: keeping(seen) }
+      )
+      yield* cut(network)
+      for (const text of ["a", "b", "c"]) yield* client.emit("say", text)
+      assert.strictEqual(client.dropped(), 1)
+      yield* second
+      assert.deepStrictEqual(seen, ["b", "c"])
+    })
+  )
+
+  it.effect.each([
+    ["is lost", [welcome], "cut"],
+    ["is closed", [welcome], "close"],
+    ["breaks the rules", [welcome, welcome], "wait"]
+  ] as const)("is kept when the next connection %s before it was sent", ([, packets, then]) =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const { client, network } = yield* connect({}, { say: keeping(seen) })
+      const { serve } = network
+      yield* cut(network)
+      yield* client.emit("say", "a")
+      yield* client.emit("say", "b")
+      network.serve = ({ client: near, server }) =>
+        Effect.gen(function* () {
+          // With nothing that was sent before, as far as the client's end is concerned.
+          if (then !== "wait") yield* start(then === "close" ? near.close() : near.closed)
+          yield* Effect.ignore(server.sendAll(packets.map((packet) => JSON.stringify(packet))))
+          if (then === "cut") network.last.cut()
+          yield* server.closed
+        })
+      yield* second
+      network.serve = serve
+      for (let n = 0; n < 3; n++) yield* second
+      assert.deepStrictEqual([seen, client.dropped()], [["a", "b"], 0])
+    })
+  )
+
+  it.effect("waits with who says it when a peer that is slow has not taken what was said before", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const network = new Network()
+      network.answer = (attempt) => (attempt === 1 ? Effect.never : Effect.void)
+      const client = yield* Client.make(Chat, network.connect, {
+        outbox: { capacity: 4 },
+        openTimeout: "1 second",
+        reconnect: Schedule.spaced("1 second")
+      })
+      const gate = yield* Deferred.make<void>()
+      const { serve } = chatting(
+        { say: (text) => Effect.andThen(Deferred.await(gate), keeping(seen)(text)) },
+        {
+          limits: { maxPending: 1 }
+        }
+      )
+      network.serve = serve
+      const long = "x".repeat(900_000)
+      for (let n = 0; n < 4; n++) yield* client.emit("say", n + long)
+      assert.strictEqual(yield* reasonOf(client.emit("say", "4")), "OutboxFull")
+      yield* TestClock.adjust("2 seconds")
+      yield* turn
+      const rest = yield* start(
+        Effect.forEach([4, 5, 6, 7, 8, 9], (n) => client.emit("say", n + long), { discard: true })
+      )
+      yield* turn
+      assert.isUndefined(rest.pollUnsafe())
+      yield* Deferred.succeed(gate, undefined)
+      for (let n = 0; n < 40; n++) yield* turn
+      yield* Fiber.join(rest)
+      yield* turn
+      assert.deepStrictEqual(
+        seen.map((text) => Number(text[0])),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+      )
+      assert.strictEqual(client.dropped(), 0)
+    })
+  )
+})
+
+describe("what is heard", () => {
+  it.effect("is all that came, over as many connections as it took, for everybody who listens", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect()
+      const seen: Array<string> = []
+      for (let n = 0; n < 3; n++) {
+        yield* sessions[n]!.emit("said", `${n}`)
+        yield* sessions[n]!.emit("said", `${n}!`)
+        // Nobody has listened yet in the first round.
+        if (n === 1) yield* start(Stream.runForEach(client.events("said"), keeping(seen)))
+        yield* network.last.server.close()
+        yield* turn
+        yield* second
+      }
+      assert.deepStrictEqual(seen, ["0", "0!", "1", "1!", "2", "2!"])
+    })
+  )
+
+  it.effect("is handled though its connection has ended, in order, and before what the next one brings", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect()
+      const seen: Array<string> = []
+      const gate = yield* Deferred.make<void>()
+      yield* start(
+        client.handle({
+          said: (text) => Effect.andThen(Deferred.await(gate), keeping(seen)(text)),
+          confirm: () => Effect.succeed(true),
+          ticks: () => Stream.empty
+        })
+      )
+      for (let n = 0; n < 3; n++) {
+        yield* sessions[n]!.emit("said", `${n}`)
+        yield* sessions[n]!.emit("said", `${n}!`)
+        yield* turn
+        if (n === 2) break
+        yield* cut(network)
+        yield* second
+      }
+      assert.deepStrictEqual([network.attempts, seen], [3, []])
+      yield* Deferred.succeed(gate, undefined)
+      yield* turn
+      assert.deepStrictEqual(seen, ["0", "0!", "1", "1!", "2", "2!"])
+    })
+  )
+
+  it.effect("may be handled by asking, also when there is no connection at that time", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect({}, { pay: (n) => Effect.succeed(n * 2) })
+      const seen: Array<number> = []
+      const gate = yield* Deferred.make<void>()
+      yield* start(
+        client.handle({
+          left: (n) =>
+            Effect.andThen(Deferred.await(gate), Effect.flatMap(Effect.orDie(client.request("pay", n)), keeping(seen))),
+          confirm: () => Effect.succeed(true),
+          ticks: () => Stream.empty
+        })
+      )
+      yield* sessions[0]!.emit("left", 4)
+      yield* turn
+      yield* cut(network)
+      yield* Deferred.succeed(gate, undefined)
+      yield* second
+      assert.deepStrictEqual(seen, [8])
+    })
+  )
+
+  it.effect("right behind the welcome reaches the handlers, too", () =>
+    Effect.gen(function* () {
+      const network = new Network()
+      network.serve = ({ server }) =>
+        Effect.andThen(
+          server.sendAll(
+            [welcome, ["emit", "said", "at once"], ["ask", 1, "confirm", "x"]].map((p) => JSON.stringify(p))
+          ),
+          server.closed
+        )
+      const client = yield* Client.make(Chat, network.connect)
+      // Somebody has listened before, so that nothing is kept for who comes later.
+      yield* Fiber.interrupt(yield* start(Stream.runDrain(client.events("said"))))
+      const seen: Array<string> = []
+      const said = keeping(seen)
+      yield* start(client.handle({ said, confirm: () => Effect.succeed(true), ticks: () => Stream.empty }))
+      yield* turn
+      assert.deepStrictEqual(seen, ["at once"])
+    })
+  )
+})
+
+describe("handlers", () => {
+  const quiet = { confirm: () => Effect.succeed(true), ticks: () => Stream.empty }
+
+  it.effect("stay over all connections", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect()
+      const handling = yield* start(client.handle({ ...quiet, confirm: (text) => Effect.succeed(text === "yes") }))
+      assert.isTrue(yield* sessions[0]!.request("confirm", "yes"))
+      yield* cut(network)
+      yield* second
+      assert.isTrue(yield* sessions[1]!.request("confirm", "yes"))
+      assert.isFalse(yield* sessions[1]!.request("confirm", "no"))
+      assert.isUndefined(handling.pollUnsafe())
+    })
+  )
+
+  it.effect("can be replaced when they were interrupted, and not before", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect()
+      const one = yield* start(client.handle({ ...quiet, confirm: () => Effect.never }))
+      const asked = yield* start(reasonOf(sessions[0]!.request("confirm", "x")))
+      yield* turn
+      const exit = yield* Effect.exit(client.handle(quiet))
+      assert.match(Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "", /has handlers already/)
+      yield* Fiber.interrupt(one)
+      yield* turn
+      assert.strictEqual(yield* Fiber.join(asked), "Failed unavailable")
+      // What is asked in between waits.
+      const between = yield* start(sessions[0]!.request("confirm", "x"))
+      yield* turn
+      yield* start(client.handle(quiet))
+      assert.isTrue(yield* Fiber.join(between))
+      yield* cut(network)
+      yield* second
+      assert.isTrue(yield* sessions[1]!.request("confirm", "x"))
+    })
+  )
+
+  it.effect("end with the client, when what had come was dealt with", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect({ again: () => "Stop" })
+      const seen: Array<string> = []
+      const gate = yield* Deferred.make<void>()
+      const handling = yield* start(
+        client.handle({ ...quiet, said: (text) => Effect.andThen(Deferred.await(gate), keeping(seen)(text)) })
+      )
+      yield* sessions[0]!.emit("said", "a")
+      yield* sessions[0]!.emit("said", "b")
+      yield* turn
+      yield* network.last.server.close()
+      yield* client.ended
+      assert.isUndefined(handling.pollUnsafe())
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(handling)
+      assert.deepStrictEqual(seen, ["a", "b"])
+    })
+  )
+
+  it.effect("are interrupted when the scope of the client closes", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { client, sessions } = yield* Scope.provide(connect(), scope)
+      let interrupted = 0
+      const stuck = Effect.onInterrupt(Effect.never, () => Effect.sync(() => void interrupted++))
+      const handling = yield* start(client.handle({ ...quiet, said: () => stuck }))
+      yield* sessions[0]!.emit("said", "a")
+      yield* turn
+      yield* Scope.close(scope, Exit.void)
+      yield* Fiber.join(handling)
+      assert.strictEqual(interrupted, 1)
+    })
+  )
+
+  it.effect("log with the session that they answer in", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const logger = Logger.make<unknown, void>(({ fiber }) => {
+        seen.push(fiber.getRef(References.CurrentLogAnnotations)["session"])
+      })
+      yield* Effect.gen(function* () {
+        const { client, network, sessions } = yield* connect()
+        yield* start(client.handle({ ...quiet, confirm: () => Effect.as(Effect.log("asked"), true) }))
+        yield* sessions[0]!.request("confirm", "x")
+        yield* cut(network)
+        yield* second
+        yield* sessions[1]!.request("confirm", "x")
+        assert.deepStrictEqual(
+          seen,
+          sessions.map(({ id }) => id)
+        )
+      }).pipe(Effect.provideService(Logger.CurrentLoggers, new Set([logger])))
+    })
+  )
+})
