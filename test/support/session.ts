@@ -5,7 +5,6 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type { StandardSchemaV1 } from "effect/StandardSchema"
 import * as Stream from "effect/Stream"
-import type { Limits } from "@millrace/core/connection/Limits"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
 import * as Contract from "@millrace/core/messaging/Contract"
@@ -102,9 +101,9 @@ export const hello = ["hello", { contract: "chat", version: "1" }]
 export const welcome = ["welcome", { contract: "chat", version: "1", session: "s" }]
 
 /** A server whose client is the test. */
-export const serverOf = (options?: Session.Options, wireLimits?: Partial<Limits>) =>
+export const serverOf = (options?: Session.Options) =>
   Effect.gen(function* () {
-    const wires = yield* WebSocket.makePair(wireLimits)
+    const wires = yield* WebSocket.makePair()
     const peer = yield* peerOf(wires.client)
     yield* peer.say(hello)
     const session: Server = yield* Session.accept(Chat, wires.server, options)

@@ -9,9 +9,14 @@ import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { Answering } from "@millrace/core/messaging/Answering"
+import { Backlog } from "@millrace/core/messaging/Backlog"
+import type { StreamCoder } from "@millrace/core/messaging/Contract"
+import * as Repeats from "@millrace/core/messaging/Repeats"
+import { Disconnected, SessionError } from "@millrace/core/messaging/SessionError"
 import { start } from "../../support/connection.ts"
 import { logged } from "../../support/logged.ts"
-import { reasonOf, serverOf, silent, Taken, turn } from "../../support/session.ts"
+import { Chat, reasonOf, serverOf, silent, Taken, turn } from "../../support/session.ts"
 
 /** Effects that end when the test says so, in the order in which they began. */
 class Works {
@@ -426,15 +431,14 @@ describe("a stream", () => {
   it.effect("that goes on when the connection is lost ends, and is nothing to log", () =>
     logged((entries) =>
       Effect.gen(function* () {
-        // With no room: it waits to say something all the time.
-        const { peer, session } = yield* serverOf({}, { outboxBytes: 1 })
+        const { peer, session } = yield* serverOf()
         let ended = 0
         const endless = Stream.ensuring(
           Stream.forever(Stream.make(1)),
           Effect.sync(() => ended++)
         )
         const handling = yield* start(session.handle({ ...silent, count: () => endless }))
-        yield* peer.say(["open", 1, "count", 1, 1_000_000], ["open", 2, "count", 1, 3])
+        yield* peer.say(["open", 1, "count", 1, 100], ["open", 2, "count", 1, 3])
         yield* turn
         yield* start(peer.wire.close())
         yield* TestClock.adjust("5 seconds")
@@ -444,6 +448,37 @@ describe("a stream", () => {
           entries.filter(({ level }) => level === "Error"),
           []
         )
+      })
+    )
+  )
+
+  it.effect("that cannot say what it has any more ends, and is nothing to log", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const room = Deferred.makeUnsafe<void, SessionError>()
+        const answering = new Answering({
+          say: () => Deferred.await(room),
+          backlog: new Backlog(),
+          bound: 10,
+          repeats: new Repeats.Repeats(),
+          principal: ""
+        })
+        let ended = 0
+        const ones = Stream.ensuring(
+          Stream.forever(Stream.make(1)),
+          Effect.sync(() => ended++)
+        )
+        const context = yield* Effect.context<never>()
+        const handlers = { byName: new Map([["count", () => ones]]), concurrency: 1, context }
+        answering.serve(handlers, () => [], Chat.says.client)
+        const open = { _tag: "Open", id: 1, name: "count", payload: 1, credit: 100, meta: undefined } as const
+        answering.stream(1, open, Chat.says.client.get("count") as StreamCoder, 1)
+        yield* turn
+        Deferred.doneUnsafe(room, Exit.fail(new SessionError({ reason: new Disconnected({ cause: undefined }) })))
+        yield* turn
+        assert.strictEqual(ended, 1)
+        assert.deepStrictEqual(entries, [])
+        assert.isTrue(answering.isFree(1))
       })
     )
   )
