@@ -111,6 +111,9 @@ export interface Session<
   /**
    * The messages of a name. The first to listen gets those that came before, up to `Limits.maxUnread`; several listeners
    * get each all of them. Ends with an ordinary close, fails with any other end.
+   *
+   * A listener that is `Limits.maxUnread` behind makes the peer wait, and all that comes behind its messages: also the
+   * answer to what it asks in between, which then times out. What may come faster than that is better a stream.
    */
   readonly events: <N extends Name<Messages<Hears>>>(
     name: N

@@ -9,7 +9,11 @@ export interface Limits {
   readonly helloTimeout: Duration.Input
   /** The longest first message, in bytes. Beyond it: 4400. Default 16 KiB. */
   readonly maxHelloBytes: number
-  /** Questions and messages of the peer that wait or are being answered. At this bound no more is read. Default 1,024. */
+  /**
+   * Requests and messages of the peer that wait or are being answered: at this bound no more is read. As many streams may
+   * go on beside them, and more are refused as `unavailable`. Of our own requests half as many are asked at a time, and
+   * more wait for their turn, so that two ends that ask one another never both wait for the other to read. Default 1,024.
+   */
   readonly maxPending: number
   /** Messages that wait for one listener. At this bound no more is read. Default 1,024. */
   readonly maxUnread: number
