@@ -384,7 +384,7 @@ export class Answering {
       Effect.flatMap(
         Effect.flatMap(Effect.scope, (scope) => {
           const { channel } = handler(call.payload) as Stream.Stream<unknown, unknown>
-          // Not `Stream.toPull`, whose every pull asks a semaphore that only one fiber is there.
+          // Not `Stream.toPull`: a page would load the semaphore by which that keeps a second fiber away.
           return Channel.toPullScoped(channel, scope)
         }),
         (pull) => this.send(call, coder, pull)
