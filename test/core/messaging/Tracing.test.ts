@@ -66,6 +66,22 @@ describe("the spans of a session", () => {
     )
   )
 
+  it.effect("are one trace also of a message, below who says it", () =>
+    tracing((spans) =>
+      Effect.gen(function* () {
+        const { client, server } = yield* meet(Chat)
+        yield* start(server.handle({ ...handlers, say: () => Effect.void }))
+        yield* Effect.withSpan(client.emit("say", "x"), "outer")
+        yield* turn
+        assert.deepStrictEqual(
+          spans.map(({ name }) => name),
+          ["outer", "say"]
+        )
+        assert.strictEqual(parentOf(spans[1]!), spans[0]!.spanId)
+      })
+    )
+  )
+
   it.effect("say of the one who asks where nobody traces", () =>
     Effect.gen(function* () {
       const { client, server } = yield* meet(Chat)

@@ -3,6 +3,7 @@
  * says, goes through one place each.
  */
 import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,6 +26,7 @@ import * as SessionEnd from "./SessionEnd.ts"
 import { Disconnected, SessionError, SessionViolation, Undecodable, Unencodable } from "./SessionError.ts"
 import type { Limits } from "./SessionLimits.ts"
 import type { SessionMeter } from "./SessionMeter.ts"
+import * as Tracing from "./Tracing.ts"
 import type { Wire } from "./Wire.ts"
 
 /** What is done with something that the peer may not say. */
@@ -195,9 +197,14 @@ export class Dialogue {
   /** Says something that is not answered. */
   emit(coder: Contract.MessageCoder, payload: unknown): Effect.Effect<void, SessionError> {
     const wire = coder.payload.encode(payload)
-    return Result.isSuccess(wire)
-      ? this.say({ _tag: "Emit", name: coder.name, payload: wire.success, meta: undefined })
-      : Effect.fail(new SessionError({ reason: new Unencodable({ name: coder.name, cause: wire.failure }) }))
+    if (Result.isFailure(wire)) {
+      return Effect.fail(new SessionError({ reason: new Unencodable({ name: coder.name, cause: wire.failure }) }))
+    }
+    return Effect.contextWith((context: Context.Context<never>) => {
+      const trace = Tracing.current(context)
+      const meta = trace === undefined ? undefined : { trace }
+      return this.say({ _tag: "Emit", name: coder.name, payload: wire.success, meta })
+    })
   }
 
   /** Ends what nobody will hear of any more, and gives the cause in a word. */
