@@ -1,11 +1,10 @@
 /**
  * `millrace connect`: a person's client. What is typed is sent, what comes is shown, a line each.
  *
- * Standard output has the messages and nothing else; what the command has to say goes to standard error.
+ * Standard output has the messages and nothing else; what the command has to say, and the frames, go to standard error.
  */
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as Extensions from "@millrace/core/codec/Extensions"
-import type { OpenError } from "@millrace/core/connection/OpenError"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import type { WebSocketError } from "@millrace/core/connection/WebSocketError"
 import type * as Message from "@millrace/core/protocol/Message"
@@ -24,6 +23,7 @@ import * as NodeWebSocket from "../NodeWebSocket.ts"
 import * as compression from "./compression.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
+import * as inspect from "./inspect.ts"
 import * as words from "./words.ts"
 
 /**
@@ -66,12 +66,10 @@ const withoutReturn = (text: string): string => (text.endsWith("\r") ? text.slic
 const line = (message: Message.Message): string =>
   message._tag === "Text" ? words.escape(message.text) : `0x${Buffer.from(message.bytes).toString("hex")}`
 
-const status = ({ code, reason }: CloseCode.CloseStatus): string => {
-  if (code === CloseCode.CloseCode.noStatus) return "without a status (1005)"
-  const name = Object.entries(CloseCode.CloseCode).find(([, known]) => known === code)?.[0]
-  const spelled = name?.replaceAll(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`)
-  return `with ${code}${spelled === undefined ? "" : ` (${spelled})`}${reason === "" ? "" : ` ${words.escape(reason)}`}`
-}
+const status = (said: CloseCode.CloseStatus): string =>
+  said.code === CloseCode.CloseCode.noStatus
+    ? "without a status (1005)"
+    : `with ${words.escape(words.closeStatus(said))}`
 
 /** Who closed the connection and why, as a sentence. */
 const farewell = (closed: Closed): string => {
@@ -84,12 +82,6 @@ const farewell = (closed: Closed): string => {
   if (closed.received === undefined) return `${ours}, and the server did not answer`
   // One that had something to say at the same moment has not just repeated ours.
   return CloseCode.isOrdinary(closed.received.code) ? ours : `${ours}, and by the server ${status(closed.received)}`
-}
-
-/** Why there is no connection, as a sentence. */
-const refusal = (url: string, { reason }: OpenError): string => {
-  if (reason._tag === "TransportError") return words.unreachable(url, reason.cause)
-  return reason._tag === "Refused" ? words.refusal(reason) : reason.message
 }
 
 /** Sends the lines until there are no more, then closes; shows what comes until the end. */
@@ -124,10 +116,12 @@ export const connect = Command.make(
       Flag.withDefault(false)
     ),
     maxMessage: flags.maxMessage("64MiB"),
+    inspect: inspect.flags,
     compression: compression.flags("1KiB")
   },
-  ({ binary, compression: compress, header, maxMessage, subprotocol, url }) =>
+  ({ binary, compression: compress, header, inspect: inspected, maxMessage, subprotocol, url }) =>
     Effect.gen(function* () {
+      const tap = yield* inspect.tap(inspected, maxMessage)
       let opened: WebSocket | undefined
       // It runs when the connection has been closed, so that Ctrl-C, too, is answered with how it ended.
       yield* Effect.addFinalizer((exit) =>
@@ -139,8 +133,9 @@ export const connect = Command.make(
         headers: header,
         subprotocols: subprotocol,
         limits: { maxMessageBytes: maxMessage },
-        extensions: compression.extensions(compress, 1_024)
-      }).pipe(Effect.mapError((error) => new Failure({ sentence: refusal(url, error) })))
+        extensions: compression.extensions(compress, 1_024),
+        tap
+      }).pipe(Effect.mapError((error) => new Failure({ sentence: words.unopened(url, error) })))
       opened = connection
       const extensions = Result.getOrElse(Extensions.print(connection.extensions), () => "")
       const agreed =
@@ -155,7 +150,8 @@ export const connect = Command.make(
   Command.withDescription(
     "Talk to a WebSocket server: each line typed is a message, each message received is a line. Text is shown as it is, " +
       "with control characters escaped; binary messages are shown in hexadecimal. Ctrl-D closes the connection. The exit " +
-      "code is 0 only when it was closed in the ordinary way."
+      "code is 0 only when it was closed in the ordinary way. With --frames, what goes over the wire is shown as well: on " +
+      "standard error, cut to the width of the terminal."
   ),
   Command.withShortDescription("Talk to a WebSocket server"),
   Command.withExamples([
@@ -164,6 +160,10 @@ export const connect = Command.make(
       command: 'millrace connect wss://example.com/chat -H "Authorization: Bearer 123" -s chat.v1',
       description: "With a header and a subprotocol"
     },
-    { command: "millrace connect wss://example.com/chat --deflate", description: "Compressed, if the server can" }
+    { command: "millrace connect wss://example.com/chat --deflate", description: "Compressed, if the server can" },
+    {
+      command: "millrace connect ws://localhost:9001/ --frames --record talk.jsonl",
+      description: "With its frames, shown and kept for millrace replay"
+    }
   ])
 )

@@ -25,12 +25,8 @@ import * as words from "./words.ts"
 const line = ({ data, event }: Event): string =>
   event === "message" ? words.escape(data) : `[${words.escape(event)}] ${words.escape(data)}`
 
-/** The same for programs. JSON leaves the control characters behind ASCII as they are, and a terminal obeys them. */
-const jsonLine = ({ data, event, id }: Event): string =>
-  JSON.stringify({ event, data, id }).replaceAll(
-    /[\u007f-\u009f]/g,
-    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`
-  )
+/** The same for programs. */
+const jsonLine = ({ data, event, id }: Event): string => words.json({ event, data, id })
 
 /** Why there is no connection, as a sentence. */
 const loss = (url: string, wasOpen: boolean, reason: EventSource.Closed["reason"]): string => {

@@ -1,6 +1,8 @@
 /**
  * What commands say to a person, and how they show what somebody else has said.
  */
+import * as CloseCode from "@millrace/core/codec/CloseCode"
+import type { OpenError } from "@millrace/core/connection/OpenError"
 import * as Console from "effect/Console"
 import type * as Effect from "effect/Effect"
 
@@ -19,6 +21,28 @@ export const escape = (text: string): string =>
     /\p{Control}/gu,
     (control) => escapes.get(control) ?? `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`
   )
+
+const hexEscape = (character: string): string => `\\u{${character.codePointAt(0)!.toString(16)}}`
+
+/** The same where it stands in a line among other things: nothing of it moves, breaks or turns round the rest. */
+export const line = (text: string): string =>
+  escape(text)
+    .replaceAll("\t", "\\t")
+    .replaceAll(/[\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, hexEscape)
+
+/** A line of JSON. JSON leaves the control characters behind ASCII as they are, and a terminal obeys them. */
+export const json = (value: unknown): string =>
+  JSON.stringify(value).replaceAll(
+    /[\u007f-\u009f]/g,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`
+  )
+
+/** What a Close says: its code, what that is called, and the reason. The reason is not escaped. */
+export const closeStatus = ({ code, reason }: CloseCode.CloseStatus): string => {
+  const name = Object.entries(CloseCode.CloseCode).find(([, known]) => known === code)?.[0]
+  const spelled = name?.replaceAll(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`)
+  return `${code}${spelled === undefined ? "" : ` (${spelled})`}${reason === "" ? "" : ` ${reason}`}`
+}
 
 /** The network's own words before there is a connection, where a person needs better ones. */
 export const unreachable = (url: string, cause: unknown): string => {
@@ -44,4 +68,27 @@ export const refusal = ({ message, text }: { readonly message: string; readonly 
   const said = escape(text.trim())
   const shown = said.length > longestRefusal ? `${said.slice(0, longestRefusal)} ...` : said
   return shown === "" ? escape(message) : `${escape(message)}: ${shown}`
+}
+
+/** Why there is no connection, as a sentence. */
+export const unopened = (url: string, { reason }: OpenError): string => {
+  if (reason._tag === "TransportError") return unreachable(url, reason.cause)
+  return reason._tag === "Refused" ? refusal(reason) : reason.message
+}
+
+/** Why a file cannot be read or written, as a sentence. `doing` is which of the two. */
+export const noFile = (doing: "read" | "written", path: string, cause: unknown): string => {
+  const { code, message } = cause as Error & { readonly code?: string }
+  const named = escape(path)
+  switch (code) {
+    case "ENOENT":
+      return doing === "read" ? `there is no file ${named}` : `there is no folder for the file ${named}`
+    case "EISDIR":
+      return `${named} is a folder and no file`
+    case "EACCES":
+    case "EPERM":
+      return `${named} may not be ${doing} by you`
+    default:
+      return `${named} cannot be ${doing}: ${escape(message)}`
+  }
 }

@@ -1,0 +1,246 @@
+/**
+ * Frames as lines for a person: what went over a connection, in both directions, as it comes out of a `Recorder`.
+ *
+ *     →    0.0121  text    fin rsv1       34 B  (inflated: 400 B) one one one one…
+ *     ←    0.0130  close   fin            11 B  1003 (unsupported data) text only
+ *
+ * Compressed messages are inflated to be shown: RFC 7692 section 7.2.2. Not in here: where the lines go.
+ */
+import { styleText } from "node:util"
+import { Chunks } from "@millrace/core/codec/Chunks"
+import * as CloseCode from "@millrace/core/codec/CloseCode"
+import { isControl, Opcode } from "@millrace/core/codec/Frame"
+import * as Utf8 from "@millrace/core/codec/Utf8"
+import type { Facts } from "@millrace/core/connection/Tap"
+import { Window } from "@millrace/core/connection/Window"
+import * as Recording from "@millrace/core/protocol/Recording"
+import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
+import { inflateNow } from "../Inflate.ts"
+import * as words from "./words.ts"
+
+/** How frames are to look. */
+export interface Look {
+  /** How wide a line may be, in columns. Asked for each line, as a terminal changes. */
+  readonly columns: () => number
+  readonly isColoured: boolean
+  /** Of a message, in bytes. A longer one is not inflated. */
+  readonly maxMessageBytes: number
+}
+
+type Role = Recording.Recorded["from"]
+
+const names: ReadonlyMap<Opcode, string> = new Map([
+  [Opcode.continuation, "cont"],
+  [Opcode.text, "text"],
+  [Opcode.binary, "binary"],
+  [Opcode.close, "close"],
+  [Opcode.ping, "ping"],
+  [Opcode.pong, "pong"]
+])
+
+/** Content has so many columns at least, on a terminal that is narrower than that. */
+const leastRoom = 16
+
+/** What looks like one character may be made of several, of four bytes each. */
+const bytesPerColumn = 16
+
+const graphemes = new Intl.Segmenter()
+
+/** No less than what a terminal needs for it: of what may be wide, it is not looked up whether it is. */
+const widthOf = (grapheme: string): number => (grapheme.codePointAt(0)! < 0x1100 ? 1 : 2)
+
+/** As much of `text` as there is room for, with an ellipsis where it was cut or `goesOn`. */
+const fit = (text: string, room: number, goesOn = false): string => {
+  let [width, kept] = [0, ""]
+  let whole = ""
+  for (const { segment } of graphemes.segment(text)) {
+    width += widthOf(segment)
+    if (width > room) return `${kept}…`
+    whole += segment
+    if (width < room) kept = whole
+  }
+  return goesOn ? `${kept}…` : whole
+}
+
+const hex = (bytes: Uint8Array, room: number): string => {
+  const digits = Array.from(bytes.subarray(0, room), (byte) => byte.toString(16).padStart(2, "0"))
+  return fit(digits.join(" "), room, bytes.length > room)
+}
+
+/** The start of some text, which may have been cut within a character at either end. */
+const text = (bytes: Uint8Array, room: number): string => {
+  const start = bytes.subarray(0, room * bytesPerColumn)
+  const isCut = start.length < bytes.length
+  // Half a character at the cut is left out.
+  const decoded = new TextDecoder("utf-8", { ignoreBOM: true }).decode(start, { stream: isCut })
+  return fit(words.line(decoded), room, isCut)
+}
+
+/** A message that an extension has coded, as far as it has come. */
+interface Coded {
+  readonly opcode: Opcode
+  readonly payload: Chunks
+  isWhole: boolean
+}
+
+/** What a frame holds, as far as it is to be shown. */
+interface Content {
+  readonly bytes: Uint8Array
+  readonly isText: boolean
+  /** What there is to say about it. */
+  readonly note?: string | undefined
+}
+
+const noBytes = new Uint8Array(0)
+
+/** The largest there is holds what any that was agreed on does. RFC 7692 section 7.1.2. */
+const windowSize = 2 ** 15
+
+/** One side: what its frames belong to. */
+class Side {
+  private readonly maxMessageBytes: number
+  private window = new Window(windowSize)
+  /** What the frames of the message are that has not ended. */
+  private kind: Opcode = Opcode.binary
+  private coded: Coded | undefined
+
+  constructor(maxMessageBytes: number) {
+    this.maxMessageBytes = maxMessageBytes
+  }
+
+  content(frame: Recording.Recorded): Content {
+    const { opcode, payload, rsv } = frame
+    if (isControl(opcode)) return { bytes: payload, isText: opcode !== Opcode.close && Utf8.isValid(payload) }
+    const isFirst = opcode !== Opcode.continuation
+    if (isFirst) this.kind = opcode
+    if (isFirst && (rsv & 4) !== 0) this.coded = { opcode, payload: new Chunks(), isWhole: true }
+    if (this.coded !== undefined) return this.codedContent(this.coded, frame)
+    const isWhole = isFirst && frame.fin && frame.cut + frame.torn === 0
+    return { bytes: payload, isText: this.kind === Opcode.text && (!isWhole || Utf8.isValid(payload)) }
+  }
+
+  private codedContent(coded: Coded, frame: Recording.Recorded): Content {
+    const { cut, fin, payload, torn } = frame
+    if (cut + torn > 0 || coded.payload.length + payload.length > 2 * this.maxMessageBytes) coded.isWhole = false
+    if (coded.isWhole) coded.payload.push(payload)
+    if (!fin) return { bytes: noBytes, isText: false, note: "compressed" }
+    this.coded = undefined
+    const inflated = coded.isWhole ? this.inflate(coded.payload) : undefined
+    if (inflated === undefined) return { bytes: payload, isText: false, note: "compressed" }
+    const all = coded.payload.length === payload.length ? "" : `all ${coded.payload.length} B `
+    const note = `${all}inflated: ${inflated.length} B`
+    return { bytes: inflated, isText: coded.opcode === Opcode.text && Utf8.isValid(inflated), note }
+  }
+
+  /** `undefined` when it cannot be done. Messages behind it that refer to what is missing then cannot be inflated. */
+  private inflate(payload: Chunks): Uint8Array | undefined {
+    const options = { windowBits: 15, dictionary: this.window.bytes, maxBytes: this.maxMessageBytes } as const
+    const exit =
+      payload.length === 0 ? Exit.succeed(noBytes) : inflateNow(payload.join(), options, this.maxMessageBytes)
+    if (exit === undefined || Exit.isFailure(exit)) {
+      this.window = new Window(windowSize)
+      return undefined
+    }
+    this.window.push(exit.value)
+    return exit.value
+  }
+}
+
+const close = (payload: Uint8Array): string | undefined => {
+  if (payload.length === 0) return ""
+  const status = CloseCode.decode(payload)
+  return Result.isFailure(status) ? undefined : words.line(words.closeStatus(status.success))
+}
+
+type Style = Parameters<typeof styleText>[0]
+
+const flagsOf = ({ fin, rsv }: Recording.Recorded): string =>
+  [fin ? "fin" : "more", ...[4, 2, 1].flatMap((bit, i) => ((rsv & bit) === 0 ? [] : [`rsv${i + 1}`]))].join(" ")
+
+/** What is shown of an entry. */
+interface Row {
+  readonly from: Role
+  readonly t: number
+  readonly name: string
+  readonly style: Style
+  readonly flags?: string
+  readonly length?: number
+  readonly note?: string | undefined
+  readonly content?: (room: number) => string
+}
+
+/** Makes lines of one connection. */
+export class Frames {
+  private readonly look: Look
+  private readonly sides: Readonly<Record<Role, Side>>
+  private readonly role: Role
+  private readonly flagsWidth: number
+
+  constructor({ extensions, role }: Facts, look: Look) {
+    this.look = look
+    this.role = role
+    this.sides = { client: new Side(look.maxMessageBytes), server: new Side(look.maxMessageBytes) }
+    // Without extensions no bit is ever set.
+    this.flagsWidth = extensions.rsv === 0 ? 4 : 9
+  }
+
+  /** The line for an entry, without its line break; `undefined` for what says nothing to a person. */
+  line(entry: Recording.Header | Recording.Entry): string | undefined {
+    switch (entry._tag) {
+      case "Header":
+        return this.paint("dim", "→ sent, ← received; seconds since it was open; bytes of payload as on the wire")
+      case "Frame":
+        return this.print(this.frame(entry))
+      case "Raw": {
+        const { bytes, cut, from, t, violation } = entry
+        const content = (room: number) => hex(bytes, room)
+        const note = violation === undefined ? "no whole frame" : words.line(violation)
+        return this.print({ from, t, name: "raw", style: "red", length: bytes.length + cut, note, content })
+      }
+      case "Ended":
+        return this.print({ from: entry.from, t: entry.t, name: entry.abruptly ? "cut" : "end", style: "dim" })
+      case "Omitted":
+        return this.paint("dim", `  ${seconds(entry.t)}  what follows is not recorded`)
+      case "End":
+        return entry.error === undefined
+          ? undefined
+          : this.paint("red", `  ${seconds(entry.t)}  lost    ${words.line(entry.error)}`)
+    }
+  }
+
+  private frame(frame: Recording.Recorded): Row {
+    const { from, opcode, payload, t, torn } = frame
+    const { bytes, isText, note } = this.sides[from].content(frame)
+    const status = opcode === Opcode.close ? close(payload) : undefined
+    const lacking = torn > 0 ? `${torn} B never came` : note
+    const style = isControl(opcode) ? (opcode === Opcode.close ? "yellow" : "dim") : this.directionStyle(from)
+    const content = (room: number) =>
+      status !== undefined ? fit(status, room) : isText ? text(bytes, room) : hex(bytes, room)
+    const length = Recording.length(frame)
+    return { from, t, name: names.get(opcode) ?? "", style, flags: flagsOf(frame), length, note: lacking, content }
+  }
+
+  private directionStyle(from: Role): Style {
+    return from === this.role ? "cyan" : "green"
+  }
+
+  private print({ content, flags = "", from, length, name, note, style, t }: Row): string {
+    const arrow = this.paint(this.directionStyle(from), from === this.role ? "→" : "←")
+    const size = length === undefined ? "" : `${length} B`
+    const columns = [seconds(t), name.padEnd(6), flags.padEnd(this.flagsWidth), size.padStart(8)] as const
+    const said = note === undefined ? "" : `(${note}) `
+    const taken = 2 + columns.join("  ").length + 2 + said.length
+    const shown = content?.(Math.max(this.look.columns() - taken, leastRoom)) ?? ""
+    const [time, named, flagged, sized] = columns
+    const start = `${arrow} ${this.paint("dim", time)}  ${this.paint(style, named)}`
+    return `${start}  ${this.paint("dim", `${flagged}  ${sized}  ${said}`)}${shown}`.trimEnd()
+  }
+
+  private paint(style: Style, text: string): string {
+    return this.look.isColoured ? styleText(style, text, { validateStream: false }) : text
+  }
+}
+
+/** Milliseconds, as seconds. */
+const seconds = (t: number): string => (t / 1_000).toFixed(4).padStart(9)
