@@ -1,5 +1,6 @@
 /** Clients that come back over a network in memory, whose connections the test refuses, cuts and closes. */
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { OpenError } from "@millrace/core/connection/OpenError"
@@ -20,6 +21,8 @@ export interface Link {
 export class Network {
   /** All that were opened. */
   readonly links: Array<Link> = []
+  /** What the server does with each of them. */
+  readonly serving: Array<Fiber.Fiber<void>> = []
   attempts = 0
   /** Who is connected now. */
   open = 0
@@ -50,7 +53,8 @@ export class Network {
         () => Effect.sync(() => this.open--)
       )
       // The server has its own life: its end of the link, and what it does there.
-      yield* Effect.forkDetach(Effect.ignoreCause(Effect.scoped(this.serve(link))), { startImmediately: true })
+      const serving = Effect.ignoreCause(Effect.scoped(this.serve(link)))
+      this.serving.push(yield* Effect.forkDetach(serving, { startImmediately: true }))
       return pair.client
     }
   )

@@ -220,6 +220,37 @@ describe("beyond its capacity", () => {
       })
   )
 
+  it.effect("who waits goes on as soon as there is room, and not when all is said", () =>
+    Effect.gen(function* () {
+      const { flush, outbox, put } = outboxOf({ capacity: 1, overflow: "Suspend" })
+      const gate = yield* Deferred.make<void>()
+      yield* put("a")
+      const b = yield* start(outbox.put(() => Deferred.await(gate)))
+      const flushing = yield* start(flush)
+      yield* Fiber.join(b)
+      assert.isUndefined(flushing.pollUnsafe())
+      yield* Deferred.succeed(gate, undefined)
+      yield* Fiber.join(flushing)
+    })
+  )
+
+  it.effect("who waited where nothing is kept, and does not any more, has nothing said later", () =>
+    Effect.gen(function* () {
+      const { outbox, said } = outboxOf({ capacity: 0, overflow: "Suspend" })
+      const gate = yield* Deferred.make<void, SessionError>()
+      let isLost = true
+      const say = () => (isLost ? Deferred.await(gate) : Effect.sync(() => void said.push("a")))
+      const putting = yield* start(outbox.put(say))
+      const flushing = yield* start(outbox.flush(session, () => true))
+      yield* Fiber.interrupt(putting)
+      yield* Deferred.failSync(gate, () => new SessionError({ reason: new Disconnected({ cause: undefined }) }))
+      yield* Fiber.join(flushing)
+      isLost = false
+      yield* outbox.flush(session, () => true)
+      assert.deepStrictEqual([said, outbox.isEmpty], [[], true])
+    })
+  )
+
   it.effect("a message waits, whatever was declared, while there is a connection", () =>
     Effect.gen(function* () {
       const { flush, outbox, put, said } = outboxOf({ capacity: 1, overflow: "DropOldest" })

@@ -100,6 +100,42 @@ describe("a request", () => {
     }).pipe(Effect.provideService(Repeats.Current, new Repeats.Repeats()))
   )
 
+  it.effect("that is idempotent is asked again of the next server when this one says that it is about to go", () =>
+    Effect.gen(function* () {
+      const done = yield* Deferred.make<number>()
+      const network = new Network()
+      const { serve } = chatting({ pay: () => Deferred.await(done) })
+      network.serve = serve
+      const client = yield* Client.make(Chat, network.connect, { reconnect: Schedule.spaced("1 second") })
+      const asked = yield* start(client.request("pay", 1))
+      const other = yield* start(reasonOf(client.request("rename", "x")))
+      yield* turn
+      yield* Fiber.interrupt(network.serving.at(-1)!)
+      yield* turn
+      assert.deepStrictEqual([asked.pollUnsafe(), network.attempts], [undefined, 1])
+      yield* network.last.server.close(1001)
+      yield* turn
+      assert.strictEqual(yield* Fiber.join(other), "Disconnected")
+      yield* second
+      yield* Deferred.succeed(done, 7)
+      assert.strictEqual(yield* Fiber.join(asked), 7)
+    }).pipe(Effect.provideService(Repeats.Current, new Repeats.Repeats()))
+  )
+
+  it.effect("that nobody answers fails, a second after that was said over a connection that stays", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* connect()
+      const asked = yield* start(reasonOf(client.request("pay", 1)))
+      yield* turn
+      yield* Fiber.interrupt(network.serving.at(-1)!)
+      yield* turn
+      yield* TestClock.adjust(999)
+      assert.isUndefined(asked.pollUnsafe())
+      yield* TestClock.adjust(1)
+      assert.strictEqual(yield* Fiber.join(asked), "Failed unavailable")
+    }).pipe(Effect.provideService(Repeats.Current, new Repeats.Repeats()))
+  )
+
   it.effect("has its timeout for all of that together", () =>
     Effect.gen(function* () {
       const { client, network } = yield* connect()
@@ -300,37 +336,55 @@ describe("what is said", () => {
       const network = new Network()
       network.answer = (attempt) => (attempt === 1 ? Effect.never : Effect.void)
       const client = yield* Client.make(Chat, network.connect, {
-        outbox: { capacity: 4 },
+        outbox: { capacity: 12 },
         openTimeout: "1 second",
         reconnect: Schedule.spaced("1 second")
       })
       const gate = yield* Deferred.make<void>()
+      const say = (text: string) => Effect.andThen(Deferred.await(gate), keeping(seen)(text))
       const { serve } = chatting(
-        { say: (text) => Effect.andThen(Deferred.await(gate), keeping(seen)(text)) },
+        { say, rename: (text) => Effect.as(say(text), text) },
         {
           limits: { maxPending: 1 }
         }
       )
       network.serve = serve
       const long = "x".repeat(900_000)
-      for (let n = 0; n < 4; n++) yield* client.emit("say", n + long)
-      assert.strictEqual(yield* reasonOf(client.emit("say", "4")), "OutboxFull")
+      for (let n = 0; n < 12; n++) yield* client.emit("say", `${n} ${long}`)
+      assert.strictEqual(yield* reasonOf(client.emit("say", "12")), "OutboxFull")
       yield* TestClock.adjust("2 seconds")
       yield* turn
-      const rest = yield* start(
-        Effect.forEach([4, 5, 6, 7, 8, 9], (n) => client.emit("say", n + long), { discard: true })
-      )
+      // The first of them have gone as far as they can; now there is room for some, and none for others.
+      const later = Array.from({ length: 12 }, (_, n) => n + 12)
+      const rest = yield* start(Effect.forEach(later, (n) => client.emit("say", `${n} ${long}`), { discard: true }))
       yield* turn
       assert.isUndefined(rest.pollUnsafe())
+      const asked = yield* start(client.request("rename", "24"))
       yield* Deferred.succeed(gate, undefined)
-      for (let n = 0; n < 40; n++) yield* turn
+      for (let n = 0; n < 60; n++) yield* turn
       yield* Fiber.join(rest)
+      yield* Fiber.join(asked)
       yield* turn
+      const numbers = seen.map((text) => Number.parseInt(text, 10))
       assert.deepStrictEqual(
-        seen.map((text) => Number(text[0])),
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        numbers.filter((n) => n !== 24),
+        Array.from({ length: 24 }, (_, n) => n)
       )
+      assert.isAbove(numbers.indexOf(24), 12)
       assert.strictEqual(client.dropped(), 0)
+    })
+  )
+
+  it.effect("while the connection closes goes over the next", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const { client, network } = yield* connect({}, { say: keeping(seen) })
+      yield* start(network.last.client.close())
+      yield* client.emit("say", "a")
+      yield* client.emit("say", "b")
+      yield* turn
+      yield* second
+      assert.deepStrictEqual(seen, ["a", "b"])
     })
   )
 })
@@ -377,6 +431,23 @@ describe("what is heard", () => {
       yield* Deferred.succeed(gate, undefined)
       yield* turn
       assert.deepStrictEqual(seen, ["0", "0!", "1", "1!", "2", "2!"])
+    })
+  )
+
+  it.effect("holds up no stream of the next one where many are handled at a time", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions } = yield* connect()
+      yield* start(
+        client.handle(
+          { said: () => Effect.never, confirm: () => Effect.succeed(true), ticks: () => Stream.make(1, 2) },
+          { concurrency: 9 }
+        )
+      )
+      yield* sessions[0]!.emit("said", "stuck")
+      yield* turn
+      yield* cut(network)
+      yield* second
+      assert.deepStrictEqual(yield* Stream.runCollect(sessions[1]!.stream("ticks")), [1, 2])
     })
   )
 

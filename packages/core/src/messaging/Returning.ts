@@ -9,6 +9,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
@@ -37,6 +38,9 @@ const worthwhile = 10_000
 
 /** In milliseconds: no server sends its clients away for longer. */
 const maxRetryAfter = 3_600_000
+
+/** For so many milliseconds it is waited whether a server that does not answer any more is about to close. */
+const patience = 1_000
 
 const defaultOpenTimeout = "30 seconds"
 
@@ -179,10 +183,15 @@ export class Returning {
   private ask(coder: RequestCoder, payload: unknown, key: string | undefined): Effect.Effect<unknown, unknown> {
     return Effect.flatMap(this.connected(coder, payload), (conversation) =>
       Effect.catch(conversation.request(coder.name, payload, { timeout: Infinity, key }), (error) => {
+        const again = this.ask(coder, payload, key)
+        if (key !== undefined && isUnavailable(error)) {
+          const ended = Effect.timeoutOption(Effect.exit(conversation.ended), patience)
+          return Effect.flatMap(ended, (ended) => (Option.isSome(ended) ? again : Effect.fail(error)))
+        }
         if (!isLoss(error)) return Effect.fail(error)
         this.lost(conversation)
         const isOver = this.end !== undefined || (key === undefined && !isUnsent(error))
-        return isOver ? Effect.fail(error) : this.ask(coder, payload, key)
+        return isOver ? Effect.fail(error) : again
       })
     )
   }
@@ -451,6 +460,10 @@ const endOf = (cause: Again.Cause | undefined): SessionEnd.SessionEnd => {
 /** Whether it is the end of the session that a question fails with, and not an answer. */
 const isLoss = (error: unknown): error is SessionError =>
   error instanceof SessionError && (error.reason._tag === "Disconnected" || error.reason._tag === "SessionViolation")
+
+/** What handlers that are interrupted say, as by a server that is about to close. Nothing was done. */
+const isUnavailable = (error: unknown): boolean =>
+  error instanceof SessionError && error.reason._tag === "Failed" && error.reason.code === "unavailable"
 
 const isUnsent = ({ reason }: SessionError): boolean =>
   reason._tag === "Disconnected" && reason.cause?.reason._tag === "NotOpen"
