@@ -156,33 +156,34 @@ describe.each([
   )
 })
 
-describe("an event stream on a socket", () => {
-  const serve = (options: NodeEventStream.Options & NodeEventStream.ResponseOptions) =>
-    Effect.gen(function* () {
-      const streams = yield* NodeEventStream.make(options)
-      const thrown: Array<unknown> = []
-      const server = http.createServer((_, response) => response.end("node"))
-      EventFront.divert(server, {
-        patience: 10_000,
-        isServed: () => true,
-        serve: (request, socket, hand) => {
-          try {
-            if (streams.openSocketUnsafe(request, socket, options) === undefined) hand()
-          } catch (error) {
-            thrown.push((error as NodeJS.ErrnoException).code)
-            hand()
-          }
+/** A server whose event streams are on their sockets, and somebody who has asked for one. */
+const asked = (options: NodeEventStream.Options & NodeEventStream.ResponseOptions) =>
+  Effect.gen(function* () {
+    const streams = yield* NodeEventStream.make(options)
+    const thrown: Array<unknown> = []
+    const server = http.createServer((_, response) => response.end("node"))
+    EventFront.divert(server, {
+      patience: 10_000,
+      isServed: () => true,
+      serve: (request, socket, hand) => {
+        try {
+          if (streams.openSocketUnsafe(request, socket, options) === undefined) hand()
+        } catch (error) {
+          thrown.push((error as NodeJS.ErrnoException).code)
+          hand()
         }
-      })
-      yield* Effect.acquireRelease(
-        Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
-        () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
-      )
-      const peer = yield* RawPeer.connect((server.address() as AddressInfo).port)
-      peer.send(head())
-      return { peer, thrown }
+      }
     })
+    yield* Effect.acquireRelease(
+      Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+      () => Effect.callback<void>((resume) => void server.close(() => resume(Effect.void)))
+    )
+    const peer = yield* RawPeer.connect((server.address() as AddressInfo).port)
+    peer.send(head())
+    return { peer, thrown }
+  })
 
+describe("an event stream on a socket", () => {
   it.live.each([
     ["name", "X\r\nY", "z", "ERR_INVALID_HTTP_TOKEN"],
     ["value", "X", "y\r\nZ: z", "ERR_INVALID_CHAR"],
@@ -192,7 +193,7 @@ describe("an event stream on a socket", () => {
     "has no field whose %s is none: nothing is written, and the caller has the error",
     ([, name, value, code]) =>
       Effect.gen(function* () {
-        const { peer, thrown } = yield* serve({ headers: [[name, value]] })
+        const { peer, thrown } = yield* asked({ headers: [[name, value]] })
         const { header, status } = yield* peer.head
         assert.deepStrictEqual([status, header("content-type"), header("z")], [200, undefined, undefined])
         assert.deepStrictEqual(thrown, [code])
@@ -202,7 +203,7 @@ describe("an event stream on a socket", () => {
 
   it.live("is no answer where GET is no method", () =>
     Effect.gen(function* () {
-      const { peer } = yield* serve({ methods: ["POST"] })
+      const { peer } = yield* asked({ methods: ["POST"] })
       assert.isUndefined((yield* peer.head).header("content-type"))
       peer.reset()
     })

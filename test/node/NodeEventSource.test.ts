@@ -8,6 +8,7 @@ import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import * as NodeEventSource from "@millrace/node/NodeEventSource"
 import * as bare from "../support/bareServer.ts"
@@ -221,6 +222,28 @@ describe("a response", () => {
       const { reason } = yield* Fiber.join(reading)
       expect([reason._tag, reason.message]).toEqual(["NetworkError", expect.stringMatching(message)])
       expect(seen).toEqual(hasEvent ? ["1"] : [])
+    })
+  )
+
+  it.live.each([3, 4, 5, 6, 7, 8])("is read also by a fiber that yields every %i operations", (operations) =>
+    Effect.gen(function* () {
+      let answer: http.ServerResponse | undefined
+      const server = yield* bare.listen((_, response) => {
+        answer = bare.stream(response, "data: 0\n\n")
+      })
+      let heard = 0
+      const hear = Effect.sync(() => {
+        // Each event is sent when the one before was heard, at another moment of the turn.
+        const next = () => (heard < 200 ? answer!.write(`data: ${heard}\n\n`) : answer!.end())
+        if (++heard % 3 === 0) next()
+        else if (heard % 3 === 1) setImmediate(next)
+        else queueMicrotask(next)
+      })
+      yield* NodeEventSource.stream(server.url, { reconnect }).pipe(
+        Stream.runForEach(() => hear),
+        Effect.provideService(Scheduler.MaxOpsBeforeYield, operations)
+      )
+      expect(heard).toBe(200)
     })
   )
 

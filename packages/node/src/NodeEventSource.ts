@@ -159,6 +159,8 @@ const bodyOf = (sent: http.ClientRequest, incoming: http.IncomingMessage): Strea
           wake = undefined
           resume(taken)
         }
+        // The fiber may have yielded since it was looked, and nothing is told twice.
+        wake()
         return Effect.sync(() => {
           wake = undefined
         })

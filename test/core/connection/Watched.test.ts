@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { behind, Watched } from "@millrace/core/connection/Watched"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 
 const counting = () => new Watched<number>(0, (value) => value < 0)
@@ -29,6 +30,20 @@ describe("Watched", () => {
       const watched = counting()
       watched.set(-1)
       expect(yield* Stream.runCollect(watched.changes)).toEqual([-1])
+    })
+  )
+
+  it.effect("is seen to its end also by a fiber that yields between looking and waiting", () =>
+    Effect.gen(function* () {
+      for (let operations = 3; operations < 9; operations++) {
+        for (let turns = 0; turns < 40; turns++) {
+          const watched = counting()
+          const fiber = yield* watching(watched).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations))
+          for (let turn = 0; turn < turns; turn++) yield* Effect.yieldNow
+          watched.set(-1)
+          expect((yield* Fiber.join(fiber)).at(-1)).toBe(-1)
+        }
+      }
     })
   )
 

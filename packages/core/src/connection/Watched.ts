@@ -66,6 +66,8 @@ export class Watched<A> {
       return Effect.succeed(values as unknown as Arr.NonEmptyReadonlyArray<A>)
     })
     const waiting = Effect.callback<void>((resume) => {
+      // The fiber may have yielded since it was looked, and nobody was there to be woken.
+      if (watcher.values.length > 0) return resume(Effect.void)
       watcher.wake = () => resume(Effect.void)
       return Effect.sync(() => {
         watcher.wake = undefined
