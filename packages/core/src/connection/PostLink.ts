@@ -150,8 +150,10 @@ export class PostLink implements Link {
 
   resume(): void {
     this.paused = false
-    this.goOn?.()
+    const { goOn } = this
+    // Before it goes on, as it may have to wait again at once.
     this.goOn = undefined
+    goOn?.()
   }
 
   private readonly resumed: Effect.Effect<void> = Effect.callback<void>((resume) => {
