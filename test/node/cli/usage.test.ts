@@ -17,6 +17,7 @@ describe.concurrent("--help", () => {
         expect(stdout).toMatch(/^ {2}echo +Echo every message/m)
         expect(stdout).toMatch(/^ {2}connect +Talk to a WebSocket server/m)
         expect(stdout).toMatch(/^ {2}listen +Show the events of a server/m)
+        expect(stdout).toMatch(/^ {2}replay +Play a recording to a server/m)
       }
     })
   )
@@ -24,7 +25,16 @@ describe.concurrent("--help", () => {
   it.live.each([
     ["serve", ["--host", "--port", "--max-message", "--allow-origin"], ["Default 8080", "Default 1MiB"]],
     ["echo", ["--host", "--port", "--max-message"], ["Default 9001", "Default 64MiB"]],
-    ["connect", ["--header", "--subprotocol", "--binary", "--max-message"], ["Ctrl-D", "exit code is 0 only"]],
+    [
+      "connect",
+      ["--header", "--subprotocol", "--binary", "--max-message", "--frames", "--record"],
+      ["Ctrl-D", "exit code is 0 only", "secrets included"]
+    ],
+    [
+      "replay",
+      ["--header", "--pace", "--patience", "--inflate", "--json", "--frames", "--record"],
+      ["Default answers", "Default 10s", "exit code is 0 when there is none, 2 when there is one, and 1 when"]
+    ],
     [
       "listen",
       ["--method", "--header", "--data", "--last-event-id", "--json", "--no-reconnect", "--heartbeat"],
@@ -88,6 +98,11 @@ describe.concurrent("a mistake", () => {
       /--heartbeat: "0s"\. Expected: a time such as 500ms, 15s or 2m\. /
     ],
     [["listen", "http://localhost/", "--heartbeat", "15"], /--heartbeat: "15"\. Expected: a time such as/],
+    [["replay", "talk.jsonl"], /Missing required argument: url\. Try millrace replay --help\.$/],
+    [
+      ["replay", "talk.jsonl", "ws://localhost/", "--pace", "slow"],
+      /--pace: "slow"\. Expected: answers, recorded or at-once\. /
+    ],
     [["connect", "ws://localhost/", "-s", "two,three"], /Invalid subprotocol/],
     [["connect", "ws://localhost/", "-H", "Upgrade: h2c"], /Invalid field name/]
   ]

@@ -18,6 +18,7 @@ import * as RecordingText from "@millrace/core/protocol/RecordingText"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
@@ -109,10 +110,11 @@ const uncompressed = (loaded: Loaded): Effect.Effect<Recording.Recording, Failur
 const above = (tap: Tap, below: Tap | undefined): Tap =>
   below === undefined ? tap : (transport, facts) => tap(below(transport, facts), facts)
 
-const paces = { answers: "answers", recorded: "recorded", "at-once": "at once" } as const satisfies Record<
-  string,
-  Player.Pace
->
+const paces: ReadonlyMap<string, Player.Pace> = new Map([
+  ["answers", "answers"],
+  ["recorded", "recorded"],
+  ["at-once", "at once"]
+])
 
 export const replay = Command.make(
   "replay",
@@ -122,12 +124,17 @@ export const replay = Command.make(
     ),
     url: Argument.String("url").pipe(Argument.withDescription("ws:, wss:, http: or https:")),
     header: flags.header,
-    pace: Flag.Literals("pace", ["answers", "recorded", "at-once"]).pipe(
+    pace: Flag.String("pace").pipe(
+      Flag.withMetavar("pace"),
       Flag.withDescription(
-        "When the next frame is sent: when the server has said as much as it had by then, at the recorded time, or " +
-          "without waiting. Default answers."
+        "When the next frame is sent: when the server has said as much as it had by then (answers), at the recorded time " +
+          "(recorded), or without waiting (at-once). Default answers."
       ),
-      Flag.withDefault("answers" as const)
+      Flag.withDefault("answers"),
+      Flag.filterMap(
+        (name) => Option.fromUndefinedOr(paces.get(name)),
+        () => "answers, recorded or at-once"
+      )
     ),
     patience: flags
       .duration("patience")
@@ -164,7 +171,7 @@ export const replay = Command.make(
           () => words.say(`playing ${words.line(file)} to ${url}`)
         )
       const played = yield* Player.playThrough(recording, open, {
-        pace: paces[pace],
+        pace,
         patience,
         limits: limits(recording)
       }).pipe(
