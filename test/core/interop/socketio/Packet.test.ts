@@ -127,6 +127,18 @@ describe("a packet with bytes", () => {
     expect(decoder.missing()).toBe(0)
   })
 
+  it("takes no placeholder from a prototype", () => {
+    Object.defineProperty(Object.prototype, "_placeholder", { value: true, configurable: true })
+    try {
+      expect(decodeAll(['51-["a",{"num":0},{"_placeholder":true,"num":0}]', hex("01")])[1]).toEqual(
+        event("a", { num: 0 }, hex("01"))
+      )
+      expect(encode(event("a", { num: 0 }, hex("01")))).toHaveLength(2)
+    } finally {
+      delete (Object.prototype as { _placeholder?: boolean })._placeholder
+    }
+  })
+
   it("keeps what is nearly a placeholder", () => {
     const near = '{"_placeholder":1,"num":0},{"_placeholder":"true","num":0},{"num":0}'
     expect(decodeAll([`51-["a",${near},{"_placeholder":true,"num":0}]`, hex("01")])[1]).toEqual(
@@ -155,6 +167,12 @@ describe("text that is no packet", () => {
     ['50x1-["a"]', "no number of attachments"],
     ['5-1-["a"]', "no number of attachments"],
     ['51.5-["a"]', "no number of attachments"],
+    ['5/1-["a"]', "no number of attachments"],
+    ['51:-["a"]', "no number of attachments"],
+    ["/", "no type"],
+    [":", "no type"],
+    ['2:["a"]', "not JSON"],
+    ['21/["a"]', "not JSON"],
     ["51-", "not JSON"],
     ['2 1["a"]', "not JSON"],
     ['2 ["a"]', "not JSON"],
