@@ -2,94 +2,26 @@
  * What the peer has asked and this end answers: handlers as effects, in order or as many at a time as was said.
  */
 import * as Cause from "effect/Cause"
-import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
-import * as Stream from "effect/Stream"
-import * as Coder from "./Coder.ts"
 import type { Say } from "./Asking.ts"
 import type { Backlog } from "./Backlog.ts"
+import { Call } from "./Call.ts"
+import * as Coder from "./Coder.ts"
 import type { Coders, MessageCoder, RequestCoder, StreamCoder } from "./Contract.ts"
 import type { Early } from "./Hearing.ts"
-import * as Packet from "./Packet.ts"
+import type * as Packet from "./Packet.ts"
 import * as Repeats from "./Repeats.ts"
+import * as Replying from "./Replying.ts"
 import * as Tracing from "./Tracing.ts"
-
-/** What answers: an effect for a message and a request, a stream for a stream. */
-export type Handler = (payload: unknown) => Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown>
 
 /** Who answers, from when on. */
 export interface Handlers {
-  readonly byName: ReadonlyMap<string, Handler>
+  readonly byName: ReadonlyMap<string, Replying.Handler>
   /** How many messages and requests at a time. 1: each waits for the one before it. */
   readonly concurrency: number
   readonly context: Context.Context<never>
-}
-
-/** Something to be done for the peer. A message has no number. */
-class Call {
-  /** When it came, among all that the peer has said. */
-  readonly order: number
-  readonly id: number
-  readonly coder: MessageCoder | RequestCoder | StreamCoder
-  readonly payload: unknown
-  readonly meta: Packet.Meta | undefined
-  /** What is said instead of asking anybody. */
-  readonly refusal: Packet.Fail | undefined
-  /** Of a question that may be asked again: see `Repeats`. */
-  readonly digest: string | undefined
-  fiber: Fiber.Fiber<void> | undefined
-  /** Whether it is to be interrupted as soon as there is a fiber. */
-  isCancelled = false
-  /** How many fibers are at it. */
-  hands = 0
-  /** How many elements may be sent. */
-  credit: number
-  private producer: (() => void) | undefined
-
-  constructor(
-    order: number,
-    {
-      credit = 0,
-      id,
-      meta
-    }: { readonly credit?: number; readonly id: number; readonly meta?: Packet.Meta | undefined },
-    coder: MessageCoder | RequestCoder | StreamCoder,
-    payload: unknown,
-    { digest, refusal }: { readonly digest?: string; readonly refusal?: Packet.Fail } = {}
-  ) {
-    this.refusal = refusal
-    this.digest = digest
-    this.order = order
-    this.id = id
-    this.coder = coder
-    this.payload = payload
-    this.meta = meta
-    this.credit = credit
-  }
-
-  grant(credit: number): void {
-    this.credit = Math.min(this.credit + credit, Packet.maxCredit)
-    const { producer } = this
-    this.producer = undefined
-    producer?.()
-  }
-
-  /** Waits until something may be sent. */
-  readonly allowed: Effect.Effect<void> = Effect.suspend(() =>
-    this.credit > 0
-      ? Effect.void
-      : Effect.callback<void>((resume) => {
-          this.producer = () => resume(Effect.void)
-          return Effect.sync(() => {
-            this.producer = undefined
-          })
-        })
-  )
 }
 
 /** Nothing of a contract. */
@@ -147,32 +79,32 @@ export class Answering {
   /** A message, if there is a handler for it; else `false`. */
   message(order: number, coder: MessageCoder, payload: unknown, meta: Packet.Meta | undefined): boolean {
     if (this.handlers?.byName.has(coder.name) !== true) return false
-    this.add(new Call(order, { id: 0, meta }, coder, payload))
+    this.add(new Call(order, 0, coder, payload, meta))
     return true
   }
 
   request(order: number, packet: Packet.Ask, coder: RequestCoder, payload: unknown): void {
-    const isKeyed = coder.idempotent && packet.meta?.key !== undefined
-    const call = new Call(order, packet, coder, payload, {
-      ...(isKeyed && { digest: Repeats.digestOf(packet.name, packet.payload) })
-    })
-    this.calls.set(call.id, call)
+    const { id, meta, name } = packet
+    const call = new Call(order, id, coder, payload, meta)
+    if (coder.idempotent && meta?.key !== undefined) call.digest = Repeats.digestOf(name, packet.payload)
+    this.calls.set(id, call)
     this.add(call)
   }
 
-  stream(order: number, packet: Packet.Open, coder: StreamCoder, payload: unknown): void {
-    const { id } = packet
+  stream(order: number, { credit, id, meta }: Packet.Open, coder: StreamCoder, payload: unknown): void {
     if (this.streams >= this.options.bound) {
       return this.refuse(order, { _tag: "Fail", id, code: "unavailable", detail: "too many streams are open" })
     }
-    const call = new Call(order, packet, coder, payload)
+    const call = new Call(order, id, coder, payload, meta)
+    call.credit = credit
     this.calls.set(id, call)
     this.add(call)
   }
 
   /** A question that nobody is asked. Needs no handlers, and makes the peer wait when it does not read the refusals. */
   refuse(order: number, refusal: Packet.Fail): void {
-    const call = new Call(order, refusal, refused, undefined, { refusal })
+    const call = new Call(order, refusal.id, refused, undefined, undefined)
+    call.refusal = refusal
     this.calls.set(call.id, call)
     this.start(call, nobody)
     this.measure()
@@ -183,7 +115,7 @@ export class Answering {
     const call = this.calls.get(id)
     if (call === undefined) return
     this.calls.delete(id)
-    if (call.hands > 0) return interrupt(call)
+    if (call.hands > 0) return call.interrupt()
     this.waiting.splice(this.waiting.indexOf(call), 1)
     this.count(call, -1)
     this.measure()
@@ -220,7 +152,7 @@ export class Answering {
       const coder = hears.get(name)
       if (coder?._tag !== "Message") continue
       for (const { order, value } of early(name)) {
-        const call = new Call(order, { id: 0 }, coder, value)
+        const call = new Call(order, 0, coder, value, undefined)
         this.waiting.push(call)
         this.count(call, 1)
       }
@@ -339,22 +271,15 @@ export class Answering {
     this.wakeIdlers()
   }
 
-  private answer(call: Call, handler: Handler | undefined): Effect.Effect<void> {
-    const { coder, meta, payload, refusal } = call
+  private answer(call: Call, handler: Replying.Handler | undefined): Effect.Effect<void> {
+    const { coder, id, meta, payload, refusal } = call
     if (refusal !== undefined) return this.say(call, refusal)
     if (handler === undefined) return this.fail(call, "unavailable", "nobody answers this here")
     switch (coder._tag) {
       case "Message":
-        return Tracing.received(
-          coder.name,
-          meta?.trace,
-          Effect.catchCause(
-            Effect.suspend(() => handler(payload) as Effect.Effect<unknown, unknown>),
-            (cause) => logged(coder.name, cause)
-          )
-        )
+        return Tracing.received(coder.name, meta?.trace, Replying.deal(coder.name, handler, payload))
       case "Request": {
-        const reply = Tracing.received(coder.name, meta?.trace, replyOf(coder, handler, payload))
+        const reply = Tracing.received(coder.name, meta?.trace, Replying.reply(coder, handler, payload))
         const once =
           call.digest === undefined || meta?.key === undefined
             ? reply
@@ -362,10 +287,14 @@ export class Answering {
                 { principal: this.options.principal, key: meta.key, digest: call.digest },
                 this.kept(call, reply)
               )
-        return Effect.flatMap(once, (reply) => this.say(call, { ...reply, id: call.id } as Packet.Packet))
+        return Effect.flatMap(once, (reply) => this.say(call, { ...reply, id }))
       }
-      case "Stream":
-        return Tracing.received(coder.name, meta?.trace, this.produce(call, coder, handler))
+      case "Stream": {
+        const produced = Replying.produce(call, coder, handler, this.options.say)
+        return Effect.flatMap(Tracing.received(coder.name, meta?.trace, produced), (end) =>
+          this.say(call, { ...end, id })
+        )
+      }
     }
   }
 
@@ -378,63 +307,6 @@ export class Answering {
     return Effect.onExit(taken, () => Effect.sync(() => this.leave(call)))
   }
 
-  /** Elements as there is credit for them. A stream that nobody reads is not pulled. */
-  private produce(call: Call, coder: StreamCoder, handler: Handler): Effect.Effect<void> {
-    const elements = Effect.scoped(
-      Effect.flatMap(
-        Effect.flatMap(Effect.scope, (scope) => {
-          const { channel } = handler(call.payload) as Stream.Stream<unknown, unknown>
-          // Not `Stream.toPull`: a page would load the semaphore by which that keeps a second fiber away.
-          return Channel.toPullScoped(channel, scope)
-        }),
-        (pull) => this.send(call, coder, pull)
-      )
-    )
-    return Effect.matchCauseEffect(elements, {
-      onSuccess: () => Effect.void,
-      onFailure: (cause) => {
-        if (Cause.hasInterruptsOnly(cause)) return this.fail(call, "unavailable", "it was interrupted")
-        const error = Cause.findErrorOption(cause)
-        if (error._tag === "Some" && Cause.isDone(error.value)) return this.say(call, { _tag: "End", id: call.id })
-        if (error._tag === "Some") {
-          const wire = coder.error.encode(error.value)
-          if (Result.isSuccess(wire)) return this.say(call, { _tag: "Err", id: call.id, error: wire.success })
-        }
-        return Effect.andThen(logged(coder.name, cause), this.fail(call, "defect", ""))
-      }
-    })
-  }
-
-  private send(
-    call: Call,
-    coder: StreamCoder,
-    pull: Pull.Pull<ReadonlyArray<unknown>, unknown>
-  ): Effect.Effect<never, unknown> {
-    const some = (wires: ReadonlyArray<unknown>): Effect.Effect<void, unknown> =>
-      Effect.flatMap(call.allowed, () => {
-        const elements = wires.length <= call.credit ? wires : wires.slice(0, call.credit)
-        call.credit -= elements.length
-        const said = Effect.catch(this.options.say({ _tag: "Items", id: call.id, elements }), (error) =>
-          // Nobody is there to hear of it, and nothing is wrong with the stream.
-          error.reason._tag === "Unencodable" ? Effect.die(error) : Effect.interrupt
-        )
-        return elements === wires ? said : Effect.flatMap(said, () => some(wires.slice(elements.length)))
-      })
-    const one = Effect.flatMap(
-      Effect.flatMap(call.allowed, () => pull),
-      (elements) => {
-        const wires: Array<unknown> = []
-        for (const element of elements) {
-          const wire = coder.element.encode(element)
-          if (Result.isFailure(wire)) return Effect.flatMap(some(wires), () => Effect.die(wire.failure))
-          wires.push(wire.success)
-        }
-        return some(wires)
-      }
-    )
-    return Effect.forever(one, { disableYield: true })
-  }
-
   private fail(call: Call, code: Packet.FailCode, detail: string): Effect.Effect<void> {
     return call.id === 0 ? Effect.void : this.say(call, { _tag: "Fail", id: call.id, code, detail })
   }
@@ -445,7 +317,7 @@ export class Answering {
       this.calls.get(call.id) === call && !this.over
         ? Effect.catch(this.options.say(packet), (error) =>
             error.reason._tag === "Unencodable"
-              ? Effect.andThen(logged(call.coder.name, Cause.fail(error)), this.fail(call, "defect", ""))
+              ? Effect.andThen(Replying.logged(call.coder.name, Cause.fail(error)), this.fail(call, "defect", ""))
               : Effect.void
           )
         : Effect.void
@@ -453,46 +325,8 @@ export class Answering {
   }
 }
 
-const interrupt = (call: Call): void => {
-  call.isCancelled = true
-  call.fiber?.interruptUnsafe()
-}
-
 /** Waits for all that have a fiber: what has none yet is asking for it. */
 const interruptAll = (calls: ReadonlyArray<Call>): Effect.Effect<void> => {
   for (const call of calls) call.isCancelled = true
   return Fiber.interruptAll(calls.flatMap(({ fiber }) => fiber ?? []))
 }
-
-const logged = (name: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  Cause.hasInterruptsOnly(cause)
-    ? Effect.void
-    : Effect.annotateLogs(Effect.logError("A handler has failed", cause), { name })
-
-/** The answer to a request, whatever its handler does. A defect answers this one request, and is logged. */
-const replyOf = (coder: RequestCoder, handler: Handler, payload: unknown): Effect.Effect<Repeats.Reply> =>
-  Effect.matchCauseEffect(
-    Effect.suspend(() => handler(payload) as Effect.Effect<unknown, unknown>),
-    {
-      onSuccess: (value) => {
-        const wire = coder.success.encode(value)
-        return Result.isSuccess(wire)
-          ? Exit.succeed<Repeats.Reply>({ _tag: "Ok", value: wire.success })
-          : defect(coder.name, Cause.die(wire.failure))
-      },
-      onFailure: (cause) => {
-        if (Cause.hasInterruptsOnly(cause)) {
-          return Exit.succeed<Repeats.Reply>({ _tag: "Fail", code: "unavailable", detail: "it was interrupted" })
-        }
-        const error = Cause.findErrorOption(cause)
-        if (error._tag === "None") return defect(coder.name, cause)
-        const wire = coder.error.encode(error.value)
-        return Result.isSuccess(wire)
-          ? Exit.succeed<Repeats.Reply>({ _tag: "Err", error: wire.success })
-          : defect(coder.name, cause)
-      }
-    }
-  )
-
-const defect = (name: string, cause: Cause.Cause<unknown>): Effect.Effect<Repeats.Reply> =>
-  Effect.as(logged(name, cause), { _tag: "Fail", code: "defect", detail: "" } as const)
