@@ -34,6 +34,7 @@ import * as Upgrade from "./Upgrade.ts"
 import { type AnyRequest, type AnyResponse, type Asking, Exchange } from "./session/Exchange.ts"
 
 export { refuse } from "./Endpoint.ts"
+export { listen } from "./Listen.ts"
 export type { Asking }
 
 /** What a connection may take, and what a session may. */

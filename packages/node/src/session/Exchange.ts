@@ -172,7 +172,7 @@ export class Exchange {
           return isOurs ? Effect.logError("the handshake of an event stream failed", cause) : Effect.void
         }
         if (error._tag === "Refusal") {
-          answer(response, error.status, [...error.headers, ...cors], error.body ?? error.detail)
+          answer(response, error.status, [...error.headers, ...cors], error.detail, error.body)
         } else refuseBody(response, cors, error)
         return Effect.void
       }
@@ -342,12 +342,18 @@ const refuseBody = (response: AnyResponse, cors: HttpHeaders.Headers, error: Bod
   answer(response, status, "stream" in response ? cors : [...cors, ["Connection", "close"]], detail)
 }
 
-const answer = (response: AnyResponse, status: number, headers: HttpHeaders.Headers, detail = ""): void => {
+const answer = (
+  response: AnyResponse,
+  status: number,
+  headers: HttpHeaders.Headers,
+  detail = "",
+  body = detail === "" ? "" : `${detail}\n`
+): void => {
   if (response.destroyed || response.headersSent) return
   response.statusCode = status
   response.setHeader("Cache-Control", "no-store")
   response.setHeader("X-Content-Type-Options", "nosniff")
-  if (detail !== "") response.setHeader("Content-Type", "text/plain; charset=utf-8")
+  if (body !== "") response.setHeader("Content-Type", "text/plain; charset=utf-8")
   for (const [name, value] of headers) response.setHeader(name, value)
-  response.end(detail === "" ? "" : `${detail}\n`)
+  response.end(body)
 }
