@@ -8,18 +8,22 @@ import * as Tracing from "@millrace/core/messaging/Tracing"
 import { start } from "../../support/connection.ts"
 import { Chat, meet, serverOf, silent, turn } from "../../support/session.ts"
 
-/** A tracer of the test's own, and the spans that it has made. */
-const tracing = <A, E, R>(effect: (spans: ReadonlyArray<Tracer.Span>) => Effect.Effect<A, E, R>) =>
+/** A tracer of the test's own, and the spans that it has made, but for those that sessions are. */
+const tracing = <A, E, R>(
+  effect: (spans: ReadonlyArray<Tracer.Span>, sessions: ReadonlyArray<Tracer.Span>) => Effect.Effect<A, E, R>
+) =>
   Effect.suspend(() => {
     const spans: Array<Tracer.Span> = []
+    const sessions: Array<Tracer.Span> = []
     const tracer = Tracer.make({
       span(options) {
         const span = new Tracer.NativeSpan(options)
-        spans.push(span)
+        if (span.name === Tracing.sessionName) sessions.push(span)
+        else spans.push(span)
         return span
       }
     })
-    return Effect.provideService(effect(spans), Tracer.Tracer, tracer)
+    return Effect.provideService(effect(spans, sessions), Tracer.Tracer, tracer)
   })
 
 const handlers = { ...silent, rename: Effect.succeed, count: (n: number) => Stream.range(1, n) }
@@ -27,6 +31,25 @@ const handlers = { ...silent, rename: Effect.succeed, count: (n: number) => Stre
 const parentOf = ({ parent }: Tracer.Span) => Option.getOrUndefined(parent)?.spanId
 
 describe("the spans of a session", () => {
+  it.effect("are one at each end that lasts as long as it does", () =>
+    tracing((_, sessions) =>
+      Effect.gen(function* () {
+        const { client } = yield* meet(Chat)
+        assert.deepStrictEqual(sessions.map(({ kind }) => kind).toSorted(), ["client", "server"])
+        for (const { attributes, status } of sessions) {
+          assert.deepStrictEqual(Object.fromEntries(attributes), { contract: "chat", session: client.id })
+          assert.strictEqual(status._tag, "Started")
+        }
+        yield* client.close()
+        yield* turn
+        assert.deepStrictEqual(
+          sessions.map(({ status }) => status._tag),
+          ["Ended", "Ended"]
+        )
+      })
+    )
+  )
+
   it.effect("are one trace: who asks, and below it who answers", () =>
     tracing((spans) =>
       Effect.gen(function* () {

@@ -122,7 +122,8 @@ const begin = (parts: Parts, met: Meeting.Met<unknown>, principal: string, audie
       () => Effect.flatMap(dialogue.abandon, (cause) => meter.ended(cause))
     )
     audience?.joined(conversation)
-    yield* Effect.forkScoped(conversation.annotated(dialogue.read), { startImmediately: true })
+    const read = Tracing.session({ contract: contract.name, session: met.id }, role, dialogue.read)
+    yield* Effect.forkScoped(conversation.annotated(read), { startImmediately: true })
     return conversation
   })
 

@@ -26,6 +26,19 @@ const parse = (trace: string | undefined): Tracer.ExternalSpan | undefined => {
   return Tracer.externalSpan({ traceId, spanId, sampled: (Number.parseInt(flags, 16) & 1) === 1 })
 }
 
+/** The name of the span that a session is, at each of its ends. */
+export const sessionName = "millrace.session"
+
+/** Runs a session, in a span that lasts as long as it does. */
+export const session = <A, E>(
+  attributes: { readonly contract: string; readonly session: string },
+  kind: "client" | "server",
+  effect: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    isTraced(context) ? Effect.withSpan(effect, sessionName, { kind, attributes }) : effect
+  )
+
 /** Does something that the peer asked for, in a span below the peer's. */
 export const received = <A, E>(
   name: string,
