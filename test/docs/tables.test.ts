@@ -12,6 +12,9 @@ import * as HttpHead from "@millrace/core/codec/HttpHead"
 import * as Compression from "@millrace/core/connection/Compression"
 import * as Limits from "@millrace/core/connection/Limits"
 import * as Reconnect from "@millrace/core/connection/Reconnect"
+import * as Outbox from "@millrace/core/messaging/Outbox"
+import * as Repeats from "@millrace/core/messaging/Repeats"
+import * as SessionLimits from "@millrace/core/messaging/SessionLimits"
 import * as EventSourceProtocol from "@millrace/core/protocol/EventSourceProtocol"
 import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as NodeEventStream from "@millrace/node/NodeEventStream"
@@ -60,6 +63,8 @@ const shown = (value: Duration.Input | number | undefined, name: string) => {
 const yes = (is: boolean) => (is ? "yes" : "no")
 
 const seconds = (value: Duration.Input) => `${Duration.toSeconds(value)} s`
+
+const count = (value: Duration.Input) => (typeof value === "number" ? value.toLocaleString("en") : seconds(value))
 
 /** A default that the code has written where it is needed, and not as a value. */
 const written = (file: string, pattern: RegExp) => pattern.exec(read(file))?.[1]
@@ -162,6 +167,35 @@ describe("docs/limits.md", () => {
     expect(section(limits, title).replaceAll(/\s+/g, " ")).toContain(`is cut after ${seconds(Number(patience))}`)
     const end = Number(written(file, /closeTimeout = ([\d_]+)/)?.replaceAll("_", ""))
     expect(section(limits, title)).toContain(`the end of its stream in ${seconds(end)}`)
+  })
+
+  it("has the limits of a session, with their defaults", () => {
+    const ofPage = rows(limits, "Of a session of a contract").map(([option, standard]) => [option, standard])
+    expect(ofPage).toEqual(Object.entries(SessionLimits.defaults).map(([name, value]) => [`\`${name}\``, count(value)]))
+  })
+
+  it("has the limits of what a server remembers of requests, with their defaults", () => {
+    const { age, capacity, maxBytes } = Repeats.defaults
+    const ofPage = rows(limits, "Of requests that may be asked again", "###")
+    expect(ofPage.map(([option, standard]) => [option, standard])).toEqual([
+      ["`capacity`", count(capacity)],
+      ["`age`", count(age)],
+      ["`maxBytes`", bytes(maxBytes)]
+    ])
+  })
+
+  it("has the limits of a client that comes back, with their defaults", () => {
+    const file = "packages/core/src/messaging/Returning.ts"
+    const constant = (name: string) =>
+      seconds(Number(written(file, new RegExp(`${name} = ([\\d_]+)`))?.replaceAll("_", "")))
+    expect(rows(limits, "Of a client that comes back", "###").map(([, value]) => value)).toEqual([
+      count(Outbox.defaults.capacity),
+      count(Outbox.defaultMaxWaiting),
+      seconds(written(file, /defaultOpenTimeout = "(.*?)"/) as "1 second"),
+      constant("maxRetryAfter"),
+      constant("patience"),
+      constant("worthwhile")
+    ])
   })
 
   it("has the limits of a history, with their defaults", () => {
