@@ -1,9 +1,10 @@
 /** Event streams on sockets of their own: which requests get one, what they see, and that all others see `node:http`. */
 import * as http from "node:http"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, Socket } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
 import * as EventFront from "@millrace/node/EventFront"
@@ -199,6 +200,25 @@ describe("an event stream on a socket", () => {
         assert.deepStrictEqual(thrown, [code])
         peer.reset()
       })
+  )
+
+  it.live("is written to also by a fiber that yields between looking for room and waiting for it", () =>
+    Effect.gen(function* () {
+      const streams = yield* NodeEventStream.make()
+      // Whatever is written has left at the end of the turn.
+      const socket = new Socket()
+      socket._writev = (_, done) => process.nextTick(done)
+      socket._write = (_, __, done) => process.nextTick(done)
+      const opened = streams.openSocketUnsafe({ headers: {} }, socket)!
+      for (let operations = 3; operations < 9; operations++) {
+        yield* Effect.forEach(
+          Array.from({ length: 50 }, () => "x".repeat(socket.writableHighWaterMark)),
+          (text) => opened.send(text),
+          { discard: true }
+        ).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations))
+      }
+      opened.cut()
+    })
   )
 
   it.live("is no answer where GET is no method", () =>

@@ -224,6 +224,8 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
 
   private get drained(): Effect.Effect<void> {
     return Effect.callback((resume) => {
+      // The fiber may have yielded since it was looked, and the event is not told twice.
+      if (!this.writable.writableNeedDrain) return resume(Effect.void)
       let unsubscribe: (() => void) | undefined
       const stop = () => {
         this.writable.off("drain", done)
