@@ -132,6 +132,20 @@ describe("a name", () => {
   })
 })
 
+describe("a word of a definition", () => {
+  it.each([
+    ["command", { commands: {}, command: { say: Line } }],
+    ["idempotant", { requests: { pay: { payload: Line, idempotant: true } } }],
+    ["sucess", { serverRequests: { where: { sucess: Line } } }],
+    ["credit", { streams: { all: { element: Line, credit: 5 } } }],
+    ["idempotent", { serverStreams: { all: { element: Line, idempotent: true } } }]
+  ])("that is none is refused, and not ignored: %s", (word, definition) => {
+    for (const make of [Contract.make, Contract.fromStandard]) {
+      expect(() => make("wrong", definition as never)).toThrow(`${JSON.stringify(word)} is none of `)
+    }
+  })
+})
+
 describe("two contracts", () => {
   const Games = Contract.make("games", {
     version: "7",
@@ -155,6 +169,11 @@ describe("two contracts", () => {
     expect(Contract.merge(Games, Chat).credentials).toBe(Chat.credentials)
     expectTypeOf<Contract.Credentials<Contract.Merge<{}, { readonly credentials: typeof Line }>>>().toEqualTypeOf<
       typeof Line
+    >()
+    const inside = Contract.merge(Contract.namespace(Games, "games"), Contract.namespace(Chat, "chat"))
+    expect(inside.credentials).toBe(Chat.credentials)
+    expectTypeOf<Contract.Credentials<typeof inside.definition>>().toEqualTypeOf<
+      Schema.Redacted<typeof Schema.String>
     >()
   })
 

@@ -173,6 +173,17 @@ const entriesOf = <A>(part: Readonly<Record<string, A>>): ReadonlyArray<[string,
   return entries
 }
 
+/** A word that is misspelt would be ignored, and what it says with it. */
+const refuseOthers = (given: object, known: ReadonlyArray<string>): void => {
+  const other = Object.keys(given).find((word) => !known.includes(word))
+  if (other !== undefined) throw new TypeError(`${JSON.stringify(other)} is none of ${known.join(", ")}`)
+}
+
+const parts = ["events", "commands", "requests", "streams", "serverRequests", "serverStreams"] as const
+const words = ["version", "credentials", ...parts]
+const requestWords = ["payload", "success", "error", "idempotent"]
+const streamWords = ["payload", "element", "error"]
+
 const coderOf = (schema: AnySchema | undefined, otherwise: Coder.Coder<never>): Coder.Coder<unknown> =>
   (schema === undefined
     ? otherwise
@@ -195,7 +206,9 @@ const codersOf = (coderOf: CoderOf, messages: Messages = {}, requests: Requests 
   for (const [name, schema] of entriesOf(messages)) {
     add({ _tag: "Message", name, payload: coderOf(schema, Coder.nothing) })
   }
-  for (const [name, { error, idempotent = false, payload, success }] of entriesOf(requests)) {
+  for (const [name, definition] of entriesOf(requests)) {
+    refuseOthers(definition, requestWords)
+    const { error, idempotent = false, payload, success } = definition
     add({
       _tag: "Request",
       name,
@@ -205,7 +218,9 @@ const codersOf = (coderOf: CoderOf, messages: Messages = {}, requests: Requests 
       idempotent
     })
   }
-  for (const [name, { element, error, payload }] of entriesOf(streams)) {
+  for (const [name, definition] of entriesOf(streams)) {
+    refuseOthers(definition, streamWords)
+    const { element, error, payload } = definition
     add({
       _tag: "Stream",
       name,
@@ -245,6 +260,7 @@ const hashed = <D extends Definition>(contract: Omit<Contract<D>, "hash">): Cont
 }
 
 const compile = <D extends Definition>(coderOf: CoderOf, name: string, definition: D): Contract<D> => {
+  refuseOthers(definition, words)
   const { commands, credentials, events, requests, serverRequests, serverStreams, streams, version = "1" } = definition
   return hashed({
     name,
@@ -260,7 +276,8 @@ const compile = <D extends Definition>(coderOf: CoderOf, name: string, definitio
 
 /**
  * Makes a contract. Dies of a `TypeError` for a name that is empty, `__proto__`, `constructor` or `prototype`, and for
- * one that the same end would use for two things; also for such a field of a schema, which no codec would let pass.
+ * one that the same end would use for two things; for such a field of a schema, which no codec would let pass; and for
+ * a word of a definition that is none, as `idempotant` is.
  */
 export const make = <const D extends Definition>(name: string, definition: D): Contract<D> =>
   compile(coderOf, name, definition)
@@ -276,7 +293,7 @@ type Merged<A extends Definition, B extends Definition, Key extends keyof Defini
 /** What two definitions say together. */
 export interface Merge<A extends Definition, B extends Definition> {
   readonly version: string
-  readonly credentials: "credentials" extends keyof A ? A["credentials"] : Credentials<B>
+  readonly credentials: [Credentials<A>] extends [undefined] ? Credentials<B> : Credentials<A>
   readonly events: Merged<A, B, "events">
   readonly commands: Merged<A, B, "commands">
   readonly requests: Merged<A, B, "requests">
@@ -293,8 +310,6 @@ const both = (one: Coders, other: Coders): Coders => {
   }
   return coders
 }
-
-const parts = ["events", "commands", "requests", "streams", "serverRequests", "serverStreams"] as const
 
 /**
  * Both contracts as one, with the name and the version of the first, and the credentials of whichever has some. Dies of
