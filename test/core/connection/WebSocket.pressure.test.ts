@@ -1,6 +1,8 @@
 /** Pressure: nothing is read that nobody pulls, and nothing that waits grows without an end. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as frames from "../../support/frames.ts"
@@ -234,5 +236,34 @@ describe("Pongs", () => {
       )
       assert.strictEqual(far.log.at(-1), "end")
     })
+  )
+})
+
+describe("whoever waits for room", () => {
+  const some = ["a", "b", "c"]
+  it.effect.each(["a message", "a message as a stream", "the end"])(
+    "goes on when it is there, also where the fiber yielded between looking and waiting: %s",
+    (what) =>
+      Effect.gen(function* () {
+        for (let operations = 3; operations < 9; operations++) {
+          for (let turns = 0; turns < 30; turns++) {
+            const { far, connection } = yield* open("client", { outboxBytes: 100 })
+            far.stall()
+            yield* connection.send("x".repeat(200))
+            const sending =
+              what === "a message as a stream"
+                ? connection.sendStream("text", Stream.fromIterable(some))
+                : connection.send("y")
+            const fiber = yield* start(
+              Effect.exit(sending).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, operations))
+            )
+            for (let i = 0; i < turns; i++) yield* Effect.yieldNow
+            if (what === "the end") far.hangUp()
+            else far.drain()
+            yield* Fiber.join(fiber)
+            far.hangUp()
+          }
+        }
+      }).pipe(Effect.scoped)
   )
 })

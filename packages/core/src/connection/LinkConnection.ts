@@ -257,8 +257,9 @@ export class LinkConnection<Handshake> implements Owner, WebSocket<Handshake> {
   }
 
   private sendMessages(messages: ReadonlyArray<Message.Sendable>): Effect.Effect<void, WebSocketError> {
-    if (!this.isOpen || (this.waiters.isEmpty && !this.isFull())) return this.sendNow(messages)
-    const waiting = this.waiters.wait(() => this.sendNow(messages))
+    const hasToWait = () => this.isOpen && (!this.waiters.isEmpty || this.isFull())
+    if (!hasToWait()) return this.sendNow(messages)
+    const waiting = this.waiters.wait(hasToWait, () => this.sendNow(messages))
     if (!this.link.tellsDrained) this.looking ??= this.run(this.look)
     return waiting
   }

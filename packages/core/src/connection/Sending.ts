@@ -98,15 +98,20 @@ export abstract class Sending implements Owner {
     return this.outbox.length >= this.settings.outboxBytes
   }
 
-  /** Whether somebody waits already, or would have to. */
+  /** Whether somebody waits already, or would have to. Who finds it closed is told at once. */
   private hasToWait(): boolean {
     const { waiters } = this
+    if (this.state._tag !== "Open") return false
     return (waiters !== undefined && (waiters.isTaken || !waiters.isEmpty)) || this.isFull()
   }
 
   private sendMessages(messages: ReadonlyArray<Message.Sendable>): Effect.Effect<void, WebSocketError> {
-    if (this.state._tag !== "Open" || !this.hasToWait()) return this.sendNow(messages)
-    return (this.waiters ??= new Waiters()).wait(() => this.sendNow(messages))
+    if (!this.hasToWait()) return this.sendNow(messages)
+    return this.whenRoom(() => this.sendNow(messages))
+  }
+
+  private whenRoom<E, R>(go: () => Effect.Effect<void, E, R>): Effect.Effect<void, E, R> {
+    return (this.waiters ??= new Waiters()).wait(() => this.hasToWait(), go)
   }
 
   private sendNow(messages: ReadonlyArray<Message.Sendable>): Effect.Effect<void, WebSocketError> {
@@ -189,8 +194,7 @@ export abstract class Sending implements Owner {
             ? Fragments.encodeText(stream as Stream.Stream<string, E, R>)
             : (stream as Stream.Stream<Uint8Array, E, R>)
         const send = this.alone(Effect.suspend(() => this.sendPieces(kind, bytes, options)))
-        if (this.state._tag !== "Open" || !this.hasToWait()) return send
-        return (this.waiters ??= new Waiters()).wait(() => send)
+        return this.hasToWait() ? this.whenRoom(() => send) : send
       })
   }
 
@@ -246,6 +250,8 @@ export abstract class Sending implements Owner {
   /** Room in the outbox for whoever is sending a message in fragments. */
   private get room(): Effect.Effect<void> {
     return Effect.callback((resume) => {
+      // The fiber may have yielded since it was looked.
+      if (this.state._tag !== "Open" || !this.isFull()) return resume(Effect.void)
       this.streamer = () => resume(Effect.void)
       return Effect.sync(() => {
         this.streamer = undefined

@@ -23,9 +23,13 @@ export class Waiters {
     return this.taken
   }
 
-  /** Goes on with `go` when it is its turn. Can be interrupted until then, and has not been there. */
-  wait<A, E, R>(go: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+  /**
+   * Goes on with `go` when it is its turn. Can be interrupted until then, and has not been there. `hasToWait` is asked
+   * once more, as the fiber may have yielded since it was found so, and nobody was there to be woken.
+   */
+  wait<A, E, R>(hasToWait: () => boolean, go: () => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.callback((resume) => {
+      if (!hasToWait()) return resume(Effect.suspend(() => (hasToWait() ? this.wait(hasToWait, go) : go())))
       const waiter = { go: () => resume(Effect.suspend(go)), bytes: 0 }
       this.waiting.push(waiter)
       return Effect.sync(() => {
@@ -47,7 +51,15 @@ export class Waiters {
   alone<A, E, R>(effect: Effect.Effect<A, E, R>, done: () => void): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) => {
       const run = (): Effect.Effect<A, E, R> => {
-        if (this.taken) return Effect.flatten(restore(this.wait(() => Effect.succeed(Effect.suspend(run)))))
+        if (this.taken)
+          return Effect.flatten(
+            restore(
+              this.wait(
+                () => this.taken,
+                () => Effect.succeed(Effect.suspend(run))
+              )
+            )
+          )
         this.taken = true
         return Effect.onExit(restore(effect), () =>
           Effect.sync(() => {
