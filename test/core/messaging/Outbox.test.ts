@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 import type * as Client from "@millrace/core/messaging/Client"
 import type { Conversation } from "@millrace/core/messaging/Conversation"
 import { Outbox } from "@millrace/core/messaging/Outbox"
@@ -16,18 +17,41 @@ const session = {} as Conversation
 
 const lost = Effect.fail(new SessionError({ reason: new Disconnected({ cause: undefined }) }))
 
+/** An effect whose fiber yields once, after so many steps. */
+const yielding = <A, E>(ops: number, effect: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    let left = ops
+    const scheduler = new Scheduler.MixedScheduler()
+    scheduler.shouldYield = () => --left === 0
+    return Effect.provideService(effect, Scheduler.Scheduler, scheduler)
+  })
+
+/** An outbox, and a session that comes and goes. */
+const flushing = (options?: Client.Outbox, maxWaiting?: number) => {
+  let open: Conversation | undefined
+  const outbox = new Outbox(() => open, options, maxWaiting)
+  const close = Effect.sync(() => {
+    open = undefined
+  })
+  const flush = Effect.suspend(() => {
+    open = session
+    return Effect.ensuring(outbox.flush(session), close)
+  })
+  return { outbox, flush, close }
+}
+
 /** An outbox, and what was said of it. */
 const outboxOf = (options?: Client.Outbox, maxWaiting?: number) => {
-  const outbox = new Outbox(options, maxWaiting)
+  const { flush, outbox } = flushing(options, maxWaiting)
   const said: Array<string> = []
   const saying = (name: string) => () => Effect.sync(() => void said.push(name))
   return {
     outbox,
     said,
-    put: (name: string, isOpen?: boolean) => outbox.put(saying(name), isOpen),
+    put: (name: string) => outbox.put(saying(name)),
     /** A question says who it is when it is its turn. */
     ask: (name: string) => Effect.map(outbox.turn, () => void said.push(name)),
-    flush: outbox.flush(session, () => true)
+    flush
   }
 }
 
@@ -52,17 +76,17 @@ describe("what waits", () => {
   it.effect("is said once and not lost, wherever a session ends in between", () =>
     Effect.gen(function* () {
       for (let fits = 0; fits < 6; fits++) {
-        const outbox = new Outbox()
+        const { flush, outbox } = flushing()
         const said: Array<number> = []
         let room = fits
         for (let n = 0; n < 5; n++) {
           yield* outbox.put(() => (room-- > 0 ? Effect.sync(() => void said.push(n)) : lost))
         }
-        yield* outbox.flush(session, () => true)
+        yield* flush
         assert.deepStrictEqual(said, [0, 1, 2, 3, 4].slice(0, fits))
         assert.strictEqual(outbox.isEmpty, fits >= 5)
         room = 10
-        yield* outbox.flush(session, () => true)
+        yield* flush
         assert.deepStrictEqual(said, [0, 1, 2, 3, 4])
         assert.strictEqual(outbox.dropped, 0)
       }
@@ -71,7 +95,7 @@ describe("what waits", () => {
 
   it.effect("is not said again when somebody interrupts, as it was said already", () =>
     Effect.gen(function* () {
-      const outbox = new Outbox()
+      const { flush, outbox } = flushing()
       const sent = yield* Deferred.make<void>()
       let count = 0
       yield* outbox.put(() =>
@@ -80,27 +104,23 @@ describe("what waits", () => {
           Effect.sync(() => void count++)
         )
       )
-      const flushing = yield* start(outbox.flush(session, () => true))
-      const interrupting = yield* start(Fiber.interrupt(flushing))
+      const going = yield* start(flush)
+      const interrupting = yield* start(Fiber.interrupt(going))
       yield* Deferred.succeed(sent, undefined)
       yield* Fiber.join(interrupting)
-      yield* outbox.flush(session, () => true)
+      yield* flush
       assert.strictEqual(count, 1)
     })
   )
 
   it.effect("stays when nothing may be said any more, also the questions", () =>
     Effect.gen(function* () {
-      const { ask, flush, outbox, put, said } = outboxOf()
-      let live = true
-      yield* outbox.put(() =>
-        Effect.sync(() => {
-          live = false
-        })
-      )
-      yield* start(ask("b?"))
-      yield* put("c")
-      yield* outbox.flush(session, () => live)
+      const { close, flush, outbox } = flushing()
+      const said: Array<string> = []
+      yield* outbox.put(() => close)
+      yield* start(Effect.map(outbox.turn, () => said.push("b?")))
+      yield* outbox.put(() => Effect.sync(() => void said.push("c")))
+      yield* flush
       assert.deepStrictEqual(said, [])
       yield* flush
       assert.deepStrictEqual(said, ["b?", "c"])
@@ -112,11 +132,11 @@ describe("what waits", () => {
       const { flush, outbox, put, said } = outboxOf()
       const gate = yield* Deferred.make<void>()
       yield* outbox.put(() => Deferred.await(gate))
-      const flushing = yield* start(flush)
+      const going = yield* start(flush)
       assert.isFalse(outbox.isEmpty)
       yield* put("b")
       yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(flushing)
+      yield* Fiber.join(going)
       assert.deepStrictEqual(said, ["b"])
     })
   )
@@ -147,6 +167,56 @@ describe("what waits", () => {
       yield* start(ask("b?"))
       yield* flush
       assert.deepStrictEqual(said, ["b?"])
+    })
+  )
+})
+
+describe("with a session and nobody before it", () => {
+  it.effect("it does not wait, be it a message or a question", () =>
+    Effect.gen(function* () {
+      const outbox = new Outbox(() => session)
+      const said: Array<string> = []
+      yield* outbox.put(() => Effect.sync(() => void said.push("a")))
+      assert.strictEqual(yield* outbox.turn, session)
+      assert.deepStrictEqual(said, ["a"])
+    })
+  )
+
+  it.effect("a message that cannot be said there is kept for the next", () =>
+    Effect.gen(function* () {
+      let open: Conversation | undefined = session
+      const outbox = new Outbox(() => open)
+      let count = 0
+      const say = () =>
+        Effect.suspend(() => {
+          if (open !== undefined && ++count === 2) return Effect.void
+          open = undefined
+          return lost
+        })
+      yield* outbox.put(say)
+      assert.isFalse(outbox.isEmpty)
+      open = session
+      yield* outbox.flush(session)
+      assert.deepStrictEqual([count, outbox.isEmpty], [2, true])
+    })
+  )
+
+  // A fiber may yield between looking and waiting, and nobody would wake it any more.
+  it.effect("nobody waits for what has come where their fiber has yielded", () =>
+    Effect.gen(function* () {
+      let open: Conversation | undefined
+      const said: Array<number> = []
+      for (let ops = 1; ops < 12; ops++) {
+        open = undefined
+        const outbox = new Outbox(() => open, { capacity: 1, overflow: "Suspend" })
+        yield* outbox.put(() => Effect.void)
+        const putting = outbox.put(() => Effect.sync(() => void said.push(ops)))
+        const waiting = [yield* start(yielding(ops, putting)), yield* start(yielding(ops, outbox.turn))]
+        open = session
+        yield* outbox.flush(session)
+        for (const fiber of waiting) yield* Fiber.join(fiber as Fiber.Fiber<unknown, unknown>)
+        assert.strictEqual(said.at(-1), ops)
+      }
     })
   )
 })
@@ -226,27 +296,27 @@ describe("beyond its capacity", () => {
       const gate = yield* Deferred.make<void>()
       yield* put("a")
       const b = yield* start(outbox.put(() => Deferred.await(gate)))
-      const flushing = yield* start(flush)
+      const going = yield* start(flush)
       yield* Fiber.join(b)
-      assert.isUndefined(flushing.pollUnsafe())
+      assert.isUndefined(going.pollUnsafe())
       yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(flushing)
+      yield* Fiber.join(going)
     })
   )
 
   it.effect("who waited where nothing is kept, and does not any more, has nothing said later", () =>
     Effect.gen(function* () {
-      const { outbox, said } = outboxOf({ capacity: 0, overflow: "Suspend" })
+      const { flush, outbox, said } = outboxOf({ capacity: 0, overflow: "Suspend" })
       const gate = yield* Deferred.make<void, SessionError>()
       let isLost = true
       const say = () => (isLost ? Deferred.await(gate) : Effect.sync(() => void said.push("a")))
       const putting = yield* start(outbox.put(say))
-      const flushing = yield* start(outbox.flush(session, () => true))
+      const going = yield* start(flush)
       yield* Fiber.interrupt(putting)
       yield* Deferred.failSync(gate, () => new SessionError({ reason: new Disconnected({ cause: undefined }) }))
-      yield* Fiber.join(flushing)
+      yield* Fiber.join(going)
       isLost = false
-      yield* outbox.flush(session, () => true)
+      yield* flush
       assert.deepStrictEqual([said, outbox.isEmpty], [[], true])
     })
   )
@@ -256,12 +326,12 @@ describe("beyond its capacity", () => {
       const { flush, outbox, put, said } = outboxOf({ capacity: 1, overflow: "DropOldest" })
       const gate = yield* Deferred.make<void>()
       yield* outbox.put(() => Deferred.await(gate))
-      const flushing = yield* start(flush)
-      yield* put("b", true)
-      const c = yield* start(put("c", true))
+      const going = yield* start(flush)
+      yield* put("b")
+      const c = yield* start(put("c"))
       assert.isUndefined(c.pollUnsafe())
       yield* Deferred.succeed(gate, undefined)
-      yield* Fiber.join(flushing)
+      yield* Fiber.join(going)
       yield* Fiber.join(c)
       assert.deepStrictEqual([said, outbox.dropped], [["b", "c"], 0])
     })
@@ -269,14 +339,14 @@ describe("beyond its capacity", () => {
 
   it.effect("so many questions may wait, and one more fails", () =>
     Effect.gen(function* () {
-      const { ask, flush, outbox, said } = outboxOf({}, 2)
+      const { ask, flush, said } = outboxOf({}, 2)
       yield* start(ask("a?"))
       yield* start(ask("b?"))
       const error = yield* Effect.flip(ask("c?"))
       assert.deepInclude(error.reason, { _tag: "OutboxFull", capacity: 2 })
       yield* flush
       yield* start(ask("d?"))
-      yield* outbox.flush(session, () => true)
+      yield* flush
       assert.deepStrictEqual(said, ["a?", "b?", "d?"])
     })
   )
@@ -299,13 +369,13 @@ describe("at the end", () => {
 
   it.effect("a message that is being said and fails is not kept", () =>
     Effect.gen(function* () {
-      const outbox = new Outbox()
+      const { flush, outbox } = flushing()
       const gate = yield* Deferred.make<void, SessionError>()
       yield* outbox.put(() => Deferred.await(gate))
-      const flushing = yield* start(outbox.flush(session, () => true))
+      const going = yield* start(flush)
       outbox.ended(SessionEnd.ordinary)
       yield* Deferred.failSync(gate, () => new SessionError({ reason: new Disconnected({ cause: undefined }) }))
-      yield* Fiber.join(flushing)
+      yield* Fiber.join(going)
       assert.isTrue(outbox.isEmpty)
     })
   )

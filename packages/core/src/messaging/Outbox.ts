@@ -36,6 +36,7 @@ interface Question {
 const full = (capacity: number) => Exit.fail(new SessionError({ reason: new OutboxFull({ capacity }) }))
 
 export class Outbox {
+  private readonly now: () => Conversation | undefined
   private readonly capacity: number
   private readonly overflow: Client.Overflow
   private readonly maxWaiting: number
@@ -49,10 +50,13 @@ export class Outbox {
   /** Messages that were given up, because there was no room for them or they cannot be said. */
   dropped = 0
 
+  /** `now`: the session over which something may be said at this moment. */
   constructor(
+    now: () => Conversation | undefined,
     { capacity = defaults.capacity, overflow = defaults.overflow }: Client.Outbox = {},
     maxWaiting = defaultMaxWaiting
   ) {
+    this.now = now
     this.capacity = capacity
     this.overflow = overflow
     this.maxWaiting = maxWaiting
@@ -63,15 +67,26 @@ export class Outbox {
     return this.entries.size === 0 && !this.flushing
   }
 
+  /** The session for who has nobody before them. A fiber may have yielded since it has last looked. */
+  get free(): Conversation | undefined {
+    return this.isEmpty ? this.now() : undefined
+  }
+
   /**
-   * Keeps a message for later, or does what was declared where there is no room for it. While there is a connection,
-   * `isOpen`, there soon is: then it waits.
+   * Keeps a message for later, or does what was declared where there is no room for it. While there is a connection
+   * there soon is: then it waits. `say` fails where `now` gives another session, or none.
    */
-  put(say: Say, isOpen = false): Effect.Effect<void, SessionError> {
+  put(say: Say): Effect.Effect<void, SessionError> {
     return Effect.suspend(() => {
       if (this.end !== undefined) return this.end.forCalls
+      const { free } = this
+      if (free !== undefined) {
+        return Effect.catch(say(free), (error) =>
+          error.reason._tag === "Unencodable" ? Effect.fail(error) : this.put(say)
+        )
+      }
       if (this.held < this.capacity) return this.hold(say)
-      if (isOpen) return this.suspend(say)
+      if (this.now() !== undefined) return this.suspend(say)
       switch (this.overflow) {
         case "Fail":
           return full(this.capacity)
@@ -95,6 +110,7 @@ export class Outbox {
 
   private suspend(say: Say): Effect.Effect<void, SessionError> {
     return Effect.callback<void, SessionError>((resume) => {
+      if (this.end !== undefined || this.free !== undefined || this.held < this.capacity) return resume(this.put(say))
       const message: Message = { _tag: "Message", say, resume, isGivenUp: false }
       this.entries.add(message)
       return Effect.sync(() => {
@@ -117,29 +133,29 @@ export class Outbox {
   }
 
   /** The next session, when all that came before this was said over it. */
-  readonly turn: Effect.Effect<Conversation, SessionError> = Effect.suspend(() => {
-    if (this.end !== undefined) return this.end.forCalls
-    if (this.questions >= this.maxWaiting) return full(this.maxWaiting)
-    return Effect.callback<Conversation, SessionError>((resume) => {
-      const question: Question = { _tag: "Question", resume }
-      this.entries.add(question)
-      this.questions++
-      return Effect.sync(() => {
-        if (this.entries.delete(question)) this.questions--
-      })
+  readonly turn: Effect.Effect<Conversation, SessionError> = Effect.callback<Conversation, SessionError>((resume) => {
+    if (this.end !== undefined) return resume(this.end.forCalls)
+    const { free } = this
+    if (free !== undefined) return resume(Effect.succeed(free))
+    if (this.questions >= this.maxWaiting) return resume(full(this.maxWaiting))
+    const question: Question = { _tag: "Question", resume }
+    this.entries.add(question)
+    this.questions++
+    return Effect.sync(() => {
+      if (this.entries.delete(question)) this.questions--
     })
   })
 
   /**
-   * Says what waits, in order, as long as `isLive`. What could not be said stays for the next session.
+   * Says what waits, in order, as long as it may. What could not be said stays for the next session.
    *
    * Not to be interrupted: between a message that is sent and the knowledge of it nothing may come, or it would be sent
    * again. It ends with the connection at the latest, which lets nobody wait beyond its end.
    */
-  flush(conversation: Conversation, isLive: () => boolean): Effect.Effect<void> {
+  flush(conversation: Conversation): Effect.Effect<void> {
     const next: Effect.Effect<void> = Effect.suspend(() => {
       const [entry] = this.entries
-      this.flushing = entry !== undefined && isLive()
+      this.flushing = entry !== undefined && this.now() === conversation
       if (entry === undefined || !this.flushing) return Effect.void
       this.entries.delete(entry)
       if (entry._tag === "Question") {

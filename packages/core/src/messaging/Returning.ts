@@ -79,6 +79,8 @@ export class Returning {
   private readonly closing = Deferred.makeUnsafe<void>()
   /** The session that there is. */
   private conversation: Conversation.Conversation | undefined
+  /** The same, when it has ended by itself. */
+  private departed: Conversation.Conversation | undefined
   /** The same, as long as something may be said in it. */
   private live: Conversation.Conversation | undefined
   /** Sessions that have ended, the first first, some of whose messages are not dealt with yet. */
@@ -103,7 +105,7 @@ export class Returning {
         this.serve(conversation, this.unsettled)
       }
     }
-    this.outbox = new Outbox(options.outbox, options.maxWaiting)
+    this.outbox = new Outbox(() => this.live, options.outbox, options.maxWaiting)
   }
 
   // What a program is given.
@@ -139,23 +141,26 @@ export class Returning {
       Effect.suspend(() => {
         const coder = Conversation.coderOf(this.contract.says.client, "Message", name)
         if (this.end !== undefined) return this.end.forCalls
-        const { live } = this
+        const { free } = this.outbox
         // In order: behind what waits already.
-        if (live === undefined || !this.outbox.isEmpty) return this.keep(coder, payload)
-        return Effect.catch(live.emit(name, payload), (error) => {
+        if (free === undefined) return this.keep(coder, payload)
+        return Effect.catch(free.emit(name, payload), (error) => {
           if (!isLoss(error)) return Effect.fail(error)
           // It was not sent, so it can be sent by the next one.
-          this.lost(live)
+          this.lost(free)
           return this.keep(coder, payload)
         })
       })
   }
 
   private keep(coder: MessageCoder, payload: unknown): Effect.Effect<void, SessionError> {
-    return (
-      unencodable(coder, payload) ??
-      this.outbox.put((conversation) => conversation.emit(coder.name, payload), this.live !== undefined)
-    )
+    const say = (conversation: Conversation.Conversation) =>
+      Effect.tapError(conversation.emit(coder.name, payload), (error) =>
+        Effect.sync(() => {
+          if (isLoss(error)) this.lost(conversation)
+        })
+      )
+    return unencodable(coder, payload) ?? this.outbox.put(say)
   }
 
   get request() {
@@ -287,7 +292,8 @@ export class Returning {
   ): Effect.Effect<Conversation.Conversation, SessionError> {
     return Effect.suspend(() => {
       if (this.end !== undefined) return this.end.forCalls
-      if (this.live !== undefined && this.outbox.isEmpty) return Effect.succeed(this.live)
+      const { free } = this.outbox
+      if (free !== undefined) return Effect.succeed(free)
       return unencodable(coder, payload) ?? this.outbox.turn
     })
   }
@@ -346,15 +352,13 @@ export class Returning {
       const began = yield* Clock.currentTimeMillis
       this.watched.set({ _tag: "Open", session: conversation.id })
       this.live = conversation
-      yield* Effect.forkDetach(
-        this.outbox.flush(conversation, () => this.live === conversation),
-        { startImmediately: true, uninterruptible: true }
-      )
+      yield* Effect.forkDetach(this.outbox.flush(conversation), { startImmediately: true, uninterruptible: true })
       const ended = Effect.matchEager(conversation.ended, {
         onSuccess: (): Again.Cause => ({ _tag: "Ended", error: undefined }),
         onFailure: (error): Again.Cause => ({ _tag: "Ended", error })
       })
       const cause = yield* Effect.raceFirst(ended, this.over)
+      if (this.end === undefined) this.departed = conversation
       if ((yield* Clock.currentTimeMillis) - began >= worthwhile) this.prosper()
       return cause
     })
@@ -366,10 +370,12 @@ export class Returning {
    */
   private leave(close: Effect.Effect<void>): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      const { conversation } = this
+      const { conversation, departed } = this
+      this.conversation = undefined
+      this.departed = undefined
       if (conversation === undefined) return yield* close
       this.lost(conversation)
-      this.conversation = undefined
+      if (conversation !== departed) return yield* close
       const handled = Effect.raceFirst(Effect.exit(conversation.dealtWith), Deferred.await(this.closing))
       const dealtWith = yield* Effect.forkDetach(Effect.asVoid(handled), { startImmediately: true })
       if (dealtWith.pollUnsafe() !== undefined) return yield* close
