@@ -156,6 +156,23 @@ describe("the window", () => {
     })
   )
 
+  it.effect("keeps no more bytes than an answer has, also where they are a view of the question's message", () =>
+    Effect.gen(function* () {
+      const { ask, repeats } = windowOf()
+      const message = new Uint8Array(1_000_000).fill(7)
+      const whole = Uint8Array.of(1, 2)
+      const reply = ok({ digest: message.subarray(10, 12), parts: [message.subarray(0, 1), null, whole], name: "a" })
+      assert.strictEqual(yield* repeats.once(question("k"), Effect.succeed(reply)), reply)
+      const again = yield* ask("k")
+      assert.deepStrictEqual(again, reply)
+      const { digest, parts } = (
+        again as { readonly value: { digest: Uint8Array; parts: [Uint8Array, null, unknown] } }
+      ).value
+      assert.deepStrictEqual([digest.buffer.byteLength, parts[0].buffer.byteLength], [2, 1])
+      assert.strictEqual(parts[2], whole)
+    })
+  )
+
   it.effect("takes an answer that goes in a circle for one that is too long", () =>
     Effect.gen(function* () {
       const { repeats } = windowOf()

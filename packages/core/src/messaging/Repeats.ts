@@ -120,7 +120,7 @@ export class Repeats {
     if (reply._tag === "Fail" && reply.code === "unavailable") return
     const bytes = perKey + key.length * 2 + bytesOf(reply, maxDepth)
     if (!(bytes <= this.maxBytes)) return
-    this.answered.set(key, { digest, reply, since, bytes })
+    this.answered.set(key, { digest, reply: holdsView(reply) ? (detached(reply) as Reply) : reply, since, bytes })
     this.bytes += bytes
     this.forget(since)
   }
@@ -152,6 +152,22 @@ const bytesOf = (value: unknown, depth: number): number => {
     if (bytes === Infinity) return bytes
   }
   return bytes
+}
+
+const isView = (bytes: Uint8Array): boolean => bytes.length < bytes.buffer.byteLength
+
+/** Whether bytes of an answer are a view of more: of the question's message, which it would keep in memory whole. */
+const holdsView = (value: unknown): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  return value instanceof Uint8Array ? isView(value) : Object.values(value).some(holdsView)
+}
+
+/** The same with bytes of its own. */
+const detached = (value: unknown): unknown => {
+  if (typeof value !== "object" || value === null) return value
+  if (value instanceof Uint8Array) return isView(value) ? new Uint8Array(value) : value
+  if (Array.isArray(value)) return value.map(detached)
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, detached(inner)]))
 }
 
 /** Bytes are told apart though JSON does not know them. */
