@@ -133,7 +133,7 @@ describe("the width", () => {
     const columns = () => start.length + 20
     expect(lines([text("client", "漢".repeat(20))], { columns })[0]?.slice(start.length)).toBe(`${"漢".repeat(9)}…`)
     const family = "👩‍👩‍👧"
-    expect(lines([text("client", family.repeat(20))], { columns })[0]?.slice(start.length)).toBe(`${family.repeat(9)}…`)
+    expect(lines([text("client", family.repeat(20))], { columns })[0]?.slice(start.length)).toBe(`${family.repeat(3)}…`)
   })
 
   const anything = fc.string({ unit: fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("漢", "a", "é", "👩‍👩‍👧")) })
@@ -183,6 +183,23 @@ describe("a compressed message", () => {
       "←    0.0010  text    fin rsv1        5 B  (compressed) f2 00 11 00 00",
       "←    0.0010  text    fin rsv1        7 B  (inflated: 5 B) Hello",
       "←    0.0010  text    fin rsv1        5 B  (inflated: 5 B) Hello"
+    ])
+  })
+
+  it("that is missing is not made up for by what was said before it", () => {
+    const fragments = [coded(hello, { fin: false }), frame("server", "continuation", "", { cut: 5 })]
+    expect(lines([coded(hello), ...fragments, coded(again)], {}, 4).slice(2)).toEqual([
+      "←    0.0010  cont    fin             5 B  (compressed)",
+      "←    0.0010  text    fin rsv1        5 B  (compressed) f2 00 11 00 00"
+    ])
+    expect(lines([coded(hello), coded(Uint8Array.of(0xff)), coded(again)], {}, 4)[2]).toBe(
+      "←    0.0010  text    fin rsv1        5 B  (compressed) f2 00 11 00 00"
+    )
+  })
+
+  it("of no bytes at all is one", () => {
+    expect(lines([coded(Uint8Array.of())], {}, 4)).toEqual([
+      "←    0.0010  text    fin rsv1        0 B  (inflated: 0 B)"
     ])
   })
 

@@ -118,6 +118,22 @@ describe.concurrent("--record", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("keeps and shows what is long, as long as a message may be", () =>
+    Effect.gen(function* () {
+      const path = join(yield* folder, "talk.jsonl")
+      // Which does not become much shorter.
+      const long = Array.from({ length: 100 }, (_, i) => createHash("sha512").update(`${i}`).digest("base64")).join("")
+      const flags = ["--frames", "--record", path, "--deflate-threshold", "0"]
+      const { stderr } = yield* run(["connect", urlOf(echo()), ...flags], `${long.repeat(10)}\n`)
+      expect(framesOf(stderr)[0]).toMatch(/^→ {2}text {4}fin rsv1 +6\d{4} B {2}\(inflated: 88000 B\) /)
+      expect(framesOf(stderr)[0]).toContain(long.slice(0, 40))
+      const { entries } = yield* parse(path)
+      const payloads = entries.flatMap((entry) => (entry._tag === "Frame" ? [entry] : []))
+      expect(payloads.map(({ cut }) => cut)).toEqual([0, 0, 0, 0])
+      expect(payloads[0]!.payload.length).toBeGreaterThan(65_536)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("can be read to the last line when the command was killed", () =>
     Effect.gen(function* () {
       const path = join(yield* folder, "talk.jsonl")

@@ -47,8 +47,20 @@ const bytesPerColumn = 16
 
 const graphemes = new Intl.Segmenter()
 
-/** No less than what a terminal needs for it: of what may be wide, it is not looked up whether it is. */
-const widthOf = (grapheme: string): number => (grapheme.codePointAt(0)! < 0x1100 ? 1 : 2)
+/** What a character takes no column for. */
+const isWithoutWidth = (character: string): boolean => /\p{Mark}|\p{Format}/u.test(character)
+
+/**
+ * No less columns than a terminal needs: of what may be wide, it is not looked up whether it is, and not every terminal
+ * joins several emoji to one.
+ */
+const widthOf = (grapheme: string): number => {
+  let width = 0
+  for (const character of grapheme) {
+    if (!isWithoutWidth(character)) width += character.codePointAt(0)! < 0x1100 ? 1 : 2
+  }
+  return width
+}
 
 /** As much of `text` as there is room for, with an ellipsis where it was cut or `goesOn`. */
 const fit = (text: string, room: number, goesOn = false): string => {
@@ -127,23 +139,24 @@ class Side {
     if (!fin) return { bytes: noBytes, isText: false, note: "compressed" }
     this.coded = undefined
     const inflated = coded.isWhole ? this.inflate(coded.payload) : undefined
-    if (inflated === undefined) return { bytes: payload, isText: false, note: "compressed" }
+    if (inflated === undefined) {
+      // Messages behind it that refer to what is missing cannot be inflated either.
+      this.window = new Window(windowSize)
+      return { bytes: payload, isText: false, note: "compressed" }
+    }
+    this.window.push(inflated)
     const all = coded.payload.length === payload.length ? "" : `all ${coded.payload.length} B `
     const note = `${all}inflated: ${inflated.length} B`
     return { bytes: inflated, isText: coded.opcode === Opcode.text && Utf8.isValid(inflated), note }
   }
 
-  /** `undefined` when it cannot be done. Messages behind it that refer to what is missing then cannot be inflated. */
+  /** `undefined` when it cannot be done. */
   private inflate(payload: Chunks): Uint8Array | undefined {
-    const options = { windowBits: 15, dictionary: this.window.bytes, maxBytes: this.maxMessageBytes } as const
-    const exit =
-      payload.length === 0 ? Exit.succeed(noBytes) : inflateNow(payload.join(), options, this.maxMessageBytes)
-    if (exit === undefined || Exit.isFailure(exit)) {
-      this.window = new Window(windowSize)
-      return undefined
-    }
-    this.window.push(exit.value)
-    return exit.value
+    if (payload.length === 0) return noBytes
+    const { maxMessageBytes } = this
+    const options = { windowBits: 15, dictionary: this.window.bytes, maxBytes: maxMessageBytes } as const
+    const exit = inflateNow(payload.join(), options, maxMessageBytes)
+    return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
   }
 }
 
