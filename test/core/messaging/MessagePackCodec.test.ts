@@ -277,6 +277,14 @@ describe("a message that was encoded", () => {
     for (const [i, message] of messages) expect(value(message)).toEqual({ i })
   })
 
+  it("keeps little more than itself in memory, also behind a long one", () => {
+    const long = codec.encode([new Uint8Array(1_000_000), letters(100_000)]) as Uint8Array
+    expect(long.buffer.byteLength).toBe(long.length)
+    for (let i = 0; i < 100; i++) {
+      expect((codec.encode({ i }) as Uint8Array).buffer.byteLength).toBeLessThanOrEqual(16_384)
+    }
+  })
+
   it("is the same to msgpackr, and what that writes without records is the same here", () => {
     const wire = ["ask", 1, "a", { b: [1.5, "é", letters(300)], c: Buffer.of(1, 2), d: 2 ** 40, e: null }]
     const packr = new Packr({ useRecords: false })
