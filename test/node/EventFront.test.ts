@@ -7,6 +7,8 @@ import * as Exit from "effect/Exit"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
+import * as History from "@millrace/core/cluster/History"
+import * as Origin from "@millrace/core/codec/Origin"
 import * as EventFront from "@millrace/node/EventFront"
 import * as HubServer from "@millrace/node/HubServer"
 import * as NodeEventStream from "@millrace/node/NodeEventStream"
@@ -226,6 +228,116 @@ describe("an event stream on a socket", () => {
       const { peer } = yield* asked({ methods: ["POST"] })
       assert.isUndefined((yield* peer.head).header("content-type"))
       peer.reset()
+    })
+  )
+})
+
+/** The answer as far as it has come, without what says which of the two has given it. */
+const said = (bytes: Buffer) => {
+  const [head = "", ...body] = bytes.toString("latin1").split("\r\n\r\n")
+  const own = /^(connection|content-length|date|keep-alive|transfer-encoding):/i
+  const [status, ...fields] = head.split("\r\n").filter((line) => !own.test(line))
+  const lower = fields.map((field) => field.replace(/^[^:]*/, (name) => name.toLowerCase()))
+  // Where a chunk ends is nobody's business.
+  return [status, ...lower.sort(), body.join("").replaceAll(/^[\da-f]+\r\n|\r\n(?=$|[\da-f]+\r\n)/gm, "")]
+}
+
+describe("who asks at once and who asks in pieces", () => {
+  const targets = [
+    "/events?topic=a",
+    "/events?topic=a&topic=a&topic=b",
+    "/events",
+    "/events?",
+    "/events?topic=",
+    "/events?topic=%0d%0adata:x",
+    "/events?topic=%ff",
+    "/events?topic=a#b",
+    "/events#b?topic=a",
+    "/events?topic=a?topic=b",
+    "/events/?topic=a",
+    "//events?topic=a",
+    "/%65vents?topic=a",
+    `/events?topic=${"x".repeat(300)}`,
+    `/events?${Array.from({ length: 200 }, (_, i) => `topic=${i}`).join("&")}`,
+    "/events?topic=a&lastEventId=epoch:0",
+    "/events?topic=a&lastEventId=x%0d%0ay:1",
+    "/.well-known/mercure?topic=a&last_event_id=earliest",
+    "/.well-known/mercure?topic=a&last_event_id=x%0d%0aX-Y:%20z:1",
+    "http://a/events?topic=a",
+    "*"
+  ].map((target) => head().replace("/events?topic=a", target))
+  const fields = [
+    "Origin: http://a",
+    "Origin:http://a\t",
+    "Origin: http://b",
+    "Origin: null",
+    "Origin:",
+    "Origin: http://a, http://b",
+    "Origin: HTTP://A:80",
+    "Last-Event-ID: epoch:0",
+    "Last-Event-ID: epoch:9",
+    "Last-Event-ID: \u00ff\u0080",
+    "Last-Event-ID: a\tb",
+    "Last-Event-ID: a\0b",
+    "Last-Event-ID: a\rdata: x",
+    "Accept: text/html",
+    "Accept: text/event-stream;q=0",
+    "Accept:",
+    "X: y\r\n folded",
+    "X: y\nZ: z",
+    "X : y",
+    "Transfer-Encoding: chunked\r\nContent-Length: 3",
+    "Content-Length: 0\r\nContent-Length: 1",
+    "Expect: x",
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
+    "Host: b",
+    `X: ${"y".repeat(9_000)}`,
+    `X: ${"y".repeat(70_000)}`
+  ].map((field) => head(field))
+  const lines = ["get", "HEAD", "OPTIONS", "POST", "QUERY"].map((method) => head().replace("GET", method))
+  const rest = [
+    head().replace("HTTP/1.1", "HTTP/1.0"),
+    head().replace("HTTP/1.1", "HTTP/1.2"),
+    head().replace("Host: a", "Host:"),
+    head().replace("Host: a", "Host: a b"),
+    head("Origin: http://b").replace("Host: a", "Host: b"),
+    head().replaceAll("\r\n", "\n"),
+    `\r\n${head()}`,
+    `${head().slice(0, -2)}\r\r\n`
+  ]
+
+  it.live.each([["same"], ["any"]] as const)("get the same answer: %s origin", ([policy]) =>
+    Effect.gen(function* () {
+      const running = yield* HubServer.serve({
+        drain: { window: "1 millis" },
+        origin: policy === "any" ? Origin.any : Origin.sameOrigin,
+        hub: { history: History.make("epoch") }
+      })
+      for (const text of ["one", "two"]) yield* running.hub.publish("a", text)
+      const asked = (text: string, pieces: ReadonlyArray<number>) =>
+        Effect.gen(function* () {
+          const { socket } = yield* RawPeer.connect(running.port)
+          const received: Array<Buffer> = []
+          socket.on("data", (chunk: Buffer) => received.push(chunk))
+          let from = 0
+          for (const to of [...pieces, text.length]) {
+            socket.write(Buffer.from(text.slice(from, to), "latin1"))
+            from = to
+            yield* settled
+          }
+          let length = 0
+          // Until nothing more comes.
+          while (length === 0 || length < Buffer.concat(received).length) {
+            length = Buffer.concat(received).length
+            yield* settled
+            yield* settled
+          }
+          socket.destroy()
+          return said(Buffer.concat(received))
+        }).pipe(Effect.scoped)
+      for (const text of [...targets, ...fields, ...lines, ...rest]) {
+        assert.deepStrictEqual(yield* asked(text, []), yield* asked(text, [9]), JSON.stringify(text.slice(0, 200)))
+      }
     })
   )
 })
