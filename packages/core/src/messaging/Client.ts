@@ -127,7 +127,8 @@ export interface Returning {
  * A session as `Session.Session` has it, over as many connections as it takes. `emit` succeeds when the message is in a
  * connection's outbox or in the client's own; questions wait for a connection, requests within their timeout. What waits
  * goes in the order in which it was given. A question that was on its way when a connection was lost fails with
- * `Disconnected`, but for requests that are idempotent.
+ * `Disconnected`, but for requests that are idempotent: they are asked again with their key, also where a server has
+ * said `unavailable` and closed within a second.
  *
  * Handlers stay, and so do those who listen. What was received is handed to them, though its connection has ended.
  */
