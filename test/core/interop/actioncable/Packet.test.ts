@@ -335,6 +335,10 @@ describe("a transmission", () => {
 
   it("is read where it says less", () => {
     expect(transmission('{"type":"disconnect"}')).toEqual({ _tag: "Disconnect", reason: undefined, reconnect: false })
+    expect(transmission('{"type":"ping","message":"1"}')).toEqual({ _tag: "Ping", time: undefined })
+    expect(transmission('{"type":"disconnect","reason":1}')).toMatchObject({ reason: undefined })
+    const odd = '{"identifier":"a","message":1,"stream_id":1,"epoch":"x","offset":1}'
+    expect(transmission(odd, extended)).toMatchObject({ position: undefined })
     expect(transmission('{"type":"ping"}')).toEqual({ _tag: "Ping", time: undefined })
     expect(transmission('{"type":"welcome","restored":true}', extended)).toEqual({
       _tag: "Welcome",

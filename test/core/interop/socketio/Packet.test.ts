@@ -128,6 +128,7 @@ describe("a packet with bytes", () => {
   })
 
   it("takes no placeholder from a prototype", () => {
+    // oxlint-disable-next-line no-extend-native -- as some other code in the process may have done
     Object.defineProperty(Object.prototype, "_placeholder", { value: true, configurable: true })
     try {
       expect(decodeAll(['51-["a",{"num":0},{"_placeholder":true,"num":0}]', hex("01")])[1]).toEqual(
