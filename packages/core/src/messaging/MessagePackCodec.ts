@@ -39,14 +39,25 @@ const toWellFormed = (value: unknown): unknown => {
 }
 
 /**
- * Up to here, in bytes, messages share a buffer that the library writes them to one behind the other. It makes a buffer
- * four times as long as a message that does not fit, for the whole process and for good: without a copy, a few bytes that
- * wait for a slow peer would keep 4 MiB, once somebody had been sent 1 MiB.
+ * In bytes: messages share buffers of that length at first, one behind the other. For a message that does not fit, the
+ * library makes a buffer four times as long, and goes on with such buffers, in the whole process: a few bytes that wait
+ * for a slow peer would keep 4 MiB, once somebody had been sent 1 MiB.
  */
-const sharedBuffer = 16_384
+const sharedBuffer = 8_192
 
-const own = (packed: Uint8Array): Uint8Array =>
-  packed.buffer.byteLength <= sharedBuffer ? packed : new Uint8Array(packed)
+/** On Node.js `Buffer`, which the library asks for what only that has. */
+interface MakerOfBytes {
+  new (length: number): Uint8Array
+  readonly allocUnsafeSlow?: (length: number) => Uint8Array
+}
+
+/** Leaves a buffer that has grown to nobody. */
+const own = (packr: Packr, packed: Uint8Array): Uint8Array => {
+  if (packed.buffer.byteLength <= 2 * sharedBuffer) return packed
+  const Bytes = packed.constructor as unknown as MakerOfBytes
+  packr.useBuffer(Bytes.allocUnsafeSlow?.(sharedBuffer) ?? new Bytes(sharedBuffer))
+  return new Uint8Array(packed)
+}
 
 /**
  * A codec of MessagePack. Bytes in a message that was received are views of it, and so keep it alive.
@@ -70,7 +81,7 @@ export const make = (options: Options = {}): MessageCodec => {
     subprotocol,
     encode: (wire) => {
       WireValue.countBytes(wire, maxDepth)
-      return own(packr.pack(isWellFormed(wire) ? wire : toWellFormed(wire)))
+      return own(packr, packr.pack(isWellFormed(wire) ? wire : toWellFormed(wire)))
     },
     decode: (message) => {
       if (message._tag === "Text") return Result.fail(new MalformedMessage({ detail: "text" }))
