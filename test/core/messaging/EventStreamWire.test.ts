@@ -374,6 +374,18 @@ describe("the end", () => {
     })
   )
 
+  it.effect("lets go of a POST that is under way", () =>
+    Effect.gen(function* () {
+      const { network, stream, wire } = yield* opened()
+      yield* wire.send("a")
+      const post = yield* network.take
+      stream.end()
+      assert.strictEqual(yield* Effect.map(wire.closed, ({ by }) => by), "network")
+      yield* turn
+      assert.deepStrictEqual([post.closed, network.open], [true, 0])
+    })
+  )
+
   it.effect("is a loss with the server's code, and with 1006 without one", () =>
     Effect.gen(function* () {
       const one = yield* opened()

@@ -193,7 +193,6 @@ export const make = <E, R>(
       for (const way of order) {
         const exit = yield* Effect.exit(openBy(way))
         if (Exit.isSuccess(exit)) return exit.value
-        if (Cause.hasInterrupts(exit.cause)) return yield* exit
         if (failure === undefined || way > failure.way) failure = { way, exit }
       }
       // Nothing is known of any of them.
