@@ -11,6 +11,7 @@ import * as Frame from "@millrace/core/codec/Frame"
 import * as HttpHead from "@millrace/core/codec/HttpHead"
 import * as Compression from "@millrace/core/connection/Compression"
 import * as Limits from "@millrace/core/connection/Limits"
+import * as PostLink from "@millrace/core/connection/PostLink"
 import * as Reconnect from "@millrace/core/connection/Reconnect"
 import * as Outbox from "@millrace/core/messaging/Outbox"
 import * as Repeats from "@millrace/core/messaging/Repeats"
@@ -172,6 +173,21 @@ describe("docs/limits.md", () => {
   it("has the limits of a session, with their defaults", () => {
     const ofPage = rows(limits, "Of a session of a contract").map(([option, standard]) => [option, standard])
     expect(ofPage).toEqual(Object.entries(SessionLimits.defaults).map(([name, value]) => [`\`${name}\``, count(value)]))
+  })
+
+  it("has the limits of sessions over an event stream and POST", () => {
+    const exchange = "packages/node/src/session/Exchange.ts"
+    const ofPage = rows(limits, "Over an event stream and POST", "###").map(([, standard]) => standard)
+    expect(ofPage).toEqual([
+      bytes(Number(written(exchange, /const bodySlack = ([\d_]+)/)?.replaceAll("_", ""))),
+      "`maxHelloBytes`",
+      "1",
+      written(exchange, /const postTimeout: .* = "(\d+) seconds"/)?.concat(" s"),
+      written(exchange, /const roomTimeout: .* = "(\d+) seconds"/)?.concat(" s"),
+      written("packages/core/src/messaging/EventStreamWire.ts", /handshakeTimeout = "(\d+) seconds"/)?.concat(" s"),
+      bytes(PostLink.batchBytes),
+      "two heartbeats"
+    ])
   })
 
   it("has the limits of what a server remembers of requests, with their defaults", () => {

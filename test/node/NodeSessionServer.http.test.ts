@@ -10,8 +10,18 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as EventStream from "@millrace/core/codec/EventStream"
 import * as Origin from "@millrace/core/codec/Origin"
+import * as Session from "@millrace/core/messaging/Session"
 import * as NodeSessionServer from "@millrace/node/NodeSessionServer"
-import { authenticate, Chat, connect, handlersOf, type Seen, serve } from "../support/chatOverHttp.ts"
+import {
+  authenticate,
+  Chat,
+  connect,
+  credentials,
+  handlersOf,
+  type Seen,
+  serve,
+  ways
+} from "../support/chatOverHttp.ts"
 import { eventually, settled } from "../support/eventually.ts"
 import { backTo, resources } from "../support/leaks.ts"
 
@@ -289,6 +299,19 @@ describe("what is refused", () => {
     })
   )
 
+  it.live("is a request that does not come to its end in time", () =>
+    Effect.gen(function* () {
+      const { connections, plain } = yield* serve({ handshakeTimeout: "100 millis" })
+      const sent = http.request(plain, { method: "POST", headers: lines, agent: false })
+      yield* Effect.addFinalizer(() => Effect.sync(() => sent.on("error", () => {}).destroy()))
+      const status = yield* Effect.callback<number | undefined>((resume) => {
+        sent.on("response", ({ statusCode }) => resume(Effect.succeed(statusCode)))
+        sent.write('["hello",')
+      })
+      assert.deepStrictEqual([status, connections()], [408, 0])
+    })
+  )
+
   it.live("is a first message over maxHelloBytes, before it is read", () =>
     Effect.gen(function* () {
       const { connections, plain } = yield* serve()
@@ -391,12 +414,15 @@ describe("a server", () => {
       const before = resources()
       yield* Effect.gen(function* () {
         const scope = yield* Scope.make()
-        const { plain, seen } = yield* Scope.provide(serve(), scope)
+        const { address, plain, seen } = yield* Scope.provide(serve(), scope)
         const streams = [yield* open(plain), yield* open(plain)]
-        yield* eventually(() => seen.sessions.length === 2)
+        const wire = yield* ways.webSocket(address)
+        yield* Session.connect(Chat, wire, { credentials })
+        yield* eventually(() => seen.sessions.length === 3)
         yield* Scope.close(scope, Exit.void)
         yield* eventually(() => streams.every(({ ended }) => ended))
-        for (const stream of streams) assert.include(dataOf(stream).at(-1), '"code":1001')
+        for (const stream of streams) assert.strictEqual(dataOf(stream).at(-1), 'close {"code":1001,"reason":""}')
+        assert.deepInclude(yield* wire.closed, { by: "remote", received: { code: 1001, reason: "" } })
       }).pipe(Effect.scoped)
       yield* backTo(before)
     })
