@@ -152,6 +152,15 @@ describe("an answer", () => {
     })
   )
 
+  it.live("whose head cannot be sent says what became of it, and nothing of the head", () =>
+    Effect.gen(function* () {
+      const peer = yield* RawPeer.connect(yield* portOf(servers.ours))
+      peer.send("GET /header HTTP/1.1\r\nHost: localhost\r\n\r\n")
+      const { reason, status } = yield* peer.head
+      assert.deepStrictEqual([status, reason], [500, "Internal Server Error"])
+    })
+  )
+
   it.live("to an absolute target has its host", () =>
     Effect.gen(function* () {
       const peer = yield* RawPeer.connect(yield* portOf(servers.ours))
@@ -218,6 +227,18 @@ describe("a stream", () => {
       const peer = yield* serving(Stream.concat(Stream.make(utf8("half")), Stream.fail("no luck")))
       assert.strictEqual((yield* peer.head).status, 200)
       assert.notMatch(`${yield* peer.rest}`, /\r\n0\r\n/)
+    })
+  )
+
+  it.live("goes on when a client has taken all of a chunk at once, however long it is", () =>
+    Effect.gen(function* () {
+      const chunk = new Uint8Array(65_536)
+      // Each chunk comes when the client has read the one before.
+      const source = Stream.mapEffect(Stream.range(1, 30), () => Effect.as(settled, chunk), { concurrency: 1 })
+      const peer = yield* serving(source)
+      let read = 0
+      peer.socket.on("data", (bytes: Uint8Array) => (read += bytes.length))
+      yield* eventually(() => read >= 30 * chunk.length)
     })
   )
 

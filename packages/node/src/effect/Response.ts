@@ -97,10 +97,10 @@ const write = (
 const writeAll = (out: http.ServerResponse, chunks: ReadonlyArray<Uint8Array>): Effect.Effect<void> =>
   Effect.suspend(() => {
     out.cork()
-    let hasRoom = true
-    for (const chunk of chunks) hasRoom = out.write(chunk)
+    for (const chunk of chunks) out.write(chunk)
+    // Not what `write` has said: Node.js 24 emits "drain" in here, where the socket has taken all of it.
     out.uncork()
-    return hasRoom ? Effect.void : drained(out)
+    return out.writableNeedDrain ? drained(out) : Effect.void
   })
 
 const drained = (out: http.ServerResponse): Effect.Effect<void> =>
@@ -150,6 +150,8 @@ const cancel = ({ body }: Response): Effect.Effect<void> =>
 /** Fails with the cause, when the client has been told of it. */
 const failed = (out: http.ServerResponse, cause: Cause.Cause<unknown>): Effect.Effect<never, HttpServerError> =>
   Effect.flatMap(causeResponse(cause), ([{ status }, told]) => {
+    // A head that could not be sent has left its words there.
+    out.statusMessage = ""
     if (out.headersSent) out.destroy()
     else out.writeHead(status >= 200 && status <= 599 ? status : 500).end()
     return Effect.failCause(told as Cause.Cause<HttpServerError>)
