@@ -109,6 +109,8 @@ describe("a session", () => {
   it("sends at once where a poll waits or over a WebSocket, and otherwise when one comes", () => {
     expect(lastOf(poll)).toEqual([])
     expect(lastOf(poll, send("a", hex("01 02 03")))).toEqual(["< 4a bAQID"])
+    expect(lastOf(poll, send("a"), send("b"))).toEqual([])
+    expect(lastOf(poll, send("a"), send("b"), poll)).toEqual(["< 4b"])
     expect(lastOf(send("a"))).toEqual([])
     expect(lastOf(send("a"), send("b"), poll)).toEqual(["< 4a 4b"])
     expect(lastOf(poll, send())).toEqual([])
@@ -169,6 +171,7 @@ describe("the way to a WebSocket", () => {
     expect(lastOf(attach)).toEqual(["set upgrade"])
     expect(lastOf(...probing)).toEqual(["ws< 3probe", "set nudge"])
     expect(lastOf(poll, ...probing)).toEqual(["ws< 3probe", "set nudge", "< 6"])
+    expect(lastOf(poll, ...probing, send("a"))).toEqual([])
     expect(polling(...probing, receive("5"))).toEqual({
       state: { _tag: "Upgraded" },
       actions: ["clear upgrade", "clear nudge"]
@@ -235,6 +238,8 @@ describe("the way to a WebSocket", () => {
     expect(lastOf(attach, expire("upgrade"))).toEqual(["CloseSocket", "clear upgrade", "clear nudge"])
     expect(lastOf(...probing, expire("upgrade"))).toEqual(["CloseSocket", "clear upgrade", "clear nudge"])
     expect(lastOf(...probing, receive("5"), expire("upgrade"))).toEqual([])
+    expect(lastOf(expire("upgrade"))).toEqual([])
+    expect(lastOf(receive("2probe"))).toEqual([])
     expect(lastOf(...probing, socketEnded)).toEqual(["clear upgrade", "clear nudge"])
     expect(lastOf(...probing, socketEnded, send("a"), poll)).toEqual(["< 4a"])
   })
