@@ -98,6 +98,34 @@ describe.concurrent("a server that has not changed", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("is waited for only where --pace says so", () =>
+    Effect.gen(function* () {
+      // Which answers nothing before it has heard both.
+      const url = yield* answering((connection) =>
+        Effect.gen(function* () {
+          const both = [yield* connection.receive, yield* connection.receive]
+          yield* connection.sendAll([both[0]!, both[1]!])
+          yield* Stream.runDrain(connection.messages)
+        })
+      )
+      const talk = yield* file(
+        of(text("client", "1"), text("server", "1"), text("client", "2", { t: 300 }), text("server", "2", { t: 301 }))
+      )
+      const now = `${talk}.now`
+      const play = (pace: string) =>
+        run(["replay", talk, url, "--patience", "5s", "--pace", pace, "--record", now, "--json"])
+      for (const pace of ["at-once", "recorded"]) {
+        const { code, stdout } = yield* play(pace)
+        expect([stdout, code]).toEqual(['{"same":true,"answers":2}\n', 0])
+        const { entries } = yield* Effect.fromResult(RecordingText.parse(readFileSync(now, "utf8")))
+        expect(entries[1]).toMatchObject({ from: "client", payload: Uint8Array.of(0x32) })
+        if (pace === "recorded") expect(entries[1]!.t).toBeGreaterThan(250)
+        else expect(entries[1]!.t).toBeLessThan(250)
+      }
+      expect((yield* play("answers")).code).toBe(2)
+    })
+  )
+
   it.live("is asked for the subprotocol that it chose: the hub", () =>
     Effect.gen(function* () {
       const said = '{"type":"subscribe","topic":"lobby"}\n'
@@ -200,12 +228,17 @@ describe.concurrent("a server that has changed", () => {
     Effect.gen(function* () {
       const url = yield* answering((connection) => Stream.runDrain(connection.messages))
       const talk = yield* file(of(...twice.entries.slice(0, 4)))
-      const { code, stdout } = yield* run(["replay", talk, url, "--patience", "50ms"])
+      const now = `${talk}.now`
+      const { code, stdout } = yield* run(["replay", talk, url, "--patience", "50ms", "--record", now])
       expect([stdout, code]).toEqual([
         `no. 1 of what the server says, line 3 of ${talk}:\n` +
           "  recorded  text, 1 byte: 1\n  now       nothing: it was silent\n",
         2
       ])
+      const { entries } = yield* Effect.fromResult(RecordingText.parse(readFileSync(now, "utf8")))
+      expect(entries[1]).toMatchObject({ _tag: "Ended", from: "client" })
+      expect(entries[1]!.t).toBeGreaterThan(45)
+      expect(entries[1]!.t).toBeLessThan(9_000)
     })
   )
 
