@@ -221,6 +221,8 @@ export class Answering {
     this.messages === 0
       ? Effect.void
       : Effect.callback<void>((resume) => {
+          // The fiber may have yielded since it was looked.
+          if (this.messages === 0) return resume(Effect.void)
           this.idlers.push(() => resume(Effect.void))
         })
   )

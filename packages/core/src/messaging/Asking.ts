@@ -160,6 +160,8 @@ class Reading {
     if (this.end !== undefined) return this.end
     return Effect.andThen(
       Effect.callback<void>((resume) => {
+        // The fiber may have yielded since it was looked, and nobody was there to be woken.
+        if (this.elements.length > 0 || this.end !== undefined) return resume(Effect.void)
         this.reader = () => resume(Effect.void)
         return Effect.sync(() => {
           this.reader = undefined
@@ -257,6 +259,8 @@ export class Asking {
   }
 
   private readonly turn: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    // The fiber may have yielded since it was looked, and nobody would wake it.
+    if (this.end !== undefined || (this.turns.size === 0 && this.requests < this.bound)) return resume(Effect.void)
     const go = () => resume(Effect.void)
     this.turns.add(go)
     return Effect.sync(() => this.turns.delete(go))

@@ -15,6 +15,8 @@ export class Backlog {
     this.over === 0
       ? Effect.void
       : Effect.callback<void>((resume) => {
+          // The fiber may have yielded since it was looked, and nobody was there to be woken.
+          if (this.over === 0) return resume(Effect.void)
           this.reader = () => resume(Effect.void)
           return Effect.sync(() => {
             this.reader = undefined
@@ -44,6 +46,8 @@ export class Backlog {
 export class Shelf<A> {
   private items: Array<A> = []
   private taker: (() => void) | undefined
+  /** Somebody was to be woken who did not wait yet: a fiber may yield between looking and waiting. */
+  private woken = false
   private full = false
   private readonly backlog: Backlog
   private readonly bound: number
@@ -79,6 +83,9 @@ export class Shelf<A> {
 
   /** Waits until somebody calls `put` or `wake`. */
   readonly something: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    const { woken } = this
+    this.woken = false
+    if (woken) return resume(Effect.void)
     this.taker = () => resume(Effect.void)
     return Effect.sync(() => {
       this.taker = undefined
@@ -88,6 +95,7 @@ export class Shelf<A> {
   wake(): void {
     const { taker } = this
     this.taker = undefined
-    taker?.()
+    if (taker === undefined) this.woken = true
+    else taker()
   }
 }

@@ -46,6 +46,8 @@ export class Call {
   get allowed(): Effect.Effect<void> {
     if (this.credit > 0) return Effect.void
     return Effect.callback<void>((resume) => {
+      // The fiber may have yielded since it was looked, and nobody was there to be woken.
+      if (this.credit > 0) return resume(Effect.void)
       this.producer = () => resume(Effect.void)
       return Effect.sync(() => {
         this.producer = undefined
