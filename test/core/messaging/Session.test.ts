@@ -306,6 +306,20 @@ describe("a request that may be asked again", () => {
   )
 })
 
+const handled = (session: Session.Server<typeof Chat>) => [
+  session.handle(silent),
+  // @ts-expect-error: "rename" and others are missing
+  session.handle({ say: () => Effect.void }),
+  // @ts-expect-error: nobody says "sya"
+  session.handle({ ...silent, sya: () => Effect.void })
+]
+
+describe("handlers", () => {
+  it("do not compile with one too few, nor with one for what nobody says", () => {
+    assert.isFunction(handled)
+  })
+})
+
 describe("a request", () => {
   it.effect("times out after as long as was said, or as the session has it", () =>
     Effect.gen(function* () {

@@ -66,6 +66,9 @@ export type Handlers<Hears extends Contract.Vocabulary> = {
   ) => Stream.Stream<SentOf<Streams<Hears>[N], "element">, ErrorSent<Streams<Hears>[N]> | SessionError, unknown>
 }
 
+/** What nobody says is answered by nobody: a misspelt name. */
+type NoOthers<H, Known> = { readonly [N in Exclude<keyof H, keyof Known>]: never }
+
 /** What the handlers need. */
 export type Requirements<H> = {
   readonly [N in keyof H]: H[N] extends (payload: never) => Effect.Effect<unknown, unknown, infer R>
@@ -123,7 +126,7 @@ export interface Session<
    * close. To be interrupted is to stop answering. A defect answers its request, and is logged.
    */
   readonly handle: <H extends Handlers<Hears>>(
-    handlers: H,
+    handlers: H & NoOthers<H, Handlers<Hears>>,
     options?: HandleOptions
   ) => Effect.Effect<void, SessionError, Requirements<H>>
   /** Waits for the end: succeeds after an ordinary close. */
