@@ -304,6 +304,7 @@ describe.concurrent("what cannot be played has exit code 1 and a sentence", () =
     ["nothing", "", /^line 1 of \S+: there is no first line$/],
     ["another version", first.replace("1,", "2,"), /^line 1 of \S+: a version that is not known here$/],
     ["a wrong line", `${first}\n{"t":1,"from":"nobody","op":"text"}\n`, /^line 3 of \S+: "from" is not "client" or/],
+    ["a last line that has an end", `${first}oops\n`, /^line 2 of \S+: not JSON$/],
     [
       "half a line at its end",
       `${first}{"t":1,"from":"client","op":"text","te`,

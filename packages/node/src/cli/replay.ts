@@ -54,7 +54,7 @@ const load = (path: string): Effect.Effect<Loaded, Failure> =>
     if (Result.isFailure(parsed)) {
       const { detail, line } = parsed.failure
       // One whose writer was killed while it wrote.
-      const isTorn = line > 1 && !text.endsWith("\n") && text.split("\n").length === line
+      const isTorn = line > 1 && text.split("\n").length === line
       const hint = isTorn ? "; it is the last line and has no end, so take it away to play what is before it" : ""
       return yield* new Failure({ sentence: `line ${line} of ${words.line(path)}: ${words.line(detail)}${hint}` })
     }
