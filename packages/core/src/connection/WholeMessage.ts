@@ -1,5 +1,5 @@
 /**
- * A message that is given out as a stream though it has come whole, as a platform gives no other.
+ * A message that is given out as a stream though it has come whole, as a link gives no other.
  */
 import type { StreamedMessage } from "./StreamedMessage.ts"
 import type * as Message from "../protocol/Message.ts"
