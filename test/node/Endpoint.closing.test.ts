@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Closed } from "@millrace/core/protocol/WebSocketProtocol"
+import { Disconnected, Rejected, SessionError, Unencodable } from "@millrace/core/messaging/SessionError"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { eventually, settled } from "../support/eventually.ts"
 import { counting } from "../support/frames.ts"
@@ -33,6 +34,23 @@ describe("a handler that ends", () => {
         yield* eventually(() => server.connections() === 0)
         const errors = entries.filter(({ level }) => level === "Error")
         expect(errors.length).toBe(name === "fails" || name === "dies" ? 1 : 0)
+      })
+    )
+  )
+
+  it.live.each([
+    ["lost its session", new Disconnected({ cause: undefined }), "Debug"],
+    ["let nobody in", new Rejected({ detail: "no" }), "Debug"],
+    ["said what its contract does not know", new Unencodable({ name: "say", cause: "no" }), "Error"]
+  ] as const)("because it %s is logged as what it is", ([_what, reason, level]) =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const server = yield* NodeWebSocketServer.serve({}, () => Effect.fail(new SessionError({ reason })))
+        const peer = yield* RawPeer.open(server.port)
+        expect(yield* peer.closeCode).toBe(1011)
+        closeNormally(peer)
+        yield* eventually(() => server.connections() === 0)
+        expect(entries.map((entry) => entry.level)).toEqual([level])
       })
     )
   )

@@ -292,7 +292,13 @@ const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
   return log("the handler of a WebSocket ended with a failure", cause)
 }
 
-/** How `pull` and `receive` end, `Done` on an ordinary close: a handler that does nothing about it does nothing wrong. */
-const isEndOfConnection = (reason: object): boolean =>
-  "error" in reason &&
-  (Cause.isDone(reason.error) || (reason.error as { readonly _tag?: unknown } | undefined)?._tag === "WebSocketError")
+/**
+ * How `pull` and `receive` end, `Done` on an ordinary close, and how a session does: a handler that does nothing about it
+ * does nothing wrong.
+ */
+const isEndOfConnection = (reason: object): boolean => {
+  if (!("error" in reason)) return false
+  const error = reason.error as { readonly _tag?: unknown; readonly reason?: { readonly _tag?: unknown } } | undefined
+  if (Cause.isDone(error) || error?._tag === "WebSocketError") return true
+  return error?._tag === "SessionError" && error.reason?._tag !== "Unencodable"
+}

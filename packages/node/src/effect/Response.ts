@@ -106,6 +106,8 @@ const writeAll = (out: http.ServerResponse, chunks: ReadonlyArray<Uint8Array>): 
 const drained = (out: http.ServerResponse): Effect.Effect<void> =>
   Effect.callback((resume) => {
     const done = () => resume(Effect.void)
+    // The fiber may have yielded since it was looked.
+    if (!out.writableNeedDrain) return done()
     out.once("drain", done)
     return Effect.sync(() => out.off("drain", done))
   })
