@@ -101,6 +101,16 @@ describe("a schema that does not do as it should", () => {
     expect(failureOf(Coder.fromStandard(throwing).decode(1)).message).toBe("the schema has thrown what is no error")
   })
 
+  it.each([
+    [[null]],
+    [[{ message: Symbol("s") }]],
+    [[{ message: "m", path: null }]],
+    [[{ message: "m", path: [null] }]]
+  ])("has words also for issues that are none: %j", (issues) => {
+    const { message } = failureOf(Coder.fromStandard(schemaOf(() => ({ issues }))).decode(1))
+    expect(message).toBe("the schema has found issues that are none")
+  })
+
   it("fails when it gives nothing at all", () => {
     expect(failureOf(Coder.fromStandard(schemaOf(() => undefined)).decode(1))._tag).toBe("CodingError")
   })

@@ -182,6 +182,29 @@ it("what one end encodes and prints the other parses and decodes, whatever the t
   )
 })
 
+interface Tree {
+  readonly children: ReadonlyArray<Tree>
+}
+
+const Tree = Schema.Struct({ children: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree)) })
+
+describe("a schema that throws", () => {
+  it("fails with its event, also where the data is nested so deep that there is no room", () => {
+    const Trees = TypedEvents.make({ tree: Tree })
+    const data = '{"children":['.repeat(50_000) + "]}".repeat(50_000)
+    const decoded = TypedEvents.decodeEvent(Trees, event("tree", data))
+    assert.isTrue(decoded !== undefined && Result.isFailure(decoded))
+    const tree = JSON.parse(data) as Tree
+    assert.isTrue(Result.isFailure(TypedEvents.encodeEvent(Trees, { event: "tree", data: tree })))
+  })
+
+  it("has words, whatever it throws", () => {
+    const error = new TypedEvents.UnencodableEvent({ event: "a", cause: Object.create(null) })
+    assert.match(error.message, /what is no error$/)
+    assert.match(new TypedEvents.UnencodableEvent({ event: "a", cause: "b" }).message, /: b$/)
+  })
+})
+
 // What the types say, which the compiler tests.
 const narrowed = (event: TypedEvents.Typed<typeof Chat.definition>): string => {
   switch (event.event) {

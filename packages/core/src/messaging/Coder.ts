@@ -23,7 +23,11 @@ const wordsOf = (cause: unknown): string => {
   if (cause instanceof Error) return cause.message
   // What a schema throws may be anything, also what cannot be made a string.
   if (!Array.isArray(cause)) return typeof cause === "string" ? cause : "the schema has thrown what is no error"
-  return cause.map((issue: StandardSchemaV1.Issue) => `${issue.message}${pathOf(issue)}`).join("; ")
+  try {
+    return cause.map((issue: StandardSchemaV1.Issue) => `${issue.message}${pathOf(issue)}`).join("; ")
+  } catch {
+    return "the schema has found issues that are none"
+  }
 }
 
 const pathOf = ({ path = [] }: StandardSchemaV1.Issue): string =>

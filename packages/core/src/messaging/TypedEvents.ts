@@ -60,7 +60,7 @@ export type Sendable<D extends Definition> = {
 export class UndecodableEvent extends Data.TaggedError("UndecodableEvent")<{
   /** As it came. */
   readonly event: Event
-  /** A `SchemaError` with all its paths, or the `SyntaxError` of what is no JSON. */
+  /** A `SchemaError` with all its paths, the `SyntaxError` of what is no JSON, or what the schema has thrown. */
   readonly cause: unknown
 }> {
   override get message(): string {
@@ -79,7 +79,10 @@ export class UnencodableEvent extends Data.TaggedError("UnencodableEvent")<{
   }
 }
 
-const wordsOf = (cause: unknown) => (cause instanceof Error ? cause.message : String(cause))
+const wordsOf = (cause: unknown): string => {
+  if (cause instanceof Error) return cause.message
+  return typeof cause === "string" ? cause : "the schema has thrown what is no error"
+}
 
 interface Coding {
   readonly decode: (data: string) => Result.Result<unknown, unknown>
@@ -102,13 +105,27 @@ export const text = <S extends Schema.ConstraintCodec<unknown, string>>(schema: 
 const isText = (schema: Definition[string]): schema is Text<Schema.ConstraintCodec<unknown, string>> =>
   "_tag" in schema && schema._tag === "Text"
 
+/** A transformation may throw or wait, and a schema that contains itself goes as deep as the sender has gone. */
+const total =
+  <A, B>(code: (value: A) => Result.Result<B, unknown>) =>
+  (value: A): Result.Result<B, unknown> => {
+    try {
+      return code(value)
+    } catch (cause) {
+      return Result.fail(cause)
+    }
+  }
+
 const codingOf = (given: Definition[string]): Coding => {
   if (isText(given)) {
-    return { decode: Schema.decodeUnknownResult(given.schema), encode: Schema.encodeUnknownResult(given.schema) }
+    return {
+      decode: total(Schema.decodeUnknownResult(given.schema)),
+      encode: total(Schema.encodeUnknownResult(given.schema))
+    }
   }
   const schema = Schema.toCodecJson(given)
-  const decode = Schema.decodeUnknownResult(schema)
-  const encode = Schema.encodeUnknownResult(schema)
+  const decode = total(Schema.decodeUnknownResult(schema))
+  const encode = total(Schema.encodeUnknownResult(schema))
   return {
     // By hand: the codec of JSON strings takes twice the time.
     decode: (data) => Result.flatMap(parseJson(data), (json) => decode(json)),
