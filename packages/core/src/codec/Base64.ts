@@ -1,6 +1,6 @@
 /**
- * Base64 of RFC 4648 section 4, with padding: for handshake keys, not for payloads. The URL-safe alphabet, white space
- * and missing padding are not accepted.
+ * Base64 of RFC 4648 section 4, with padding: for handshake keys, and for bytes in text. The URL-safe alphabet, white
+ * space and missing padding are not accepted.
  */
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
