@@ -1,4 +1,6 @@
-/** Engine.IO's own client, unmodified, at a session of ours: over polls, over a WebSocket, and from one to the other. */
+/**
+ * Engine.IO's own client, unmodified, at a session of ours: over polls, over a WebSocket, and from one to the other.
+ */
 import * as Effect from "effect/Effect"
 import { Socket } from "engine.io-client"
 import { afterEach, describe, expect, it } from "vitest"
@@ -76,7 +78,8 @@ describe("engine.io-client", () => {
     await until(() => clients.every(({ heard }) => heard.length >= said.length))
     for (const { heard } of clients) expect(heard).toEqual(said)
     expect(clients.map(({ upgrades }) => upgrades)).toEqual(clients.map(() => ["websocket"]))
-    // Eight speak at once, each in order: the nth time that a word is said is never before the nth time of the one before.
+    // Eight speak at once, each in order: the nth time that a word is said is never before the nth time of the one
+    // before.
     const times = new Map<string, number>()
     for (const word of toServer) {
       times.set(word, (times.get(word) ?? 0) + 1)

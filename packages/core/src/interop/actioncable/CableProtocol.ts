@@ -2,19 +2,19 @@
  * A connection of Action Cable as a state machine, as a server sees it. Both protocols: what only AnyCable's has is
  * unknown in Rails' own.
  *
- * No network, no clock, no table of channels. A transition takes a state and what happened, and gives the next state with
- * the actions it calls for, to be carried out in order. All are total: what a client says is never an exception.
+ * No network, no clock, no table of channels. A transition takes a state and what happened, and gives the next state
+ * with the actions it calls for, to be carried out in order. All are total: what a client says is never an exception.
  *
  *     open              accept                  disconnect, ended
  *    ------> Opening ------------> Open --------------------------> Closed
  *               `---------------------------------------------------^
  *
  * The welcome comes first: what a client says before is kept until then. So is what it says to a channel that has not
- * confirmed its subscription yet. A subscription is one `attempt`: who has unsubscribed and subscribed again gets nothing
- * of the one before, however late it comes.
+ * confirmed its subscription yet. A subscription is one `attempt`: who has unsubscribed and subscribed again gets
+ * nothing of the one before, however late it comes.
  *
- * Where the reference says nothing, and its client asks for ever, this does: an identifier that means nothing is rejected,
- * and what is subscribed already is confirmed again.
+ * Where the reference says nothing, and its client asks for ever, this does: an identifier that means nothing is
+ * rejected, and what is subscribed already is confirmed again.
  */
 import * as Result from "effect/Result"
 import * as Packet from "./Packet.ts"
@@ -65,7 +65,9 @@ export type State = Closed | Open | Opening
 
 export type Action =
   | { readonly _tag: "Send"; readonly transmission: Packet.Transmission }
-  /** A channel is asked whether it may be. It is answered with `confirm`, when all its streams are live, or `reject`. */
+  /**
+   * A channel is asked whether it may be. It is answered with `confirm`, when all its streams are live, or `reject`.
+   */
   | {
       readonly _tag: "Subscribe"
       readonly identifier: string
@@ -224,7 +226,9 @@ const unsubscribed = (state: State): ReadonlyArray<Action> =>
     ? [...state.subscriptions].map(([identifier, { attempt }]) => ({ _tag: "Unsubscribe", identifier, attempt }))
     : []
 
-/** The server ends the connection, and says why and whether to come back. `unauthorized` is how a client is not let in. */
+/**
+ * The server ends the connection, and says why and whether to come back. `unauthorized` is how a client is not let in.
+ */
 export const disconnect = (state: State, reason: string, reconnect: boolean): Transition =>
   state._tag === "Closed"
     ? [state, []]

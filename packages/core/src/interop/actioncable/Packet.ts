@@ -1,6 +1,6 @@
 /**
- * What is said over Action Cable: `actioncable-v1-json` of Rails 5 to 8, and `actioncable-v1-ext-json` of AnyCable, which
- * adds history, whispers and presence. Each is one text message with a JSON object in it.
+ * What is said over Action Cable: `actioncable-v1-json` of Rails 5 to 8, and `actioncable-v1-ext-json` of AnyCable,
+ * which adds history, whispers and presence. Each is one text message with a JSON object in it.
  *
  * A subscription is known by its identifier, a string that the client has made: JSON with the name of a channel and its
  * parameters. It is compared and said again as it is and never made anew, as the client finds its subscription by it.
@@ -186,8 +186,8 @@ export type Transmission =
 /** The peer's fault. `detail` is for people and quotes nothing that the peer has sent. */
 export class CableViolation extends Data.TaggedError("CableViolation")<{
   /**
-   * Not what the protocol says; more than we take; a value that is taken from nobody; or something that nobody here knows,
-   * which a newer peer may well say.
+   * Not what the protocol says; more than we take; a value that is taken from nobody; or something that nobody here
+   * knows, which a newer peer may well say.
    */
   readonly reason: "limit" | "syntax" | "unknown" | "value"
   readonly detail: string

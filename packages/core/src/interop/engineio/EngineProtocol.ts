@@ -1,10 +1,10 @@
 /**
- * A session of Engine.IO as a state machine, as a server sees it: long-polling, a WebSocket, and the way from one to the
- * other. Protocol revision 4.
+ * A session of Engine.IO as a state machine, as a server sees it: long-polling, a WebSocket, and the way from one to
+ * the other. Protocol revision 4.
  *
  * No network and no clock. A transition takes a state and what happened, and gives the next state with the actions it
- * calls for, to be carried out in order. All are total: what a client does is never an exception, and what can no longer
- * happen is refused or changes nothing.
+ * calls for, to be carried out in order. All are total: what a client does is never an exception, and what can no
+ * longer happen is refused or changes nothing.
  *
  *     open                 attach, probe, upgrade
  *    ------> Polling -----------------------------> Upgraded      (or there at once, where a WebSocket came first)
@@ -16,8 +16,8 @@
  * else; from the client's `5` on, everything goes over the WebSocket, and what no poll has taken goes first. A client
  * sends its `5` when its last poll and its last post have been answered. So nothing is lost, doubled or out of order.
  *
- * A session holds one WebSocket at most, so none is named here; and a poll that is answered is taken for received, as the
- * protocol has no way to say otherwise.
+ * A session holds one WebSocket at most, so none is named here; and a poll that is answered is taken for received, as
+ * the protocol has no way to say otherwise.
  */
 import * as Data from "effect/Data"
 import * as Result from "effect/Result"
@@ -79,9 +79,9 @@ export interface Closed {
 export type State = Closed | Closing | Polling | Upgraded
 
 /**
- * What is waited for. `ping`: the interval between a pong and the next ping. `pong`: how long a client may take for one.
- * `upgrade`: how long a WebSocket may take to become the session's, 10 s in the reference. `nudge`: how often a poll that
- * waits is sent away meanwhile, 100 ms. `close`: how long a closed session waits for a poll, 30 s.
+ * What is waited for. `ping`: the interval between a pong and the next ping. `pong`: how long a client may take for
+ * one. `upgrade`: how long a WebSocket may take to become the session's, 10 s in the reference. `nudge`: how often a
+ * poll that waits is sent away meanwhile, 100 ms. `close`: how long a closed session waits for a poll, 30 s.
  */
 export type Timer = "close" | "nudge" | "ping" | "pong" | "upgrade"
 
@@ -317,7 +317,9 @@ const probed = (state: Polling, message: string | Uint8Array): Transition => {
   return detached(state, [closeSocket])
 }
 
-/** A message has come over the session's WebSocket. A WebSocket that breaks a rule before it upgrades harms nobody else. */
+/**
+ * A message has come over the session's WebSocket. A WebSocket that breaks a rule before it upgrades harms nobody else.
+ */
 export const receive = (state: State, message: string | Uint8Array): Transition => {
   switch (state._tag) {
     case "Polling":

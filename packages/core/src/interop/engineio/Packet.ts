@@ -106,8 +106,8 @@ const violates = (reason: EngineViolation["reason"], detail: string) =>
   Result.fail(new EngineViolation({ reason, detail }))
 
 /**
- * The packet that a message of a WebSocket is. What stands behind a packet that has nothing to say, such as `5`, is left
- * out, as nobody reads it. Total: `EngineViolation` for text that begins with no digit of a packet.
+ * The packet that a message of a WebSocket is. What stands behind a packet that has nothing to say, such as `5`, is
+ * left out, as nobody reads it. Total: `EngineViolation` for text that begins with no digit of a packet.
  */
 export const decode = (message: string | Uint8Array): Result.Result<Packet, EngineViolation> =>
   typeof message === "string" ? decodeText(message) : Result.succeed({ _tag: "Message", data: message })

@@ -125,7 +125,9 @@ const lifecycle: ReadonlySet<string> = new Set([
   "removeListener"
 ])
 
-/** Whether an event may not have this name: clients and servers tell their own users so what happens to a connection. */
+/**
+ * Whether an event may not have this name: clients and servers tell their own users so what happens to a connection.
+ */
 export const isReserved = (name: string): boolean => lifecycle.has(name) || ReservedName.is(name)
 
 const types = ["Connect", "Disconnect", "Event", "Ack", "ConnectError", "BinaryEvent", "BinaryAck"] as const
@@ -164,8 +166,8 @@ const isPlaceholder = (value: Payload): boolean =>
   Object.hasOwn(value, "_placeholder") && value["_placeholder"] === true
 
 /**
- * Finds each placeholder where it stands, and says what is wrong with them. It is no level of its own, as it is none for
- * whoever sends bytes; what is not one may be `maxDepth` deep.
+ * Finds each placeholder where it stands, and says what is wrong with them. It is no level of its own, as it is none
+ * for whoever sends bytes; what is not one may be `maxDepth` deep.
  */
 const findPlaces = (
   value: object,
@@ -417,8 +419,8 @@ const valueOf = (packet: Packet): unknown => {
  * A packet as it goes over Engine.IO. `undefined` is what `JSON.stringify` makes of it.
  *
  * Fails with `UnsendablePacket` for what the other end would not get as it is: what `WireValue.countBytes` refuses, a
- * reserved name, a namespace with a comma in it, a number that is no id, bytes elsewhere than in arguments, and an object
- * with `_placeholder: true` beside bytes, which would be taken for one of them.
+ * reserved name, a namespace with a comma in it, a number that is no id, bytes elsewhere than in arguments, and an
+ * object with `_placeholder: true` beside bytes, which would be taken for one of them.
  */
 export const encode = (packet: Packet, options: Options = {}): Result.Result<Encoded, UnsendablePacket> => {
   const limits = limitsOf(options)
