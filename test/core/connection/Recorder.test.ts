@@ -294,6 +294,16 @@ describe("a sink", () => {
       expect(calls).toBe(2)
     })
   )
+
+  it.effect("that cannot be made leaves the connection alone", () =>
+    Effect.gen(function* () {
+      const tap = yield* Recorder.each(() => {
+        throw new Error("no such folder")
+      })
+      const far = new TestTransport()
+      expect(tap(far, factsOf("client"))).toBe(far)
+    })
+  )
 })
 
 describe("the connection beneath", () => {

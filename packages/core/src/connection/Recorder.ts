@@ -322,11 +322,20 @@ export const tapUnsafe = (
 
 /**
  * A tap that gives what goes over each connection to a sink of its own, line by line as it comes: for a file, or a
- * screen. The header comes in the call that makes the connection. `RecordingText.printLine` makes a line of it.
+ * screen. The header comes in the call that makes the connection. `RecordingText.printLine` makes a line of it. Where
+ * `makeSink` throws, that connection is not recorded.
  */
 export const each = (makeSink: (facts: Facts) => Sink, options: Options = {}): Effect.Effect<Tap> =>
   Clock.clockWith((clock) =>
-    Effect.succeed((transport, facts) => tapUnsafe(clock, transport, facts, options, makeSink(facts)))
+    Effect.succeed((transport, facts) => {
+      let sink: Sink
+      try {
+        sink = makeSink(facts)
+      } catch {
+        return transport
+      }
+      return tapUnsafe(clock, transport, facts, options, sink)
+    })
   )
 
 /** Records the first connection that it is the tap of; others pass it by. Made by `make`. */
