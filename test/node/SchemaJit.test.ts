@@ -94,6 +94,41 @@ it("codes any value of any schema as it was coded before, and refuses what was r
   )
 })
 
+/** The same value with something else at a place in it. */
+const spoiled = (value: unknown, path: ReadonlyArray<number>, noise: unknown): unknown => {
+  const [at, ...rest] = path
+  if (at === undefined || typeof value !== "object" || value === null || value instanceof Uint8Array) return noise
+  const names = Object.keys(value)
+  const name = names[at % names.length]
+  if (name === undefined) return noise
+  const inner = spoiled((value as Readonly<Record<string, unknown>>)[name], rest, noise)
+  return Array.isArray(value) ? value.with(Number(name), inner) : { ...value, [name]: inner }
+}
+
+const told = (result: Result.Result<unknown, Coder.CodingError>): unknown =>
+  Result.isSuccess(result) ? [result.success] : result.failure.message
+
+it("says of what is wrong, wherever that is, what was said of it before", () => {
+  const noises = fc.anything({ withBigInt: true, withDate: true, withMap: true, withTypedArray: true })
+  const paths = fc.array(fc.nat(100), { maxLength: 4 })
+  fc.assert(
+    fc.property(shapesWithValues, noises, paths, ([{ schema }, values], noise, path) => {
+      const plain = sayOf(Contract.make("plain", { commands: { say: Schema.Struct({ in: schema }) } }))
+      const compiled = sayOf(
+        SchemaJit.compile(Contract.make("compiled", { commands: { say: Schema.Struct({ in: schema }) } }))
+      )
+      for (const value of values) {
+        const right = { in: value }
+        const wrong = spoiled(right, [0, ...path], noise)
+        const wire = spoiled(Result.getOrThrow(plain.encode(right as never)), [0, ...path], noise)
+        expect(told(compiled.decode(wire))).toEqual(told(plain.decode(wire)))
+        expect(told(compiled.encode(wrong as never))).toEqual(told(plain.encode(wrong as never)))
+      }
+    }),
+    { numRuns: 300 }
+  )
+})
+
 it("changes nothing where code cannot be generated", () => {
   const script = `
     import * as Result from "effect/Result"
