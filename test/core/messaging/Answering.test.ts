@@ -459,7 +459,7 @@ describe("a stream", () => {
         const answering = new Answering({
           say: () => Deferred.await(room),
           backlog: new Backlog(),
-          bound: 10,
+          bound: { count: 10, bytes: 1_000 },
           repeats: new Repeats.Repeats(),
           principal: ""
         })

@@ -38,11 +38,11 @@ describe("a shelf", () => {
   it.effect("is full at its bound, and has room when all is taken", () =>
     Effect.gen(function* () {
       const backlog = new Backlog()
-      const shelf = new Shelf<number>(backlog, 2)
-      shelf.put(1)
+      const shelf = new Shelf<number>(backlog, { count: 2, bytes: 100 })
+      shelf.put(1, 1)
       assert.isFalse(backlog.isFull)
-      shelf.put(2)
-      shelf.put(3)
+      shelf.put(2, 1)
+      shelf.put(3, 1)
       assert.isTrue(backlog.isFull)
       assert.deepStrictEqual(shelf.takeAll(), [1, 2, 3])
       assert.isFalse(backlog.isFull)
@@ -53,11 +53,25 @@ describe("a shelf", () => {
     })
   )
 
+  it.effect("is full when it holds as many bytes as it may, however few things they are", () =>
+    Effect.sync(() => {
+      const backlog = new Backlog()
+      const shelf = new Shelf<number>(backlog, { count: 100, bytes: 10 })
+      shelf.put(1, 9)
+      assert.isFalse(backlog.isFull)
+      shelf.put(2, 1)
+      assert.isTrue(backlog.isFull)
+      shelf.takeAll()
+      shelf.put(3, 9)
+      assert.isFalse(backlog.isFull)
+    })
+  )
+
   it.effect("wakes who waits for something, once", () =>
     Effect.gen(function* () {
-      const shelf = new Shelf<number>(new Backlog(), 2)
+      const shelf = new Shelf<number>(new Backlog(), { count: 2, bytes: 100 })
       const taker = yield* start(shelf.something)
-      shelf.put(1)
+      shelf.put(1, 1)
       assert.isDefined(taker.pollUnsafe())
       yield* Effect.flatMap(start(shelf.something), Fiber.interrupt)
       const next = yield* start(shelf.something)

@@ -327,6 +327,70 @@ describe("a session whose program does not keep up", () => {
     })
   )
 
+  it.effect("reads no more when what waits is as long as it may be, however little it is, and goes on with room", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* serverOf({ limits: { maxPendingBytes: 1_000 } })
+      let go: (() => void) | undefined
+      const say = () =>
+        Effect.callback<void>((resume) => {
+          go = () => resume(Effect.void)
+        })
+      yield* start(session.handle({ ...silent, say }))
+      const long = ["emit", "say", "x".repeat(400)]
+      // Behind the third nothing is read, not even what is wrong.
+      yield* peer.say(long, long, long, long, "{")
+      yield* turn
+      for (const malformed of [0, 0, 1]) {
+        assert.strictEqual(session.counters().malformed, malformed)
+        go?.()
+        yield* turn
+      }
+    })
+  )
+
+  it.effect("gives back what a message took, whatever became of it", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* serverOf({ limits: { maxPendingBytes: 1_000 } })
+      const long = "x".repeat(400)
+      const stopping = yield* start(session.handle({ ...silent, say: () => Effect.void }))
+      let id = 0
+      for (let i = 0; i < 10; i++) {
+        yield* peer.say(["emit", "say", long])
+        yield* peer.say(["ask", ++id, "rename", long], ["cancel", id])
+        yield* peer.say(["ask", ++id, "ping"], ["ask", ++id, "rename", long], ["cancel", id], ["cancel", id - 1])
+        yield* turn
+      }
+      yield* Fiber.interrupt(stopping)
+      yield* peer.say("{")
+      yield* turn
+      assert.strictEqual(session.counters().malformed, 1)
+    })
+  )
+
+  it.effect("refuses a stream when those that are open were asked for with as many bytes as they may be", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* serverOf({ limits: { maxPendingBytes: 100 } })
+      yield* start(session.handle(silent))
+      const trace = "0".repeat(100)
+      yield* peer.say(["open", 1, "count", 1, 1, { trace }], ["open", 2, "count", 1, 1])
+      yield* turn
+      assert.deepStrictEqual(peer.heard.at(-1), ["fail", 2, "unavailable", "too many streams are open"])
+      yield* peer.say(["cancel", 1], ["open", 3, "count", 1, 1], "{")
+      yield* turn
+      assert.strictEqual(peer.heard.length, 1)
+      assert.strictEqual(session.counters().malformed, 1)
+    })
+  )
+
+  it.effect("drops what nobody listens for yet, beyond as many bytes as may wait", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* serverOf({ limits: { maxPendingBytes: 1_000 } })
+      yield* peer.say(...Array.from({ length: 10 }, () => ["emit", "say", "x".repeat(400)]))
+      yield* turn
+      assert.strictEqual(session.counters().unheard, 7)
+    })
+  )
+
   it.effect("notices the end of its connection all the same", () =>
     Effect.gen(function* () {
       const { peer, session } = yield* serverOf({ limits: { maxPending: 4 } })

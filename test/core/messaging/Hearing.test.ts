@@ -10,9 +10,9 @@ import { Disconnected } from "@millrace/core/messaging/SessionError"
 import { counted, start } from "../../support/connection.ts"
 import { reasonOf } from "../../support/session.ts"
 
-const hearingOf = (bound = 10) => {
+const hearingOf = (count = 10, bytes = 1_000) => {
   const backlog = new Backlog()
-  const hearing = new Hearing(backlog, bound)
+  const hearing = new Hearing(backlog, { count, bytes })
   let order = 0
   const put = (name: string, value: unknown, handled = false) => hearing.put(name, value, handled, ++order)
   const note = (name: string) => {

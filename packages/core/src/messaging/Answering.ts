@@ -6,7 +6,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type { Say } from "./Asking.ts"
-import type { Backlog } from "./Backlog.ts"
+import { type Backlog, type Bound, isReached } from "./Backlog.ts"
 import { Call } from "./Call.ts"
 import * as Coder from "./Coder.ts"
 import type { Coders, MessageCoder, RequestCoder, StreamCoder } from "./Contract.ts"
@@ -34,10 +34,10 @@ export interface Options {
   readonly say: Say
   readonly backlog: Backlog
   /**
-   * How many messages and requests may wait or be answered before no more is read, and how many streams there may be
-   * before another is refused. Those do not make the peer wait: it has to be heard for them to go on.
+   * What messages and requests may wait or be answered before no more is read, and what streams there may be before
+   * another is refused. Those do not make the peer wait: it has to be heard for them to go on.
    */
-  readonly bound: number
+  readonly bound: Bound
   readonly repeats: Repeats.Repeats
   /** Whose keys are told apart: see `Repeats`. */
   readonly principal: string
@@ -56,6 +56,9 @@ export class Answering {
   private messages = 0
   /** How many streams are waiting or go on. */
   private streams = 0
+  /** What all but the streams take, and what those take. */
+  private bytes = 0
+  private streamBytes = 0
   private full = false
   private pumping = false
   private handlers: Handlers | undefined
@@ -79,23 +82,23 @@ export class Answering {
   /** A message, if there is a handler for it; else `false`. */
   message(order: number, coder: MessageCoder, payload: unknown, meta: Packet.Meta | undefined): boolean {
     if (this.handlers?.byName.has(coder.name) !== true) return false
-    this.add(new Call(order, 0, coder, payload, meta))
+    this.add(new Call(order, 0, coder, payload, meta, this.options.backlog.bytes))
     return true
   }
 
   request(order: number, packet: Packet.Ask, coder: RequestCoder, payload: unknown): void {
     const { id, meta, name } = packet
-    const call = new Call(order, id, coder, payload, meta)
+    const call = new Call(order, id, coder, payload, meta, this.options.backlog.bytes)
     if (coder.idempotent && meta?.key !== undefined) call.digest = Repeats.digestOf(name, packet.payload)
     this.calls.set(id, call)
     this.add(call)
   }
 
   stream(order: number, { credit, id, meta }: Packet.Open, coder: StreamCoder, payload: unknown): void {
-    if (this.streams >= this.options.bound) {
+    if (isReached(this.options.bound, this.streams, this.streamBytes)) {
       return this.refuse(order, { _tag: "Fail", id, code: "unavailable", detail: "too many streams are open" })
     }
-    const call = new Call(order, id, coder, payload, meta)
+    const call = new Call(order, id, coder, payload, meta, this.options.backlog.bytes)
     call.credit = credit
     this.calls.set(id, call)
     this.add(call)
@@ -103,7 +106,7 @@ export class Answering {
 
   /** A question that nobody is asked. Needs no handlers, and makes the peer wait when it does not read the refusals. */
   refuse(order: number, refusal: Packet.Fail): void {
-    const call = new Call(order, refusal.id, refused, undefined, undefined)
+    const call = new Call(order, refusal.id, refused, undefined, undefined, 0)
     call.refusal = refusal
     this.calls.set(call.id, call)
     this.start(call, nobody)
@@ -131,14 +134,17 @@ export class Answering {
     this.pump()
   }
 
-  private count({ coder, refusal }: Call, by: 1 | -1): void {
+  private count({ bytes, coder, refusal }: Call, by: 1 | -1): void {
     if (refusal !== undefined) return
     if (coder._tag === "Message") this.messages += by
-    if (coder._tag === "Stream") this.streams += by
+    if (coder._tag === "Stream") {
+      this.streams += by
+      this.streamBytes += by * bytes
+    } else this.bytes += by * bytes
   }
 
   private measure(): void {
-    const full = this.size >= this.options.bound
+    const full = isReached(this.options.bound, this.size, this.bytes)
     if (full === this.full) return
     this.full = full
     if (full) this.options.backlog.filled()
@@ -151,8 +157,8 @@ export class Answering {
     for (const name of handlers.byName.keys()) {
       const coder = hears.get(name)
       if (coder?._tag !== "Message") continue
-      for (const { order, value } of early(name)) {
-        const call = new Call(order, 0, coder, value, undefined)
+      for (const { bytes, order, value } of early(name)) {
+        const call = new Call(order, 0, coder, value, undefined, bytes)
         this.waiting.push(call)
         this.count(call, 1)
       }

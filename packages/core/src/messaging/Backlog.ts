@@ -4,9 +4,20 @@
  */
 import * as Effect from "effect/Effect"
 
+/** How many may wait in one place, and how much. What reaches it is taken whole, and nothing more. */
+export interface Bound {
+  readonly count: number
+  readonly bytes: number
+}
+
+export const isReached = (bound: Bound, count: number, bytes: number): boolean =>
+  count >= bound.count || bytes >= bound.bytes
+
 export class Backlog {
   /** How many packets have come, which tells what came before what. */
   arrived = 0
+  /** What the last of them takes, in bytes. */
+  bytes = 0
   private over = 0
   private reader: (() => void) | undefined
 
@@ -45,14 +56,15 @@ export class Backlog {
 /** One such place: first in, first out, for one fiber that takes all that is there. */
 export class Shelf<A> {
   private items: Array<A> = []
+  private bytes = 0
   private taker: (() => void) | undefined
   /** Somebody was to be woken who did not wait yet: a fiber may yield between looking and waiting. */
   private woken = false
   private full = false
   private readonly backlog: Backlog
-  private readonly bound: number
+  private readonly bound: Bound
 
-  constructor(backlog: Backlog, bound: number) {
+  constructor(backlog: Backlog, bound: Bound) {
     this.backlog = backlog
     this.bound = bound
   }
@@ -61,9 +73,10 @@ export class Shelf<A> {
     return this.items.length
   }
 
-  put(item: A): void {
+  put(item: A, bytes: number): void {
     this.items.push(item)
-    if (!this.full && this.items.length >= this.bound) {
+    this.bytes += bytes
+    if (!this.full && isReached(this.bound, this.items.length, this.bytes)) {
       this.full = true
       this.backlog.filled()
     }
@@ -74,6 +87,7 @@ export class Shelf<A> {
   takeAll(): ReadonlyArray<A> {
     const { items } = this
     this.items = []
+    this.bytes = 0
     if (this.full) {
       this.full = false
       this.backlog.emptied()

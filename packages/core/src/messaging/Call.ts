@@ -14,6 +14,8 @@ export class Call {
   readonly coder: MessageCoder | RequestCoder | StreamCoder
   readonly payload: unknown
   readonly meta: Packet.Meta | undefined
+  /** What it takes. */
+  readonly bytes: number
   /** What is said instead of asking anybody. */
   refusal: Packet.Fail | undefined
   /** Of a question that may be asked again: see `Repeats`. */
@@ -27,12 +29,20 @@ export class Call {
   credit = 0
   private producer: (() => void) | undefined
 
-  constructor(order: number, id: number, coder: Call["coder"], payload: unknown, meta: Packet.Meta | undefined) {
+  constructor(
+    order: number,
+    id: number,
+    coder: Call["coder"],
+    payload: unknown,
+    meta: Packet.Meta | undefined,
+    bytes: number
+  ) {
     this.order = order
     this.id = id
     this.coder = coder
     this.payload = payload
     this.meta = meta
+    this.bytes = bytes
   }
 
   grant(credit: number): void {

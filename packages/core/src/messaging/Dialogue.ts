@@ -99,8 +99,9 @@ export class Dialogue {
     const { limits, principal, repeats } = options
     // Half of what the other end takes, if it has the same limits: see `Asking`.
     this.asking = new Asking(this.say, Math.max(1, limits.maxPending >>> 1))
-    this.answering = new Answering({ say: this.say, backlog, bound: limits.maxPending, repeats, principal })
-    this.hearing = options.audience?.hearing ?? new Hearing(backlog, limits.maxUnread)
+    const bound = { count: limits.maxPending, bytes: limits.maxPendingBytes }
+    this.answering = new Answering({ say: this.say, backlog, bound, repeats, principal })
+    this.hearing = options.audience?.hearing ?? new Hearing(backlog, { ...bound, count: limits.maxUnread })
   }
 
   /** Waits for the end. */
@@ -215,6 +216,7 @@ export class Dialogue {
 
   private receive(message: Message): Breach | undefined {
     this.options.meter.heard(message.length)
+    this.backlog.bytes = message.length
     const packet = MessageCodec.read(this.options.codec, message)
     if (Result.isFailure(packet)) {
       this.counters.malformed++

@@ -5,7 +5,7 @@ import type * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { type Backlog, Shelf } from "./Backlog.ts"
+import { type Backlog, type Bound, isReached, Shelf } from "./Backlog.ts"
 import type { SessionEnd } from "./SessionEnd.ts"
 import type { SessionError } from "./SessionError.ts"
 
@@ -15,6 +15,8 @@ export interface Early {
   readonly order: number
   readonly name: string
   readonly value: unknown
+  /** What it takes. */
+  readonly bytes: number
 }
 
 export class Hearing {
@@ -22,12 +24,13 @@ export class Hearing {
   /** Of names that nobody has ever listened for: the first listener gets them. */
   private readonly early = new Map<string, Array<Early>>()
   private earlyCount = 0
+  private earlyBytes = 0
   private readonly backlog: Backlog
-  private readonly bound: number
+  private readonly bound: Bound
   private end: SessionEnd | undefined
 
-  /** `bound`: how many messages may wait for one listener, and how many in all for those who are still to come. */
-  constructor(backlog: Backlog, bound: number) {
+  /** `bound`: what may wait for one listener, and what in all for those who are still to come. */
+  constructor(backlog: Backlog, bound: Bound) {
     this.backlog = backlog
     this.bound = bound
   }
@@ -38,19 +41,21 @@ export class Hearing {
    */
   put(name: string, value: unknown, handled: boolean, order: number): boolean {
     const listeners = this.listeners.get(name)
-    if (listeners === undefined) return !handled && this.keep({ order, name, value })
+    const { bytes } = this.backlog
+    if (listeners === undefined) return !handled && this.keep({ order, name, value, bytes })
     // As it is now: some leave as soon as they are told, and come back in the same call, to hear what is next.
     const told = [...listeners]
-    for (const listener of told) if (listeners.has(listener)) listener.put(value)
+    for (const listener of told) if (listeners.has(listener)) listener.put(value, bytes)
     return told.length > 0
   }
 
   private keep(message: Early): boolean {
-    if (this.earlyCount >= this.bound) return false
+    if (isReached(this.bound, this.earlyCount, this.earlyBytes)) return false
     const kept = this.early.get(message.name)
     if (kept === undefined) this.early.set(message.name, [message])
     else kept.push(message)
     this.earlyCount++
+    this.earlyBytes += message.bytes
     return true
   }
 
@@ -59,6 +64,7 @@ export class Hearing {
     const early = this.early.get(name) ?? []
     this.early.delete(name)
     this.earlyCount -= early.length
+    this.earlyBytes = early.reduce((left, { bytes }) => left - bytes, this.earlyBytes)
     return early
   }
 
@@ -79,7 +85,7 @@ export class Hearing {
     const listeners = this.listeners.get(name)
     if (listeners === undefined) this.listeners.set(name, new Set([shelf]))
     else listeners.add(shelf)
-    for (const { value } of this.takeEarly(name)) shelf.put(value)
+    for (const { bytes, value } of this.takeEarly(name)) shelf.put(value, bytes)
     return shelf
   }
 

@@ -99,7 +99,7 @@ export class Returning {
     const backlog = new Backlog()
     this.audience = {
       backlog,
-      hearing: new Hearing(backlog, this.limits.maxUnread),
+      hearing: new Hearing(backlog, { count: this.limits.maxUnread, bytes: this.limits.maxPendingBytes }),
       joined: (conversation) => {
         this.conversation = conversation
         this.serve(conversation, this.unsettled)

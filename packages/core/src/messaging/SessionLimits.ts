@@ -15,6 +15,12 @@ export interface Limits {
    * more wait for their turn, so that two ends that ask one another never both wait for the other to read. Default 1,024.
    */
   readonly maxPending: number
+  /**
+   * What those requests and messages may have of bytes together, as they came: at this bound no more is read, however few
+   * they are. The same holds for what waits for one listener; the payloads of streams that are open, beyond which another
+   * is refused; and what nobody has listened for yet, beyond which it is dropped. Default 4 MiB.
+   */
+  readonly maxPendingBytes: number
   /** Messages that wait for one listener. At this bound no more is read. Default 1,024. */
   readonly maxUnread: number
   /** Elements of a stream that may be on their way or wait: its credit. Default 256. */
@@ -27,6 +33,7 @@ export const defaults: Limits = {
   helloTimeout: "10 seconds",
   maxHelloBytes: 16_384,
   maxPending: 1_024,
+  maxPendingBytes: 4_194_304,
   maxUnread: 1_024,
   credit: 256,
   requestTimeout: "30 seconds"
