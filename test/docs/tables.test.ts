@@ -6,6 +6,7 @@ import * as History from "@millrace/core/cluster/History"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as EventStream from "@millrace/core/codec/EventStream"
+import * as EventStreamMessages from "@millrace/core/codec/EventStreamMessages"
 import * as Extensions from "@millrace/core/codec/Extensions"
 import * as Frame from "@millrace/core/codec/Frame"
 import * as HttpHead from "@millrace/core/codec/HttpHead"
@@ -180,6 +181,7 @@ describe("docs/limits.md", () => {
     const ofPage = rows(limits, "Over an event stream and POST", "###").map(([, standard]) => standard)
     expect(ofPage).toEqual([
       bytes(Number(written(exchange, /const bodySlack = ([\d_]+)/)?.replaceAll("_", ""))),
+      count(EventStreamMessages.maxMessages),
       "`maxHelloBytes`",
       "1",
       written(exchange, /const postTimeout: .* = "(\d+) seconds"/)?.concat(" s"),

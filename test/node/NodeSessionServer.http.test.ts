@@ -242,6 +242,10 @@ describe("what is refused", () => {
       assert.strictEqual((yield* ask(plain, "POST", { ...lines, Accept: "text/html" }, hello)).status, 406)
       assert.strictEqual((yield* ask(`${plain}/x`, "POST", lines, hello)).status, 404)
       assert.strictEqual((yield* ask(plain, "POST", { "Content-Type": "text/plain" }, hello)).status, 415)
+      for (const coding of ["gzip", "identity, gzip"]) {
+        assert.strictEqual((yield* ask(plain, "POST", { ...lines, "Content-Encoding": coding }, hello)).status, 415)
+      }
+      yield* open(plain, hello, { "Content-Encoding": "Identity" })
     })
   )
 

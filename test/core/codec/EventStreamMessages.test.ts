@@ -129,6 +129,24 @@ describe("messages as a body", () => {
     ).toBe(status)
   })
 
+  it("of more messages than it may have is refused with 413", () => {
+    const { maxMessages } = Messages
+    for (const [type, one] of [
+      ["application/x-ndjson", [0x61, 0x0a]],
+      ["application/vnd.millrace.messages", [1, 0, 0, 0, 0]]
+    ] as const) {
+      const most = Array.from({ length: maxMessages }, () => one).flat()
+      expect(Result.getOrThrow(bodyOf(type, most))).toHaveLength(maxMessages)
+      expect(bodyOf(type, [...most, ...one])).toMatchObject({ failure: { status: 413 } })
+    }
+  })
+
+  it("does not keep its bytes for one binary message of many", () => {
+    const body = Uint8Array.of(1, 0, 0, 0, 1, 7, 1, 0, 0, 0, 1, 8)
+    const [one] = Result.getOrThrow(Messages.decode("application/vnd.millrace.messages", body))
+    expect((one as Uint8Array).buffer.byteLength).toBe(1)
+  })
+
   it("are never a fault of ours, whatever comes", () => {
     const types = fc.constantFrom(...Object.values(Messages.BodyType))
     fc.assert(fc.property(types, fc.uint8Array(), (type, bytes) => void Messages.decode(type, bytes)))

@@ -168,6 +168,9 @@ export interface Body {
 
 const headLength = 5
 
+/** The most messages in one body: little ones take many times their length. `PostLink` sends fewer, five bytes each at least. */
+export const maxMessages = 16_384
+
 const concat = (parts: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
@@ -212,7 +215,9 @@ const decodeMixed = (bytes: Uint8Array): Result.Result<ReadonlyArray<Data>, Inva
     const part = bytes.subarray(at, at + length)
     const data = kind === 0 ? textOf(part) : part
     if (data === undefined) return invalid(400, "text that is not UTF-8")
-    messages.push(data)
+    if (messages.length === maxMessages) return tooMany
+    // Of its own, or it would keep the whole body in memory.
+    messages.push(data instanceof Uint8Array ? data.slice() : data)
     at += length
   }
   return Result.succeed(messages)
@@ -225,6 +230,8 @@ const typeOf = (field: string): string | undefined => {
   return charset === undefined || /^charset="?utf-8"?$/.test(charset) ? type : undefined
 }
 
+const tooMany = invalid(413, `more than ${maxMessages} messages`)
+
 /** The messages that a body has, in order; `type` is the value of its `Content-Type`. */
 export const decode = (type: string, bytes: Uint8Array): Result.Result<ReadonlyArray<Data>, InvalidExchange> => {
   if (bytes.length === 0 && type === "") return Result.succeed([])
@@ -232,7 +239,8 @@ export const decode = (type: string, bytes: Uint8Array): Result.Result<ReadonlyA
     case BodyType.lines: {
       const text = textOf(bytes)
       if (text === undefined) return invalid(400, "text that is not UTF-8")
-      return Result.succeed(text.split(/\r\n|\r|\n/).filter((line) => line !== ""))
+      const lines = text.split(/\r\n|\r|\n/).filter((line) => line !== "")
+      return lines.length > maxMessages ? tooMany : Result.succeed(lines)
     }
     case BodyType.text: {
       const text = textOf(bytes)

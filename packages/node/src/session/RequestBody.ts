@@ -22,6 +22,12 @@ export const read = (
 ): Effect.Effect<Uint8Array, BodyCut | BodyLate | InvalidExchange> =>
   Effect.timeoutOrElse(collect(request, limit), { duration: timeout, orElse: () => Effect.fail(new BodyLate()) })
 
+/** RFC 9110 section 8.4: what is refused for its coding is answered with 415. */
+const coded = new InvalidExchange({ status: 415, detail: "send it as it is, without Content-Encoding" })
+
+const isCoded = ({ headers }: IncomingMessage | Http2ServerRequest): boolean =>
+  ![undefined, "", "identity"].includes(headers["content-encoding"]?.toLowerCase())
+
 const collect = (
   request: IncomingMessage | Http2ServerRequest,
   limit: number
@@ -44,6 +50,7 @@ const collect = (
     }
     const onEnd = () => settle(Effect.succeed(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
     const onClose = () => settle(Effect.fail(new BodyCut()))
+    if (isCoded(request)) return resume(Effect.fail(coded))
     if (Number(request.headers["content-length"] ?? 0) > limit) return resume(tooLarge)
     request.on("data", onData).on("end", onEnd).on("close", onClose)
     return Effect.sync(stop)
