@@ -190,7 +190,8 @@ const onTerminal = (flags: ReadonlyArray<string>, env: NodeJS.ProcessEnv): Effec
   Effect.acquireRelease(
     Effect.sync(() => {
       const bin = fileURLToPath(new URL("../../../node_modules/.bin/", import.meta.url))
-      const { FORCE_COLOR: _, NO_COLOR: __, ...rest } = process.env
+      // What Node.js decides by, beside the terminal: on a machine for tests it takes a terminal for one without colours.
+      const { CI: _, FORCE_COLOR: __, NO_COLOR: ___, ...rest } = process.env
       const PATH = `${bin}${delimiter}${rest["PATH"]}`
       const line = `stty cols 60; exec millrace ${flags.join(" ")}`
       return new Command(
