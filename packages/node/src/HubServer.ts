@@ -43,8 +43,8 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly hub?: Hub.Options | undefined
   /** What is kept of what was published, for event streams that come back. */
   readonly history?: History.Options | undefined
-  /** How event streams begin, and what they say while there is nothing to say. */
-  readonly events?: EventStreamBody.Options | undefined
+  /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
+  readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
 
 const page = (name: string) => readFileSync(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${name}`)))
