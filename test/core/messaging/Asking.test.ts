@@ -113,19 +113,44 @@ describe("a request", () => {
     })
   )
 
-  it.effect("that could not be said yet is given up at once, and nothing of it is said ever", () =>
+  it.effect("that is interrupted as soon as it is said is cancelled, though nobody knows yet that it was", () =>
     Effect.gen(function* () {
-      const far = new Far()
-      far.stall()
-      const timed = yield* start(reasonOf(far.request("ada", 1_000)))
-      const interrupted = yield* start(far.request())
-      yield* Fiber.interrupt(interrupted)
-      yield* TestClock.adjust(1_000)
-      assert.strictEqual(yield* Fiber.join(timed), "RequestTimeout")
-      far.drain()
-      assert.deepStrictEqual(far.tags, [])
-      assert.strictEqual(far.asking.size, 0)
+      const said: Array<string> = []
+      const asking = new Asking(
+        ({ _tag }) =>
+          Effect.andThen(
+            Effect.sync(() => void said.push(_tag)),
+            Effect.yieldNow
+          ),
+        1
+      )
+      yield* Effect.flatMap(
+        start(Effect.exit(asking.request(rename, "ada", { timeout: Infinity, key: undefined, trace: undefined }))),
+        Fiber.interrupt
+      )
+      yield* Effect.flatMap(
+        start(Stream.runDrain(asking.stream(count, 1, { credit: 1, trace: undefined }))),
+        Fiber.interrupt
+      )
+      assert.deepStrictEqual(said, ["Ask", "Cancel", "Open", "Cancel"])
     })
+  )
+
+  it.effect(
+    "that could not be said yet is given up at once, and is never said; its cancel is, which nobody minds",
+    () =>
+      Effect.gen(function* () {
+        const far = new Far()
+        far.stall()
+        const timed = yield* start(reasonOf(far.request("ada", 1_000)))
+        const interrupted = yield* start(far.request())
+        yield* Fiber.interrupt(interrupted)
+        yield* TestClock.adjust(1_000)
+        assert.strictEqual(yield* Fiber.join(timed), "RequestTimeout")
+        far.drain()
+        assert.deepStrictEqual(far.tags, ["Cancel 2", "Cancel 1"])
+        assert.strictEqual(far.asking.size, 0)
+      })
   )
 
   it.effect("whose cancelling cannot be said yet is given up at once, and cancelled later", () =>
@@ -288,7 +313,7 @@ describe("a stream", () => {
     )
   )
 
-  it.effect("that is left is cancelled, once; one that could not be opened yet is not", () =>
+  it.effect("that is left is cancelled, once; one that could not be opened yet is not opened", () =>
     Effect.gen(function* () {
       const far = new Far()
       const taken = yield* start(Stream.runCollect(Stream.take(far.stream(), 1)))
@@ -298,7 +323,7 @@ describe("a stream", () => {
       far.stall()
       yield* Effect.flatMap(start(Stream.runDrain(far.stream())), Fiber.interrupt)
       far.drain()
-      assert.deepStrictEqual(far.tags, ["Open 1", "Cancel 1"])
+      assert.deepStrictEqual(far.tags, ["Open 1", "Cancel 1", "Cancel 2"])
       assert.strictEqual(far.asking.size, 0)
     })
   )

@@ -299,8 +299,12 @@ export class Asking {
   }
 
   private said(asked: Request | Reading, packet: Packet.Packet): Effect.Effect<void, SessionError> {
-    return Effect.map(this.say(packet), () => {
-      asked.isSaid = true
+    // Before it is: a fiber may yield, and be interrupted, between saying it and noting that it has been said. A question
+    // that the peer answers for ever costs more than a cancel of what it never heard of, which it ignores.
+    asked.isSaid = true
+    return Effect.mapError(this.say(packet), (error) => {
+      asked.isSaid = false
+      return error
     })
   }
 
