@@ -7,6 +7,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as EventStream from "@millrace/core/codec/EventStream"
 import * as Origin from "@millrace/core/codec/Origin"
@@ -24,6 +25,7 @@ import {
 } from "../support/chatOverHttp.ts"
 import { eventually, settled } from "../support/eventually.ts"
 import { backTo, resources } from "../support/leaks.ts"
+import { logged } from "../support/logged.ts"
 
 const hello = '["hello",{"contract":"chat","version":"1","credentials":{"token":"ada"}}]'
 
@@ -172,6 +174,27 @@ describe("an event stream by hand", () => {
       yield* Effect.flip(seen.sessions[0]!.ended)
       yield* eventually(() => connections() === 0)
     })
+  )
+
+  it.live("is none when the client goes while it opens, whoever yields in between", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        for (let ops = 3; ops <= 40; ops++) {
+          const { connections, plain } = yield* Effect.provideService(serve(), Scheduler.MaxOpsBeforeYield, ops)
+          const gone = Effect.callback<void>((resume) => {
+            const sent = http.request(plain, { method: "POST", headers: lines, agent: false }, () => sent.destroy())
+            sent.on("error", () => {}).on("close", () => resume(Effect.void))
+            sent.end(hello)
+          })
+          yield* Effect.replicateEffect(gone, 5, { concurrency: 5 })
+          yield* eventually(() => connections() === 0)
+        }
+        assert.deepStrictEqual(
+          entries.filter(({ level }) => level === "Error"),
+          []
+        )
+      })
+    )
   )
 
   it.live.each([

@@ -230,6 +230,7 @@ export class Exchange {
           Effect.sync(() => host.ended())
         )
       )
+      entry.link.watch()
       entry.link.say(
         Messages.printOpening({ session, protocol, heartbeat: Number.isFinite(heartbeat) ? heartbeat : undefined })
       )

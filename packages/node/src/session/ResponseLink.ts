@@ -42,7 +42,11 @@ export class ResponseLink implements Link {
     this.response = response
     this.hasFinished = hasFinished
     this.run = run
-    response.whenClosed(() => {
+  }
+
+  /** Tells the owner when the client has gone, which it may have already. */
+  watch(): void {
+    this.response.whenClosed(() => {
       // The end that we have written is told of when the client has it.
       if (this.closing === undefined) this.end(undefined)
     })
