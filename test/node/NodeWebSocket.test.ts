@@ -1,7 +1,11 @@
 /** Opening a connection as a client: what is asked, what is answered, and whose fault it was. */
+import * as http from "node:http"
+import type { AddressInfo } from "node:net"
+import type { Duplex } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 import * as Handshake from "@millrace/core/codec/Handshake"
 import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
@@ -188,6 +192,36 @@ describe("open", () => {
       for (let bit = 0; bit < 32; bit++) {
         const set = keys.filter((key) => ((key ?? 0) >>> bit) & 1).length
         expect(Math.abs(set - count / 2)).toBeLessThan(274)
+      }
+    })
+  )
+
+  it.live("interrupted behind the answer, before anybody has the connection, it leaves no socket behind", () =>
+    Effect.gen(function* () {
+      const server = http.createServer()
+      const sockets = new Set<Duplex>()
+      server.on("upgrade", (request: http.IncomingMessage, socket: Duplex) => {
+        sockets.add(socket)
+        socket.on("error", () => {}).on("close", () => sockets.delete(socket))
+        socket.on("end", () => socket.end()).resume()
+        const key = Handshake.acceptKey(request.headers["sec-websocket-key"] ?? "")
+        const head = `HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${key}\r\n\r\n`
+        socket.write(head)
+      })
+      yield* NodeWebSocketServer.listen(server, { port: 0 })
+      const { port } = server.address() as AddressInfo
+      const turn = Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
+      for (let turns = 0; turns < 40; turns++) {
+        const opening = NodeWebSocket.open(`ws://127.0.0.1:${port}`, brief).pipe(
+          Effect.scoped,
+          // Which leaves a turn between any two steps of it.
+          Effect.provideService(Scheduler.MaxOpsBeforeYield, 3)
+        )
+        const fiber = yield* start(opening)
+        yield* eventually(() => sockets.size > 0 || fiber.pollUnsafe() !== undefined)
+        for (let i = 0; i < turns; i++) yield* turn
+        yield* Fiber.interrupt(fiber)
+        yield* eventually(() => sockets.size === 0)
       }
     })
   )

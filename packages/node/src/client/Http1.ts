@@ -77,6 +77,10 @@ export const ask = (
     // The listener stays, so that a request which fails when nobody waits for it any more does not end the process.
     request.on("error", (error) => resume(Effect.fail(failureOf(error))))
     request.on("response", (incoming) => answer(incoming, undefined))
-    request.on("upgrade", (incoming, socket, head) => answer(incoming, NodeTransport.make(socket, head, settings)))
+    request.on("upgrade", (incoming, socket, head) => {
+      // A request that was upgraded is over, and to destroy it does nothing to its socket.
+      held.hold(() => socket.destroy())
+      answer(incoming, NodeTransport.make(socket, head, settings))
+    })
   })
 }
