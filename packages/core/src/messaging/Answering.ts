@@ -5,6 +5,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import { Waiters } from "../connection/Waiters.ts"
 import type { Say } from "./Asking.ts"
 import { type Backlog, type Bound, isReached } from "./Backlog.ts"
 import { Call } from "./Call.ts"
@@ -65,9 +66,13 @@ export class Answering {
   private over = false
   private idlers: Array<() => void> = []
 
+  private readonly turns = new Waiters()
+
   constructor(options: Options) {
     this.options = options
   }
+
+  private readonly alone: Replying.Alone = (effect) => this.turns.alone(effect, () => this.turns.wake(() => true))
 
   /** How many calls are waiting or being answered, but for streams. */
   get size(): number {
@@ -298,7 +303,7 @@ export class Answering {
         return Effect.flatMap(once, (reply) => this.say(call, { ...reply, id }))
       }
       case "Stream": {
-        const produced = Replying.produce(call, coder, handler, this.options.say)
+        const produced = Replying.produce(call, coder, handler, this.options.say, this.alone)
         return Effect.flatMap(Tracing.received(coder.name, meta?.trace, produced), (end) =>
           this.say(call, { ...end, id })
         )

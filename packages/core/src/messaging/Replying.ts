@@ -72,12 +72,19 @@ export const reply = (coder: RequestCoder, handler: Handler, payload: unknown): 
     }
   )
 
+/**
+ * Lets one stream of a session say something at a time. What is said is encoded first and then waits for room in the
+ * outbox: so only one of them holds what it has encoded, however many there are.
+ */
+export type Alone = <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+
 /** Says the elements of a stream as there is credit for them, and gives its end. One that nobody reads is not pulled. */
 export const produce = (
   call: Call,
   coder: StreamCoder,
   handler: Handler,
-  say: Say
+  say: Say,
+  alone: Alone
 ): Effect.Effect<Reply | Pick<Packet.End, "_tag">> => {
   const elements = Effect.scoped(
     Effect.flatMap(
@@ -86,7 +93,7 @@ export const produce = (
         // Not `Stream.toPull`: a page would load the semaphore by which that keeps a second fiber away.
         return Channel.toPullScoped(channel, scope)
       }),
-      (pull) => sayAll(call, coder, pull, say)
+      (pull) => sayAll(call, coder, pull, say, alone)
     )
   )
   return Effect.catchCause(elements, (cause): Effect.Effect<Reply | Pick<Packet.End, "_tag">> => {
@@ -101,13 +108,14 @@ const sayAll = (
   call: Call,
   coder: StreamCoder,
   pull: Pull.Pull<ReadonlyArray<unknown>, unknown>,
-  say: Say
+  say: Say,
+  alone: Alone
 ): Effect.Effect<never, unknown> => {
   const some = (wires: ReadonlyArray<unknown>): Effect.Effect<void, unknown> =>
     Effect.flatMap(call.allowed, () => {
       const elements = wires.length <= call.credit ? wires : wires.slice(0, call.credit)
       call.credit -= elements.length
-      const said = Effect.catch(say({ _tag: "Items", id: call.id, elements }), (error) =>
+      const said = Effect.catch(alone(say({ _tag: "Items", id: call.id, elements })), (error) =>
         // Nobody is there to hear of it, and nothing is wrong with the stream.
         error.reason._tag === "Unencodable" ? Effect.die(error) : Effect.interrupt
       )
