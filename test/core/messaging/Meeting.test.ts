@@ -123,6 +123,27 @@ describe("a server", () => {
     })
   )
 
+  it.effect("waits as long again for who finds out who it is, and interrupts that", () =>
+    Effect.gen(function* () {
+      const { client, server } = yield* WebSocket.makePair()
+      let interrupted = 0
+      const authenticate = () =>
+        Effect.onInterrupt(Effect.never, () =>
+          Effect.sync(() => {
+            interrupted++
+          })
+        )
+      const accepting = yield* start(reasonOf(Session.accept(Guarded, server, { authenticate })))
+      yield* client.send(helloOf(good))
+      yield* TestClock.adjust("9 seconds")
+      assert.strictEqual(interrupted, 0)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* client.closed).received?.code, 4408)
+      assert.strictEqual(yield* Fiber.join(accepting), "RequestTimeout")
+      assert.strictEqual(interrupted, 1)
+    })
+  )
+
   it.effect("waits for a first message so long, and for its end", () =>
     Effect.gen(function* () {
       const { client, server } = yield* WebSocket.makePair()

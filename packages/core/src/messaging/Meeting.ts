@@ -14,7 +14,15 @@ import * as Identifier from "./Identifier.ts"
 import * as MessageCodec from "./MessageCodec.ts"
 import type * as Packet from "./Packet.ts"
 import { SessionCode } from "./SessionCode.ts"
-import { Disconnected, Mismatch, Rejected, SessionError, SessionViolation, Unencodable } from "./SessionError.ts"
+import {
+  Disconnected,
+  Mismatch,
+  Rejected,
+  RequestTimeout,
+  SessionError,
+  SessionViolation,
+  Unencodable
+} from "./SessionError.ts"
 import type { Limits } from "./SessionLimits.ts"
 import type { Wire } from "./Wire.ts"
 
@@ -169,9 +177,14 @@ export const accept = <Known, R>(
         new Rejected({ detail: "they are not what the contract says" })
       )
     }
-    const known = yield* Effect.catch(authenticate(credentials.success, peer), ({ detail }) =>
+    const authenticated = Effect.catch(authenticate(credentials.success, peer), ({ detail }) =>
       turnAway(wire, SessionCode.rejected, new Rejected({ detail }), detail)
     )
+    const timeout = Duration.toMillis(meeting.limits.helloTimeout)
+    const known = yield* Effect.timeoutOrElse(authenticated, {
+      duration: timeout,
+      orElse: () => turnAway(wire, SessionCode.helloTimeout, new RequestTimeout({ name: "authenticate", timeout }))
+    })
     const id = yield* Identifier.next
     const { hash, name, version } = contract
     yield* say(meeting, { _tag: "Welcome", contract: name, version, hash, session: id })

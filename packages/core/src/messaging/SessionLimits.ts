@@ -5,7 +5,7 @@
 import type * as Duration from "effect/Duration"
 
 export interface Limits {
-  /** How long a server waits for the first message. Beyond it: 4408. Default 10 s. */
+  /** How long a server waits for the first message, and then for `authenticate`. Beyond it: 4408. Default 10 s. */
   readonly helloTimeout: Duration.Input
   /** The longest first message, in bytes. Beyond it: 4400. Default 16 KiB. */
   readonly maxHelloBytes: number
