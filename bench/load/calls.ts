@@ -1,10 +1,11 @@
 /** Every connection asks a burst of questions, waits until all of them are answered, and asks the next. */
 import { isDeepStrictEqual } from "node:util"
 import * as Deferred from "../Deferred.ts"
+import * as Bursts from "./bursts.ts"
 import * as Connection from "./Connection.ts"
 import { type Dialect, dialects } from "./dialects.ts"
 import * as frames from "./frames.ts"
-import * as Load from "./Load.ts"
+import type * as Load from "./Load.ts"
 
 export interface Options {
   readonly connections: number
@@ -34,35 +35,23 @@ const burst = ({ request }: Dialect, depth: number) => {
 export const open = async (port: number, options: Options): Promise<Load.Load> => {
   const { connections, depth } = options
   const dialect = dialects[options.dialect]
-  let run: Load.Run | undefined
-  let lost: string | undefined
-  let sent = 0
-  let answered = 0
-  let bytes = 0
-  let busy = 0
-
-  const lose = (why: string) => {
-    lost = why
-    run?.fail(why)
-  }
+  const bursts = Bursts.make(depth)
   const all = await Connection.many(connections, async () => {
-    let missing = 0
     let next = firstId
     let size = 0
+    const write = burst(dialect, depth)
     const greeting = Deferred.make<Connection.Reply>()
+    const lane = bursts.lane(() => {
+      connection.write(write(next))
+      next += depth
+    })
     const handlers: Connection.Handlers = {
       ...(dialect.greets && { greeting }),
       message: (length) => {
-        if (length !== size) return lose(`an answer of ${size} bytes came with ${length}`)
-        bytes += length
-        missing--
-        if (missing > 0) return
-        if (run === undefined || missing < 0) return lose("an answer came to what nobody had asked")
-        answered += depth
-        if (run.again()) send()
-        else if (--busy === 0) run.done()
+        if (length === size) lane.came(length)
+        else bursts.lose(`an answer of ${size} bytes came with ${length}`)
       },
-      lost: lose
+      lost: bursts.lose
     }
     const connection = await Connection.open(port, "", handlers, dialect.target)
     const say = (text: string) => connection.write(frames.encode("text", Buffer.from(text)))
@@ -75,29 +64,10 @@ export const open = async (port: number, options: Options): Promise<Load.Load> =
     }
     size = Buffer.byteLength(text)
     next++
-    const write = burst(dialect, depth)
-    const send = () => {
-      missing = depth
-      sent += depth
-      connection.write(write(next))
-      next += depth
-    }
-    return { send, end: connection.end }
+    return connection
   })
-
   return {
-    run: async (seconds) => {
-      if (lost !== undefined) throw new Error(lost)
-      sent = 0
-      answered = 0
-      bytes = 0
-      busy = connections
-      run = Load.start(seconds, () => sent - answered)
-      for (const { send } of all) send()
-      await run.over
-      run = undefined
-      return { count: answered, bytes }
-    },
+    run: bursts.run,
     end: () => {
       for (const { end } of all) end()
     }

@@ -22,6 +22,7 @@ import { eventually, settled } from "../support/eventually.ts"
 import { encode, frame } from "../support/frames.ts"
 import * as http2 from "../support/http2.ts"
 import { backTo, countingFibers, resources } from "../support/leaks.ts"
+import { nobodysPort } from "../support/nobodysPort.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 
 const certificate = selfSigned("localhost")
@@ -516,8 +517,7 @@ describe("connecting fails", () => {
 
   it.live("when the network does, the time is over, or the URL or an option is none", () =>
     Effect.gen(function* () {
-      const { port } = yield* Effect.scoped(RawPeer.listen)
-      expect((yield* failureOf(`http://localhost:${port}`)).message).toContain("ECONNREFUSED")
+      expect((yield* failureOf(`http://localhost:${nobodysPort}`)).message).toContain("ECONNREFUSED")
       const server = yield* http2.serve(http2.echo, { certificate })
       expect((yield* failureOf(`https://localhost:${server.port}`)).message).toContain("self-signed")
       const mute = yield* RawPeer.listen

@@ -14,6 +14,7 @@ import { eventually, settled } from "../support/eventually.ts"
 import * as http2 from "../support/http2.ts"
 import { certificate, brief, secure, failureOf, talks, against, accepted, noting } from "../support/http2Openings.ts"
 import { backTo, countingFibers, resources } from "../support/leaks.ts"
+import { nobodysPort } from "../support/nobodysPort.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 
 describe("a refusal over HTTP/2", () => {
@@ -264,7 +265,7 @@ describe("the network's fault over HTTP/2", () => {
 
   it.live("nobody listens there, and a certificate that nobody vouches for", () =>
     Effect.gen(function* () {
-      const { port } = yield* Effect.scoped(RawPeer.listen)
+      const port = nobodysPort
       const reason = yield* failureOf(`ws://localhost:${port}/`)
       expect(reason._tag).toBe("TransportError")
       expect(reason.message).toContain("ECONNREFUSED")

@@ -19,6 +19,7 @@ import { plain, start } from "../support/connection.ts"
 import { eventually, settled } from "../support/eventually.ts"
 import { concat, encode, frame } from "../support/frames.ts"
 import { backTo, countingFibers, resources } from "../support/leaks.ts"
+import { nobodysPort } from "../support/nobodysPort.ts"
 import * as RawPeer from "../support/RawPeer.ts"
 
 const failureOf = (url: string, options?: NodeWebSocket.Options) =>
@@ -343,7 +344,7 @@ describe("the server's fault", () => {
 describe("the network's fault", () => {
   it.live("nobody listens there", () =>
     Effect.gen(function* () {
-      const { port } = yield* Effect.scoped(RawPeer.listen)
+      const port = nobodysPort
       const reason = yield* failureOf(`ws://localhost:${port}/`)
       expect(reason._tag).toBe("TransportError")
       expect(reason.message).toContain("ECONNREFUSED")

@@ -24,6 +24,7 @@ import * as bare from "../support/bareServer.ts"
 import { start } from "../support/connection.ts"
 import { eventually, settled } from "../support/eventually.ts"
 import { dataOf } from "../support/eventSource.ts"
+import { nobodysPort } from "../support/nobodysPort.ts"
 
 const ofClient = (layer: Layer.Layer<HttpClient.HttpClient>): Effect.Effect<Fetch.Fetch, never, Scope.Scope> =>
   Effect.map(Effect.provide(HttpClient.HttpClient, Layer.fresh(layer)), EffectHttpClient.fetch)
@@ -233,14 +234,8 @@ describe.each(fetches)("over %s", (name, make) => {
 
   it.live("a network that fails is an error with its cause", () =>
     Effect.gen(function* () {
-      const port = yield* Effect.scoped(
-        Effect.map(
-          bare.listen(() => {}),
-          ({ port }) => port
-        )
-      )
       const fetch = yield* make
-      const events = EventSource.stream(`http://127.0.0.1:${port}/`, { fetch, reconnect: Schedule.recurs(2) })
+      const events = EventSource.stream(`http://127.0.0.1:${nobodysPort}/`, { fetch, reconnect: Schedule.recurs(2) })
       const { reason } = yield* Effect.flip(Stream.runDrain(events))
       expect(reason._tag).toBe("NetworkError")
       expect(reason.message).toContain("ECONNREFUSED")

@@ -7,6 +7,7 @@ import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { run, start } from "../../support/command.ts"
 import { settled } from "../../support/eventually.ts"
 import { encode, frame } from "../../support/frames.ts"
+import { nobodysPort } from "../../support/nobodysPort.ts"
 import * as RawPeer from "../../support/RawPeer.ts"
 
 const echo = NodeWebSocketServer.serve({ limits: { maxMessageBytes: 16 << 20 } }, (connection) =>
@@ -254,7 +255,7 @@ describe.concurrent("a server that does not open the connection", () => {
 
   it.live("or that is not there", () =>
     Effect.gen(function* () {
-      const port = yield* Effect.scoped(Effect.map(RawPeer.listen, (server) => server.port))
+      const port = nobodysPort
       const { code, stderr } = yield* run(["connect", `ws://127.0.0.1:${port}/`])
       expect([code, stderr]).toEqual([1, `millrace: nobody listens at ws://127.0.0.1:${port}/\n`])
     })

@@ -15,6 +15,7 @@ import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { Command, run, server, shared, start } from "../../support/command.ts"
 import { folder } from "../../support/folder.ts"
 import { encode, frame } from "../../support/frames.ts"
+import { nobodysPort } from "../../support/nobodysPort.ts"
 import * as RawPeer from "../../support/RawPeer.ts"
 
 const echo = shared(server("echo", "--deflate"))
@@ -168,7 +169,7 @@ describe.concurrent("--record", () => {
     Effect.gen(function* () {
       const path = join(yield* folder, "talk.jsonl")
       writeFileSync(path, "precious")
-      const port = yield* Effect.scoped(Effect.map(RawPeer.listen, (server) => server.port))
+      const port = nobodysPort
       expect((yield* run(["connect", urlOf({ port }), "--record", path])).code).toBe(1)
       expect(readFileSync(path, "utf8")).toBe("precious")
     })

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as bare from "../../support/bareServer.ts"
 import { run, start } from "../../support/command.ts"
 import { eventually } from "../../support/eventually.ts"
-import * as RawPeer from "../../support/RawPeer.ts"
+import { nobodysPort } from "../../support/nobodysPort.ts"
 
 /** A server that answers each request in turn, and the last ones with 204. */
 const answering = (...answers: ReadonlyArray<(response: ServerResponse, request: IncomingMessage) => unknown>) =>
@@ -197,7 +197,7 @@ describe.concurrent("a connection that is lost", () => {
 
   it.live("is the end with --no-reconnect, with exit code 1 and a sentence", () =>
     Effect.gen(function* () {
-      const port = yield* Effect.scoped(Effect.map(RawPeer.listen, (server) => server.port))
+      const port = nobodysPort
       const nobody = yield* run(["listen", `http://127.0.0.1:${port}`, "--no-reconnect"])
       expect([nobody.code, nobody.stdout]).toEqual([1, ""])
       expect(sentences(nobody.stderr)).toEqual([`nobody listens at http://127.0.0.1:${port}`])

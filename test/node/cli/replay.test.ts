@@ -11,7 +11,7 @@ import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { run, server, shared, start } from "../../support/command.ts"
 import { folder } from "../../support/folder.ts"
-import * as RawPeer from "../../support/RawPeer.ts"
+import { nobodysPort } from "../../support/nobodysPort.ts"
 import * as recordings from "../../support/recordings.ts"
 
 const { end, frame, header, of, text } = recordings
@@ -339,7 +339,7 @@ describe.concurrent("what cannot be played has exit code 1 and a sentence", () =
   it.live("a server that is not there, and one that refuses", () =>
     Effect.gen(function* () {
       const talk = yield* file(twice)
-      const port = yield* Effect.scoped(Effect.map(RawPeer.listen, (server) => server.port))
+      const port = nobodysPort
       const gone = yield* run(["replay", talk, urlOf({ port })])
       expect([gone.code, gone.stderr]).toEqual([1, `millrace: nobody listens at ${urlOf({ port })}\n`])
       const refused = yield* run(["replay", talk, urlOf(hub(), "/nothing")])
