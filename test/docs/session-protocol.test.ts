@@ -13,28 +13,19 @@ import { SessionCode } from "@millrace/core/messaging/SessionCode"
 import * as SessionLimits from "@millrace/core/messaging/SessionLimits"
 import * as WireValue from "@millrace/core/codec/WireValue"
 import * as Message from "@millrace/core/protocol/Message"
-import { blocks, pages } from "../support/markdown.ts"
+import * as Markdown from "../support/markdown.ts"
 import { hex } from "../support/wire.ts"
 
-const page = pages().find(({ name }) => name === "docs/session-protocol.md")!
+const page = Markdown.pages().find(({ name }) => name === "docs/session-protocol.md")!
 const { text } = page
 
+/** Under a heading of the second level, with what is under those below it. */
 const section = (title: string) => text.split(`\n## ${title}\n`)[1]?.split("\n## ")[0] ?? ""
 
-/** The cells of the rows of a section's table. */
-const rows = (title: string): ReadonlyArray<ReadonlyArray<string>> =>
-  section(title)
-    .split("\n")
-    .filter((line) => line.startsWith("|"))
-    .slice(2)
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim())
-    )
+const rows = (title: string) => Markdown.rows(text, title)
 
-const codes = (language: string) => blocks(page).flatMap((block) => (block.language === language ? [block.code] : []))
+const codes = (language: string) =>
+  Markdown.blocks(page).flatMap((block) => (block.language === language ? [block.code] : []))
 
 /** The bytes of a block, which may be on several lines. */
 const shown = codes("hex").map((code) => hex(code.replaceAll("\n", " ")))

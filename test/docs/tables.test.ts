@@ -23,27 +23,11 @@ import * as NodeEventStream from "@millrace/node/NodeEventStream"
 import * as Sessions from "@millrace/node/Sessions"
 import * as Http2 from "@millrace/node/client/Http2"
 import * as Upgrade from "@millrace/node/Upgrade"
-import { root } from "../support/markdown.ts"
+import { root, rows, section } from "../support/markdown.ts"
 
 const read = (name: string) => readFileSync(`${root}${name}`, "utf8")
 const limits = read("docs/limits.md")
 const closing = read("docs/closing.md")
-
-const section = (text: string, title: string, marks = "##") =>
-  text.split(`\n${marks} ${title}\n`)[1]?.split(/\n##+ /)[0] ?? ""
-
-/** The cells of the rows of a section's table. */
-const rows = (text: string, title: string, marks?: string): ReadonlyArray<ReadonlyArray<string>> =>
-  section(text, title, marks)
-    .split("\n")
-    .filter((line) => line.startsWith("|"))
-    .slice(2)
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim())
-    )
 
 /** The default in the row of a limit. */
 const standard = (title: string, row: string) => rows(limits, title).find(([first]) => first === row)?.[1]

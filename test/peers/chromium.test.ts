@@ -1,7 +1,5 @@
 /** The WebSocket of a real browser: at the page of the real hub, and at a bare page against a server of ours. */
 // oxlint-disable unicorn/consistent-function-scoping -- what a page evaluates has no outer scope
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -15,6 +13,7 @@ import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { launch } from "../support/chromium.ts"
 import { eventually } from "../support/eventually.ts"
+import { blank } from "../support/page.ts"
 
 let browser: Browser
 beforeAll(async () => {
@@ -81,23 +80,6 @@ describe("the hub", () => {
     })
   )
 })
-
-/** A page with nothing on it, from an origin of its own. */
-const blank: Effect.Effect<string, never, Scope.Scope> = Effect.map(
-  Effect.acquireRelease(
-    Effect.callback<ReturnType<typeof createServer>>((resume) => {
-      const server = createServer((_, response) => {
-        response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>blank</title>")
-      }).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-    }),
-    (server) =>
-      Effect.sync(() => {
-        server.closeAllConnections()
-        server.close()
-      })
-  ),
-  (server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
-)
 
 /** An echo server for any page, with how its connections ended; "close CODE REASON" is answered with that. */
 const echo = (origin: Origin.Policy = Origin.any, extensions: ReadonlyArray<Extension> = []) =>

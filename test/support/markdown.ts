@@ -87,3 +87,20 @@ export const anchors = ({ text }: Page): ReadonlySet<string> => {
     })
   )
 }
+
+/** The text under a heading, up to the next one of any level. */
+export const section = (text: string, title: string, marks = "##"): string =>
+  text.split(`\n${marks} ${title}\n`)[1]?.split(/\n##+ /)[0] ?? ""
+
+/** The cells of the rows of a section's tables. */
+export const rows = (text: string, title: string, marks?: string): ReadonlyArray<ReadonlyArray<string>> =>
+  section(text, title, marks)
+    .split("\n")
+    .filter((line) => line.startsWith("|"))
+    .slice(2)
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim())
+    )

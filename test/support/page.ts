@@ -38,7 +38,7 @@ const bundle = async (): Promise<string> => {
 let bundled: Promise<string> | undefined
 
 /** Where pages come from: an origin of its own, with nothing on it. */
-const blank: Effect.Effect<string, never, Scope.Scope> = Effect.map(
+export const blank: Effect.Effect<string, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
     Effect.callback<ReturnType<typeof createServer>>((resume) => {
       const server = createServer((_, response) => {

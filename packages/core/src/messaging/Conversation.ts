@@ -59,10 +59,8 @@ export interface HandleOptions {
   readonly concurrency?: number | "unbounded" | undefined
 }
 
-const json = JsonCodec.make()
-
 /** What is spoken where nobody has chosen. */
-export const defaultCodecs: readonly [MessageCodec, ...ReadonlyArray<MessageCodec>] = [json]
+export const defaultCodecs: readonly [MessageCodec, ...ReadonlyArray<MessageCodec>] = [JsonCodec.json]
 
 interface Parts {
   readonly role: Contract.Role

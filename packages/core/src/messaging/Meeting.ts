@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import { Chunks } from "../codec/Chunks.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import * as Message from "../protocol/Message.ts"
 import type { Contract } from "./Contract.ts"
@@ -78,24 +79,14 @@ const first = ({ limits, wire }: Meeting): Effect.Effect<Message.Message | undef
     message.length > limits.maxHelloBytes ? undefined : message
   if (wire.receiveStream === undefined) return Effect.map(wire.receive, within)
   return Effect.flatMap(wire.receiveStream, (streamed) => {
-    const chunks: Array<Uint8Array> = []
-    let length = 0
+    // However it is cut: a message that comes byte by byte is not to keep a buffer for each.
+    const chunks = new Chunks()
     return Effect.map(
       Stream.runForEachWhile(streamed.bytes, (chunk) => {
         chunks.push(chunk)
-        length += chunk.length
-        return Effect.succeed(length <= limits.maxHelloBytes)
+        return Effect.succeed(chunks.length <= limits.maxHelloBytes)
       }),
-      () => {
-        if (length > limits.maxHelloBytes) return undefined
-        const bytes = new Uint8Array(length)
-        let at = 0
-        for (const chunk of chunks) {
-          bytes.set(chunk, at)
-          at += chunk.length
-        }
-        return streamed.kind === "text" ? new Message.Text(bytes) : new Message.Binary(bytes)
-      }
+      () => within(streamed.kind === "text" ? new Message.Text(chunks) : new Message.Binary(chunks))
     )
   })
 }
