@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as History from "@millrace/core/cluster/History"
+import * as Position from "@millrace/core/cluster/Position"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import type { Message } from "@millrace/core/protocol/Message"
 import * as HubServer from "@millrace/node/HubServer"
@@ -46,7 +47,7 @@ it.live("10,000 publications come in order and once through a proxy that cuts at
     )
     const events = NodeEventSource.stream(`http://127.0.0.1:${proxy.port}/events?topic=a&topic=b`, {
       // From before the first: a client that is cut before it knows where it is has nowhere to go on from.
-      lastEventId: History.printPosition({ epoch: "epoch", offset: 0 }),
+      lastEventId: Position.print({ epoch: "epoch", offset: 0 }),
       reconnect: Schedule.forever
     })
     yield* Stream.runForEach(Stream.take(events, count), ({ data, event, id }) =>

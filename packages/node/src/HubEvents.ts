@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
 import * as History from "@millrace/core/cluster/History"
+import * as Position from "@millrace/core/cluster/Position"
 import type * as Hub from "@millrace/core/cluster/Hub"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import type { Printable } from "@millrace/core/codec/EventStream"
@@ -108,7 +109,7 @@ const batchLength = 65_536
 
 const gapOf = ({ from, gap }: History.Missed<Message>): Printable => ({
   event: "gap",
-  id: History.printPosition(from),
+  id: Position.print(from),
   data: JSON.stringify({ type: "gap", topics: gap })
 })
 
@@ -124,7 +125,7 @@ const replay = (
     let length = 0
     for (const { offset, value } of missed.entries) {
       if (value._tag !== "Text") continue
-      const id = History.printPosition({ epoch: missed.to.epoch, offset })
+      const id = Position.print({ epoch: missed.to.epoch, offset })
       events.push({ id, data: dataOf(value.text) })
       length += value.length
       if (length < batchLength) continue
@@ -202,15 +203,15 @@ const answer = (
     }
 
     const clock = yield* Clock.Clock
-    const since = (position: History.Position | undefined) =>
+    const since = (position: Position.Position | undefined) =>
       history.since(topics, position, clock.currentTimeMillisUnsafe())
-    const start = lastEventId === "" ? history.position : History.parsePosition(lastEventId)
+    const start = lastEventId === "" ? history.position : Position.parse(lastEventId)
     const isEarliest = lastEventId !== "" && lastEventId === dialect.earliest
     let missed = since(isEarliest ? { ...history.position, offset: 0 } : start)
     if (isEarliest) missed = { ...missed, gap: [] }
     const before =
       missed.gap.length === 0 ? missed.from.offset : (missed.entries[0]?.offset ?? missed.to.offset + 1) - 1
-    const from = History.printPosition({ epoch: missed.from.epoch, offset: before })
+    const from = Position.print({ epoch: missed.from.epoch, offset: before })
     const headers: Headers =
       dialect.resumedFrom === undefined || lastEventId === "" ? cors : [...cors, [dialect.resumedFrom, from]]
 
@@ -218,7 +219,7 @@ const answer = (
     if (opened === undefined) return
     for (let first = true; first || missed.entries.length > 0 || missed.gap.length > 0; first = false) {
       if (!opened.isOpen) return
-      yield* replay(opened, dialect, missed, History.printPosition(missed.from))
+      yield* replay(opened, dialect, missed, Position.print(missed.from))
       missed = since(missed.to)
     }
     // In the same turn as what was missed last: nothing comes between the two.

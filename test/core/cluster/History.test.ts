@@ -2,6 +2,7 @@
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as History from "@millrace/core/cluster/History"
+import * as Position from "@millrace/core/cluster/Position"
 
 /** One that holds what is published in this order, a second apart. */
 const filled = (topics: ReadonlyArray<string>, options?: History.Options) => {
@@ -10,19 +11,19 @@ const filled = (topics: ReadonlyArray<string>, options?: History.Options) => {
   return history
 }
 
-const at = (offset: number): History.Position => ({ epoch: "e", offset })
+const at = (offset: number): Position.Position => ({ epoch: "e", offset })
 const values = ({ entries }: History.Missed<string>) => entries.map(({ value }) => value)
 
 describe("a position", () => {
   it("is a text and back again", () => {
     for (const position of [at(0), { epoch: "a:b", offset: 9_007_199_254_740 }]) {
-      expect(History.parsePosition(History.printPosition(position))).toEqual(position)
+      expect(Position.parse(Position.print(position))).toEqual(position)
     }
   })
 
   it("is not read from anything else", () => {
     for (const text of ["", "e", "e:", "e:-1", "e:01", "e:1.5", "e:1e3", "e:99999999999999999", "e: 1", "e:1 "]) {
-      expect(History.parsePosition(text)).toBeUndefined()
+      expect(Position.parse(text)).toBeUndefined()
     }
   })
 })

@@ -2,11 +2,10 @@
  * What was published lately, so that a client that comes back gets what it missed, in order and once, or is told that
  * there is a gap.
  *
- * Pure but for what it holds: time is an argument. One offset counts the publications of all topics, so that one
- * position says where a client is in any number of them. It holds for one epoch, which is one life of the history: an
- * offset of another one says nothing. Not in here: who listens (`Hub`), and how a position travels.
+ * Pure but for what it holds: time is an argument. Not in here: who listens (`Hub`).
  */
 import * as Duration from "effect/Duration"
+import type { Position } from "./Position.ts"
 
 /** How much is kept. What goes over a bound is forgotten, the oldest first. Nothing of it is required. */
 export interface Options {
@@ -33,24 +32,6 @@ export const defaults = {
 
 /** What a publication takes beside its bytes, about. */
 const overhead = 256
-
-/** Somewhere between two publications: behind the one with this offset. */
-export interface Position {
-  readonly epoch: string
-  /** 0 is before the first. */
-  readonly offset: number
-}
-
-/** As clients are told it, and tell it again. */
-export const printPosition = ({ epoch, offset }: Position): string => `${epoch}:${offset}`
-
-/** `undefined` for what `printPosition` has not made. Clients can say anything. */
-export const parsePosition = (text: string): Position | undefined => {
-  const colon = text.lastIndexOf(":")
-  const digits = text.slice(colon + 1)
-  if (colon === -1 || !/^(0|[1-9]\d{0,15})$/.test(digits)) return undefined
-  return { epoch: text.slice(0, colon), offset: Number(digits) }
-}
 
 /** A publication that is kept. */
 export interface Entry<out A> {

@@ -14,7 +14,8 @@ import * as CloseCode from "../codec/CloseCode.ts"
 import * as Prepared from "../connection/Prepared.ts"
 import type { Written } from "../connection/WebSocket.ts"
 import type { Message, Sendable } from "../protocol/Message.ts"
-import { type History, printPosition } from "./History.ts"
+import type { History } from "./History.ts"
+import * as Position from "./Position.ts"
 import { Publication } from "./Publication.ts"
 
 /** What a member must be able to do: any WebSocket can, and any event stream. */
@@ -119,7 +120,7 @@ export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
         const publication = new Publication(
           topic,
           prepared,
-          position === undefined ? undefined : printPosition(position)
+          position === undefined ? undefined : Position.print(position)
         )
         let written = 0
         const slow: Array<Member> = []
