@@ -1,0 +1,69 @@
+/**
+ * Where the real servers are that tests talk to: the one that an environment variable names, else one of the system,
+ * else the one that `npm test` has unpacked under `node_modules/.cache`.
+ */
+import { accessSync, constants, existsSync, readdirSync } from "node:fs"
+import { delimiter, join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+export type Name = "redis-server" | "nats-server"
+
+/** How one is run. */
+export interface Found {
+  readonly command: string
+  /** What to add to the environment of its process. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** The variable that names its executable. */
+export const variables: Readonly<Record<Name, string>> = {
+  "redis-server": "REDIS_SERVER",
+  "nats-server": "NATS_SERVER"
+}
+
+export const names = Object.keys(variables) as ReadonlyArray<Name>
+
+/** Each has a folder of its own in it, with what its packages hold. */
+export const cache: string = fileURLToPath(new URL("../../node_modules/.cache/servers", import.meta.url))
+
+/** Debian keeps some of them where only root looks. */
+const systemFolders = ["/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"]
+
+const isExecutable = (path: string): boolean => {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Under `root`, which is laid out as a system is, with the libraries that lie beside it. */
+const findUnder = (root: string, name: Name): Found | undefined => {
+  const command = ["usr/bin", "usr/sbin"].map((folder) => join(root, folder, name)).find(isExecutable)
+  if (command === undefined) return undefined
+  const libraries = join(root, "usr/lib")
+  const folders = existsSync(libraries)
+    ? readdirSync(libraries, { withFileTypes: true }).flatMap((entry) =>
+        entry.isDirectory() ? [join(libraries, entry.name)] : []
+      )
+    : []
+  return { command, env: folders.length === 0 ? {} : { LD_LIBRARY_PATH: folders.join(delimiter) } }
+}
+
+/**
+ * `undefined` when this machine has none. Throws when the variable names what is not there: someone meant that one.
+ * `paths` are the folders that are looked in before the cache.
+ */
+export const find = (
+  name: Name,
+  paths: ReadonlyArray<string> = [...(process.env["PATH"] ?? "").split(delimiter), ...systemFolders]
+): Found | undefined => {
+  const named = process.env[variables[name]]
+  if (named !== undefined && named !== "") {
+    if (!isExecutable(named)) throw new Error(`$${variables[name]} names ${named}, which cannot be run`)
+    return { command: named, env: {} }
+  }
+  const command = paths.map((folder) => join(folder, name)).find(isExecutable)
+  return command === undefined ? findUnder(join(cache, name), name) : { command, env: {} }
+}
