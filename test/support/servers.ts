@@ -2,9 +2,11 @@
  * Where the real servers are that tests talk to: the one that an environment variable names, else one of the system,
  * else the one that `npm test` has unpacked under `node_modules/.cache`.
  */
-import { accessSync, constants, existsSync, readdirSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as Debian from "./debian.ts"
 
 export type Name = "redis-server" | "nats-server"
 
@@ -19,6 +21,12 @@ export interface Found {
 export const variables: Readonly<Record<Name, string>> = {
   "redis-server": "REDIS_SERVER",
   "nats-server": "NATS_SERVER"
+}
+
+/** Those of Debian that hold it. */
+const packages: Readonly<Record<Name, ReadonlyArray<string>>> = {
+  "redis-server": ["redis-server", "redis-tools"],
+  "nats-server": ["nats-server"]
 }
 
 export const names = Object.keys(variables) as ReadonlyArray<Name>
@@ -66,4 +74,41 @@ export const find = (
   }
   const command = paths.map((folder) => join(folder, name)).find(isExecutable)
   return command === undefined ? findUnder(join(cache, name), name) : { command, env: {} }
+}
+
+/**
+ * Fetches those that this machine has not, and gives what could not be had, and why. Says what it does by `say`, when
+ * there is something to do.
+ */
+export const provide = (say: (line: string) => void): ReadonlyMap<Name, string> => {
+  const missing = new Map<Name, string>()
+  const wanted = names.filter((name) => find(name) === undefined)
+  if (wanted.length === 0) return missing
+  say(`unpacking ${wanted.join(" and ")} from Debian's packages into node_modules/.cache/servers, once ...`)
+  mkdirSync(cache, { recursive: true })
+  const folder = mkdtempSync(join(cache, "unpacking-"))
+  const unpack = Debian.unpacking(folder)
+  const fetch = (name: Name) => {
+    const root = join(folder, name)
+    unpack(packages[name], root)
+    const found = findUnder(root, name)
+    if (found === undefined) throw new Debian.Unavailable(`Debian's package has no ${name}`)
+    const { status } = spawnSync(found.command, ["--version"], { env: { ...process.env, ...found.env } })
+    if (status !== 0) throw new Debian.Unavailable("Debian's does not run here")
+    // Everybody's by one rename: a run that is cut short leaves nothing half done.
+    renameSync(root, join(cache, name))
+  }
+  try {
+    for (const name of wanted) {
+      try {
+        fetch(name)
+      } catch (error) {
+        // Another run may have been faster.
+        if (find(name) === undefined) missing.set(name, error instanceof Error ? error.message : String(error))
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+  return missing
 }
