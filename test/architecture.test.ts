@@ -30,6 +30,12 @@ const unstable = /^effect\/(socket|http|http-api|rpc|cluster|cli|encoding|persis
 /** What stands on a library besides Effect: one file for each, so that who does not import it does not need it. */
 const libraries: ReadonlyMap<string, string> = new Map([["messaging/MessagePackCodec.ts", "msgpackr/pack"]])
 
+/** The libraries of servers that others run: each is imported in the rooms of its broker alone. */
+const clients: ReadonlyArray<readonly [room: RegExp, library: RegExp]> = [
+  [/^brokers\/(Redis|redis\/)/, /^ioredis$/],
+  [/^brokers\/(Nats|nats\/)/, /^@nats-io\/(transport-node|jetstream)$/]
+]
+
 const sourcesOf = (folder: string) =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && /(?<!\.d)\.ts$/.test(entry.name))

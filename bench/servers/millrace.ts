@@ -26,8 +26,8 @@ const echoStream: Handler = ({ messages, send }) => Stream.runForEach(messages, 
 
 const broadcast = (hub: Hub.Hub["Service"]): Handler =>
   Effect.fn(function* (connection) {
-    yield* hub.join("all", connection)
-    yield* Stream.runForEach(connection.messages, (message) => hub.publish("all", message))
+    yield* Effect.orDie(hub.join("all", connection))
+    yield* Stream.runForEach(connection.messages, (message) => Effect.orDie(hub.publish("all", message)))
   })
 
 const main = Effect.gen(function* () {

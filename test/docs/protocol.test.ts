@@ -73,7 +73,8 @@ describe("docs/protocol.md", () => {
       "bad-topic": true,
       "too-many-topics": true,
       "too-deep": true,
-      binary: true
+      binary: true,
+      unavailable: true
     }
     expect(listed("Errors").toSorted()).toEqual(Object.keys(codes).toSorted())
   })

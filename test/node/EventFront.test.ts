@@ -7,7 +7,6 @@ import * as Exit from "effect/Exit"
 import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/testing/TestClock"
-import * as History from "@millrace/core/cluster/History"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as EventFront from "@millrace/node/EventFront"
 import * as HubServer from "@millrace/node/HubServer"
@@ -311,7 +310,7 @@ describe("who asks at once and who asks in pieces", () => {
       const running = yield* HubServer.serve({
         drain: { window: "1 millis" },
         origin: policy === "any" ? Origin.any : Origin.sameOrigin,
-        hub: { history: History.make("epoch") }
+        history: { epoch: "epoch" }
       })
       for (const text of ["one", "two"]) yield* running.hub.publish("a", text)
       const asked = (text: string, pieces: ReadonlyArray<number>) =>

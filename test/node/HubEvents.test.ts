@@ -140,7 +140,8 @@ describe("GET /events", () => {
       const headers = { "last-event-id": parsed(first).lastEventId }
       const second = yield* ask(running.port, "/events?topic=a", { headers })
       yield* settled
-      assert.strictEqual(running.hub.members("a"), 0)
+      // Something stands in for it, and keeps what is published meanwhile.
+      assert.strictEqual(running.hub.members("a"), 1)
       for (const n of [201, 202]) yield* publish(running, "a", [n, big])
       yield* eventually(() => second.text().split("\n\n").length > 203 && running.hub.members("a") === 1)
       yield* publish(running, "a", [203, ""])
@@ -162,7 +163,9 @@ describe("GET /events", () => {
       yield* publish(running, "b", 4)
       const second = yield* ask(running.port, "/events?topic=a&topic=b", { headers: { "last-event-id": id } })
       const [gap, ...rest] = yield* heard(second, 4)
-      assert.deepStrictEqual(gap, { event: "gap", id, data: '{"type":"gap","topics":["a"]}' })
+      // Behind what it did not get: a client that is cut here is not told of it twice.
+      const to = id.replace(/0$/, "1")
+      assert.deepStrictEqual(gap, { event: "gap", id: to, data: '{"type":"gap","topics":["a"]}' })
       assert.deepStrictEqual(data(rest), [2, 3, 4])
       // It has not missed the gap's messages twice: it can go on from the one that it has.
       const third = yield* ask(running.port, "/events?topic=a", { headers: { "last-event-id": rest[0]!.id } })
@@ -199,7 +202,7 @@ describe("GET /events", () => {
       yield* eventually(() => slow.ended())
       const events = parsed(slow).events
       assert.isBelow(events.length, count)
-      assert.deepStrictEqual(running.hub.counters(), { disconnected: 1, dropped: 0 })
+      assert.deepStrictEqual(running.hub.counters(), { disconnected: 1, dropped: 0, coalesced: 0, suspended: 0 })
       const last = { "last-event-id": events.at(-1)!.id }
       const again = yield* ask(running.port, "/events?topic=a", { headers: last })
       const rest = yield* heard(again, count - events.length)

@@ -6,10 +6,8 @@ import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import * as History from "@millrace/core/cluster/History"
 import * as Position from "@millrace/core/cluster/Position"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
-import type { Message } from "@millrace/core/protocol/Message"
 import * as HubServer from "@millrace/node/HubServer"
 import * as NodeEventSource from "@millrace/node/NodeEventSource"
 import { eventually } from "../support/eventually.ts"
@@ -24,8 +22,8 @@ const ahead = 200
 
 it.live("10,000 publications come in order and once through a proxy that cuts at any byte", () =>
   Effect.gen(function* () {
-    const history = History.make<Message>("epoch", { maxEntries: count, maxBytes: 16_777_216 })
-    const { hub, port } = yield* HubServer.serve({ hub: { history } })
+    const history = { epoch: "epoch", maxEntries: count, maxBytes: 16_777_216 }
+    const { hub, port } = yield* HubServer.serve({ history })
     const proxy = yield* cutting(port, 3)
     let next = 1
     const publish = (n: number) => {

@@ -222,6 +222,14 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
     })
   }
 
+  /** Writes some text of the stream now or not at all, and tells which. */
+  trySayUnsafe(text: string): Written {
+    if (this.state !== "open") return "NotOpen"
+    if (this.outbox.length >= this.settings.outboxBytes) return "Full"
+    this.say(text)
+    return "Written"
+  }
+
   private get drained(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       // The fiber may have yielded since it was looked, and the event is not told twice.
@@ -239,6 +247,15 @@ export class EventStreamResponse implements Timed, Outlet, Owner {
       unsubscribe = this.whenClosed(done)
       this.watch()
       return Effect.sync(stop)
+    })
+  }
+
+  /** Waits until the socket has taken what was written, or the client has gone: then there is room for a publication. */
+  get room(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.state !== "open" || this.outbox.length < this.settings.outboxBytes) return Effect.void
+      this.outbox.flush()
+      return this.writable.writableNeedDrain ? this.drained : Effect.void
     })
   }
 

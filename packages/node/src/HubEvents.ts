@@ -4,16 +4,16 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
-import * as History from "@millrace/core/cluster/History"
 import * as Position from "@millrace/core/cluster/Position"
 import type * as Hub from "@millrace/core/cluster/Hub"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import type { Printable } from "@millrace/core/codec/EventStream"
+import type { Publication } from "@millrace/core/cluster/Publication"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
-import type { Message } from "@millrace/core/protocol/Message"
-import * as Clock from "effect/Clock"
+import type { Prepared } from "@millrace/core/connection/Prepared"
+import type { Written } from "@millrace/core/connection/WebSocket"
 import * as Effect from "effect/Effect"
 import type * as EventFront from "./EventFront.ts"
 import type { EventEncoding, EventStreamResponse } from "./EventStreamResponse.ts"
@@ -69,7 +69,6 @@ export const dialects: ReadonlyMap<string, Dialect> = new Map([
 /** What the event streams of a hub need to know. */
 export interface Options {
   readonly hub: Hub.Hub["Service"]
-  readonly history: History.History<Message>
   readonly streams: NodeEventStream.EventStreams
   readonly origin: Origin.Policy
   readonly refuse: (
@@ -104,36 +103,56 @@ const preflight = (response: ServerResponse, headers: Headers): void => {
   response.end()
 }
 
-/** What is written to a client that catches up, before it is asked whether it has room for more. */
-const batchLength = 65_536
+/** A client as a member of its topics. */
+class HubStream implements Hub.Member {
+  private readonly opened: EventStreamResponse
+  /** Whether it has asked for all there is: then it is told of no gap before that. */
+  private wantsAll: boolean
 
-const gapOf = ({ from, gap }: History.Missed<Message>): Printable => ({
-  event: "gap",
-  id: Position.print(from),
-  data: JSON.stringify({ type: "gap", topics: gap })
-})
+  constructor(opened: EventStreamResponse, wantsAll: boolean) {
+    this.opened = opened
+    this.wantsAll = wantsAll
+  }
 
-/** Sends what was missed, in pieces that the socket has room for. */
-const replay = (
-  opened: EventStreamResponse,
-  { dataOf }: Dialect,
-  missed: History.Missed<Message>,
-  from: string
-): Effect.Effect<void> =>
-  Effect.gen(function* () {
-    const events: Array<Printable> = [missed.gap.length > 0 ? gapOf(missed) : { id: from }]
-    let length = 0
-    for (const { offset, value } of missed.entries) {
-      if (value._tag !== "Text") continue
-      const id = Position.print({ epoch: missed.to.epoch, offset })
-      events.push({ id, data: dataOf(value.text) })
-      length += value.length
-      if (length < batchLength) continue
-      yield* opened.send(EventStreamBody.print(events.splice(0)).text)
-      length = 0
-    }
-    yield* opened.send(EventStreamBody.print(events).text)
-  })
+  hasAll(): void {
+    this.wantsAll = false
+  }
+
+  tryWriteUnsafe(message: Prepared, publication: Publication): Written {
+    return this.opened.tryWriteUnsafe(message, publication)
+  }
+
+  tellUnsafe(notice: Hub.Notice): Written {
+    if (notice._tag === "Gap" && this.wantsAll) return "Written"
+    return this.opened.trySayUnsafe(EventStreamBody.print([eventOf(notice)]).text)
+  }
+
+  get room(): Effect.Effect<void> {
+    return this.opened.room
+  }
+
+  close(): Effect.Effect<void> {
+    return this.opened.close()
+  }
+}
+
+/** What a client is told beside messages. An event with an id and no data sets the last event ID and is not dispatched. */
+const eventOf = (notice: Hub.Notice): Printable => {
+  switch (notice._tag) {
+    case "Gap":
+      return {
+        event: "gap",
+        id: notice.to === undefined ? undefined : Position.print(notice.to),
+        data: JSON.stringify({ type: "gap", topics: notice.topics })
+      }
+    case "Advanced":
+      return { id: Position.print(notice.position) }
+    case "Kicked":
+      return { event: "kicked", data: JSON.stringify({ type: "kicked", topic: notice.topic, reason: notice.reason }) }
+    case "Moved":
+      return { event: "moved", data: JSON.stringify({ type: "moved", from: notice.from, to: notice.to }) }
+  }
+}
 
 /** What of a request decides how it is answered. */
 type Request = Pick<IncomingMessage, "headers" | "method" | "url">
@@ -178,7 +197,7 @@ export const respondOn = (
   })
 
 const answer = (
-  { history, hub, origin }: Options,
+  { hub, origin }: Options,
   dialect: Dialect,
   request: Request,
   { open, preflight, refuse }: Carrier
@@ -202,38 +221,58 @@ const answer = (
       return refuse(400, code, detail, Object.fromEntries(cors))
     }
 
-    const clock = yield* Clock.Clock
-    const since = (position: Position.Position | undefined) =>
-      history.since(topics, position, clock.currentTimeMillisUnsafe())
-    const start = lastEventId === "" ? history.position : Position.parse(lastEventId)
-    const isEarliest = lastEventId !== "" && lastEventId === dialect.earliest
-    let missed = since(isEarliest ? { ...history.position, offset: 0 } : start)
-    if (isEarliest) missed = { ...missed, gap: [] }
-    const before =
-      missed.gap.length === 0 ? missed.from.offset : (missed.entries[0]?.offset ?? missed.to.offset + 1) - 1
-    const from = Position.print({ epoch: missed.from.epoch, offset: before })
-    const headers: Headers =
-      dialect.resumedFrom === undefined || lastEventId === "" ? cors : [...cors, [dialect.resumedFrom, from]]
-
-    const opened = open({ encoding: dialect.encoding, headers })
+    const start = lastEventId === "" ? undefined : yield* startOf(hub, dialect, lastEventId)
+    const names = [...topics]
+    const resumed =
+      start === undefined || dialect.resumedFrom === undefined
+        ? []
+        : [[dialect.resumedFrom, yield* resumedFrom(hub, names, start)] as const]
+    const opened = open({ encoding: dialect.encoding, headers: [...cors, ...resumed] })
     if (opened === undefined) return
-    for (let first = true; first || missed.entries.length > 0 || missed.gap.length > 0; first = false) {
-      if (!opened.isOpen) return
-      yield* replay(opened, dialect, missed, Position.print(missed.from))
-      missed = since(missed.to)
+    const wantsAll = lastEventId !== "" && lastEventId === dialect.earliest
+    const member = new HubStream(opened, wantsAll)
+    // A client that has not been told where it is could not come back.
+    const admitted = (at: Position.Position | undefined) => {
+      const from = start === undefined ? at : wantsAll ? start : undefined
+      return from === undefined ? Effect.void : opened.send(EventStreamBody.print([{ id: Position.print(from) }]).text)
     }
-    // In the same turn as what was missed last: nothing comes between the two.
-    // As an array, which takes 300 bytes less than a set.
-    join(hub, [...topics], opened)
+    yield* Effect.matchEffect(hub.enter(names, member, { since: start, admitted }), {
+      onFailure: () => opened.close(),
+      onSuccess: () =>
+        Effect.sync(() => {
+          member.hasAll()
+          // What is kept for it is this, and no fiber. An array takes 300 bytes less than a set.
+          opened.whenClosed(() => {
+            for (const name of names) hub.leaveUnsafe(name, member)
+          })
+        })
+    })
   })
 
-/** A member until its client goes. What is kept for it is this, and no fiber. */
-const join = (hub: Options["hub"], topics: ReadonlyArray<string>, opened: EventStreamResponse): void => {
-  for (const topic of topics) hub.joinUnsafe(topic, opened)
-  opened.whenClosed(() => {
-    for (const topic of topics) hub.leaveUnsafe(topic, opened)
+/** Where the client was. One that cannot be read is that of another hub: everything is missing. */
+const startOf = (
+  { broker }: Options["hub"],
+  { earliest }: Dialect,
+  lastEventId: string
+): Effect.Effect<Position.Position> => {
+  if (lastEventId !== earliest) return Effect.succeed(Position.parse(lastEventId) ?? nowhere)
+  return Effect.match(broker.position, {
+    onFailure: () => nowhere,
+    onSuccess: ({ epoch }) => ({ epoch, offset: 0 })
   })
 }
+
+const nowhere: Position.Position = { epoch: "", offset: 0 }
+
+/** Behind which the client is told what it missed. */
+const resumedFrom = (hub: Options["hub"], topics: ReadonlyArray<string>, start: Position.Position) =>
+  Effect.match(hub.since(topics, start), {
+    onFailure: () => Position.print(start),
+    onSuccess: ({ entries, from, gap, to }) => {
+      const offset = gap.length === 0 ? from.offset : (entries[0]?.offset ?? to.offset + 1) - 1
+      return Position.print({ epoch: to.epoch, offset })
+    }
+  })
 
 const hasQuery = ({ url = "" }: Request, name: string): boolean =>
   new URLSearchParams(url.split("?").slice(1).join("?")).has(name)

@@ -11,10 +11,10 @@ import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import * as http from "node:http"
 import { fileURLToPath } from "node:url"
-import * as History from "@millrace/core/cluster/History"
 import * as Hub from "@millrace/core/cluster/Hub"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubSession from "@millrace/core/cluster/HubSession"
+import type * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
 import * as Origin from "@millrace/core/codec/Origin"
 import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Extension } from "@millrace/core/connection/Extension"
@@ -42,7 +42,7 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   /** Default: members that are too slow are disconnected with 1013. */
   readonly hub?: Hub.Options | undefined
   /** What is kept of what was published, for event streams that come back. */
-  readonly history?: History.Options | undefined
+  readonly history?: MemoryBroker.Options | undefined
   /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
@@ -145,8 +145,7 @@ export interface Running extends NodeWebSocketServer.Listening {
 /** Runs a hub as long as the scope is open. Fails when the address cannot be listened on. */
 export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSocketServer.ListenError, Scope.Scope> =>
   Effect.gen(function* () {
-    const history = options.hub?.history ?? History.make(randomEpoch(), options.history)
-    const hub = yield* Hub.make({ ...options.hub, history })
+    const hub = yield* Hub.make({ ...options.hub, history: options.history })
     const clock = yield* Clock.Clock
     const startedAt = clock.currentTimeMillisUnsafe()
     const files = pages()
@@ -166,7 +165,10 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
         const { dataJson, topic } = decoded.success
         const time = clock.currentTimeMillisUnsafe()
         const message = HubMessage.encodeMessage({ topic, dataJson, from: HubMessage.httpClient, time })
-        json(response, 200, { receivers: yield* hub.publish(topic, message) })
+        yield* Effect.match(hub.publish(topic, message), {
+          onFailure: (error) => problem(response, 503, "unavailable", error.message),
+          onSuccess: ({ receivers }) => json(response, 200, { receivers })
+        })
       })
 
     const onRequest: http.RequestListener = (request, response) => {
@@ -229,7 +231,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
       drain: options.drain,
       outboxBytes: options.limits?.outboxBytes
     })
-    events = { hub, history, streams, origin: options.origin ?? Origin.sameOrigin, refuse: problem }
+    events = { hub, streams, origin: options.origin ?? Origin.sameOrigin, refuse: problem }
     attached = yield* NodeWebSocketServer.attach(
       server,
       [
@@ -268,9 +270,6 @@ const headersTimeout = 10_000
 function cut(this: http.ServerResponse): void {
   this.destroy()
 }
-
-/** Of this hub and no other, also when it is started again. */
-const randomEpoch = (): string => randomBytes(6).toString("base64url")
 
 /** Not to be guessed, though nothing is secured by it: 72 random bits. */
 const randomName = (): string => randomBytes(9).toString("base64url")

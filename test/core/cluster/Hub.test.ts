@@ -52,11 +52,11 @@ describe("join", () => {
         Effect.gen(function* () {
           yield* hub.join("room", one.self)
           yield* Effect.scoped(hub.join("room", one.self))
-          assert.strictEqual(yield* hub.publish("room", hello), 1)
+          assert.strictEqual((yield* hub.publish("room", hello)).receivers, 1)
           assert.strictEqual(one.written.length, 1)
         })
       )
-      assert.strictEqual(yield* hub.publish("room", hello), 0)
+      assert.strictEqual((yield* hub.publish("room", hello)).receivers, 0)
     })
   )
 
@@ -85,7 +85,7 @@ describe("publish", () => {
       for (const { self } of members) hub.joinUnsafe("room", self)
       const other = member()
       hub.joinUnsafe("Room", other.self)
-      for (const text of ["a", "b", "c"]) assert.strictEqual(yield* hub.publish("room", text), 3)
+      for (const text of ["a", "b", "c"]) assert.strictEqual((yield* hub.publish("room", text)).receivers, 3)
       for (const { written } of members) {
         assert.deepStrictEqual(
           written.map(({ message }) => (message as Message.Text).text),
@@ -93,7 +93,7 @@ describe("publish", () => {
         )
       }
       assert.strictEqual(other.written.length, 0)
-      assert.strictEqual(yield* hub.publish("nobody is here", hello), 0)
+      assert.strictEqual((yield* hub.publish("nobody is here", hello)).receivers, 0)
     })
   )
 
@@ -103,7 +103,7 @@ describe("publish", () => {
       for (const answer of ["Written", "Full", "NotOpen", "Written"] as const) {
         hub.joinUnsafe("room", member(() => answer).self)
       }
-      assert.strictEqual(yield* hub.publish("room", hello), 2)
+      assert.strictEqual((yield* hub.publish("room", hello)).receivers, 2)
     })
   )
 
@@ -125,13 +125,13 @@ describe("publish", () => {
       const hub = yield* Hub.make()
       const ends = [yield* open("server"), yield* open("server"), yield* open("server")]
       for (const { connection } of ends) hub.joinUnsafe("room", connection)
-      assert.strictEqual(yield* hub.publish("room", "hello"), 3)
+      assert.strictEqual((yield* hub.publish("room", "hello")).receivers, 3)
       yield* turn
       const chunks = ends.map(({ far }) => far.writes.flat())
       for (const written of chunks) assert.deepStrictEqual(written, [hex("81 05 68 65 6c 6c 6f")])
       assert.strictEqual(chunks[1]![0], chunks[0]![0])
       assert.strictEqual(chunks[2]![0], chunks[0]![0])
-      assert.strictEqual(yield* hub.publish("room", Uint8Array.of(1)), 3)
+      assert.strictEqual((yield* hub.publish("room", Uint8Array.of(1))).receivers, 3)
       yield* turn
       assert.deepStrictEqual(ends[0]!.far.writes.at(-1), [hex("82 01 01")])
     })
@@ -154,8 +154,8 @@ describe("publish", () => {
       const { connection, far } = yield* open("server")
       hub.joinUnsafe("room", connection)
       const closing = yield* start(connection.close(1000))
-      assert.strictEqual(yield* hub.publish("room", hello), 0)
-      assert.deepStrictEqual(hub.counters(), { dropped: 0, disconnected: 0 })
+      assert.strictEqual((yield* hub.publish("room", hello)).receivers, 0)
+      assert.deepStrictEqual(hub.counters(), { dropped: 0, coalesced: 0, disconnected: 0, suspended: 0 })
       yield* turn
       far.hangUp()
       yield* Fiber.join(closing)
@@ -170,12 +170,12 @@ describe("publish", () => {
     Effect.gen(function* () {
       const hub = yield* Hub.make()
       for (const topic of prototypeNames) {
-        assert.deepStrictEqual([hub.members(topic), yield* hub.publish(topic, hello)], [0, 0])
+        assert.deepStrictEqual([hub.members(topic), (yield* hub.publish(topic, hello)).receivers], [0, 0])
         assert.isFalse(hub.leaveUnsafe(topic, member().self))
       }
       for (const topic of prototypeNames) hub.joinUnsafe(topic, member().self)
       assert.strictEqual(hub.topics(), prototypeNames.length)
-      for (const topic of prototypeNames) assert.strictEqual(yield* hub.publish(topic, hello), 1)
+      for (const topic of prototypeNames) assert.strictEqual((yield* hub.publish(topic, hello)).receivers, 1)
     })
   )
 })
@@ -195,12 +195,12 @@ describe("a member whose outbox is full", () => {
       const [before, after] = [member(), member()]
       for (const { self } of [before, slow, after]) hub.joinUnsafe("room", self)
       hub.joinUnsafe("another", slow.self)
-      assert.strictEqual(yield* hub.publish("room", hello), 2)
-      assert.strictEqual(yield* hub.publish("room", hello), 2)
+      assert.strictEqual((yield* hub.publish("room", hello)).receivers, 2)
+      assert.strictEqual((yield* hub.publish("room", hello)).receivers, 2)
       yield* turn
       assert.deepStrictEqual(slow.closed, [[1013, "too slow"]])
       assert.deepStrictEqual([before.written.length, after.written.length], [2, 2])
-      assert.deepStrictEqual(hub.counters(), { dropped: 0, disconnected: 1 })
+      assert.deepStrictEqual(hub.counters(), { dropped: 0, coalesced: 0, disconnected: 1, suspended: 0 })
       assert.strictEqual(hub.members("room"), 2)
     })
   )
@@ -250,7 +250,7 @@ describe("a member whose outbox is full", () => {
         ["d", true]
       ] as const) {
         room = hasRoom
-        assert.strictEqual(yield* hub.publish("room", text), hasRoom ? 1 : 0)
+        assert.strictEqual((yield* hub.publish("room", text)).receivers, hasRoom ? 1 : 0)
       }
       yield* turn
       assert.deepStrictEqual(
@@ -258,7 +258,7 @@ describe("a member whose outbox is full", () => {
         ["a", "d"]
       )
       assert.deepStrictEqual(slow.closed, [])
-      assert.deepStrictEqual(hub.counters(), { dropped: 2, disconnected: 0 })
+      assert.deepStrictEqual(hub.counters(), { dropped: 2, coalesced: 0, disconnected: 0, suspended: 0 })
       assert.strictEqual(hub.members("room"), 1)
     })
   )
@@ -275,7 +275,7 @@ describe("a member whose outbox is full", () => {
         hub.joinUnsafe("room", fast.connection)
         const counts: Array<number> = []
         for (let i = 0; i < 20; i++) {
-          counts.push(yield* hub.publish("room", "x".repeat(100)))
+          counts.push((yield* hub.publish("room", "x".repeat(100))).receivers)
           yield* turn
         }
         // 102 bytes each: the tenth finds room, the eleventh does not.
@@ -286,7 +286,7 @@ describe("a member whose outbox is full", () => {
         )
         assert.deepStrictEqual([...slow.far.frames.at(-1)!.payload.subarray(0, 2)], [0x03, 0xf5])
         assert.strictEqual(fast.far.frames.length, 20)
-        assert.deepStrictEqual(hub.counters(), { dropped: 0, disconnected: 1 })
+        assert.deepStrictEqual(hub.counters(), { dropped: 0, coalesced: 0, disconnected: 1, suspended: 0 })
       })
   )
 })

@@ -282,10 +282,10 @@ describe("the end of a session", () => {
       const slow = yield* session(hub, "slow", { outboxBytes: 300 })
       yield* slow.say({ type: "subscribe", topic: "a" }, { type: "subscribe", topic: "b" })
       slow.far.stall()
-      assert.strictEqual(yield* hub.publish("a", "x".repeat(400)), 1)
+      assert.strictEqual((yield* hub.publish("a", "x".repeat(400))).receivers, 1)
       yield* turn
-      assert.strictEqual(yield* hub.publish("a", "too much"), 0)
-      assert.strictEqual(yield* hub.publish("b", "closing"), 0)
+      assert.strictEqual((yield* hub.publish("a", "too much")).receivers, 0)
+      assert.strictEqual((yield* hub.publish("b", "closing")).receivers, 0)
       yield* turn
       const last = slow.far.frames.at(-1)!
       assert.deepStrictEqual([last.opcode, ...last.payload.subarray(0, 2)], [8, 0x03, 0xf5])

@@ -1,7 +1,6 @@
 /** A message in as many encodings as its members want, each made once. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as History from "@millrace/core/cluster/History"
 import * as Hub from "@millrace/core/cluster/Hub"
 import type { Encoding, Publication } from "@millrace/core/cluster/Publication"
 import * as TestClock from "effect/testing/TestClock"
@@ -29,7 +28,7 @@ const member = (encoding: Encoding, written: Array<Uint8Array | undefined>): Hub
 describe("a publication", () => {
   it.effect("is encoded once for each encoding, whatever the number of members, also to nothing", () =>
     Effect.gen(function* () {
-      const hub = yield* Hub.make()
+      const hub = yield* Hub.make({ history: { epoch: "e" } })
       const written: Array<Uint8Array | undefined> = []
       const bytes = counting(({ message }) => message.message.bytes.slice())
       const nothing = counting(() => undefined)
@@ -38,7 +37,7 @@ describe("a publication", () => {
         hub.joinUnsafe("a", member(nothing.encoding, written))
       }
       yield* hub.publish("a", "hello")
-      assert.deepStrictEqual([bytes.asked, nothing.asked], [["a undefined"], ["a undefined"]])
+      assert.deepStrictEqual([bytes.asked, nothing.asked], [["a e:1"], ["a e:1"]])
       assert.strictEqual(written.length, 6)
       assert.strictEqual(written[0], written[2])
       assert.strictEqual(written[1], undefined)
@@ -51,8 +50,7 @@ describe("a publication", () => {
     "has its position where there is a history, which keeps it with the time of the clock, members or not",
     () =>
       Effect.gen(function* () {
-        const history: NonNullable<Hub.Options["history"]> = History.make("e", { maxAge: "1 minute" })
-        const hub = yield* Hub.make({ history })
+        const hub = yield* Hub.make({ history: { epoch: "e", maxAge: "1 minute" } })
         const { asked, encoding } = counting(() => undefined)
         yield* hub.publish("a", "to nobody")
         hub.joinUnsafe("a", member(encoding, []))
@@ -60,10 +58,13 @@ describe("a publication", () => {
         yield* hub.publish("a", "hello")
         assert.deepStrictEqual(asked, ["a e:2"])
         const at = { epoch: "e", offset: 0 }
-        const texts = (now: number) =>
-          history.since(["a"], at, now).entries.map(({ value }) => (value._tag === "Text" ? value.text : ""))
-        assert.deepStrictEqual(texts(60_000), ["to nobody", "hello"])
-        assert.deepStrictEqual(texts(61_000), ["hello"])
+        const texts = Effect.map(hub.since(["a"], at), ({ entries }) =>
+          entries.map(({ value: { message } }) => (message._tag === "Text" ? message.text : ""))
+        )
+        yield* TestClock.adjust("20 seconds")
+        assert.deepStrictEqual(yield* texts, ["to nobody", "hello"])
+        yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(yield* texts, ["hello"])
       })
   )
 })

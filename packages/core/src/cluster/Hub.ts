@@ -1,151 +1,365 @@
 /**
- * Topics and who listens to them, in one process: a message that is published once reaches every member.
+ * Topics and who listens to them, on one node: what is published on any node reaches every member.
  *
- * A publication is one loop over the members with the same bytes: no fiber, no queue entry and no copy for a member
- * that keeps up. Delivery is at most once, in the order of publication for each topic. Not here: what clients say to
- * join and publish (`HubSession`), what was published before (`History`), other nodes, presence.
+ * The hub stands on a `Broker`, which gives each publication its place in a log that all nodes share. It delivers what
+ * the broker does: in order and once to a member that stays, and to one that comes back with its position what it missed,
+ * or a `Gap`. While the broker is away, members of this node still get what is published here.
+ *
+ * Not in here: what clients say to join and publish (`HubSession`), who is in a topic on all nodes (`Presence`).
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
-import * as CloseCode from "../codec/CloseCode.ts"
+import * as Stream from "effect/Stream"
 import * as Prepared from "../connection/Prepared.ts"
-import type { Written } from "../connection/WebSocket.ts"
-import type { Message, Sendable } from "../protocol/Message.ts"
-import type { History } from "./History.ts"
-import * as Position from "./Position.ts"
+import * as Message from "../protocol/Message.ts"
+import { Broker, type Missed, type Receipt } from "./Broker.ts"
+import type { BrokerError } from "./BrokerError.ts"
+import * as CatchUp from "./CatchUp.ts"
+import type { Member, Notice } from "./Member.ts"
+import * as MemoryBroker from "./MemoryBroker.ts"
+import * as Parcel from "./Parcel.ts"
+import type { Position } from "./Position.ts"
 import { Publication } from "./Publication.ts"
+import { type Published, PublishError, type PublishOptions } from "./Published.ts"
+import * as SlowConsumer from "./SlowConsumer.ts"
+import { Spoken } from "./Spoken.ts"
+import * as Target from "./Target.ts"
+import * as TargetCast from "./TargetCast.ts"
+import { type SeatOptions, Topics } from "./Topics.ts"
 
-/** What a member must be able to do: any WebSocket can, and any event stream. */
-export interface Member {
-  /**
-   * Writes now or not at all, and tells which. `publication` is for whoever sends something else than the message as it
-   * is: another encoding of it, or its position. Never suspends, never fails.
-   */
-  readonly tryWriteUnsafe: (message: Prepared.Prepared, publication: Publication) => Written
-  /** Ends the connection, in its own time. The code is one of WebSocket's. */
-  readonly close: (code: number, reason: string) => Effect.Effect<unknown, unknown>
-}
+export { type Published, PublishError, type PublishOptions } from "./Published.ts"
+export type { Member, Notice }
 
-/** What happens to a member whose outbox is full when a message comes. */
-export type SlowConsumer =
-  /** It does not get this message, and is not told. */
-  | { readonly _tag: "DropNewest" }
-  /** It is closed with this code, and can come back when it has the time. */
-  | { readonly _tag: "Disconnect"; readonly code: number }
+/** What becomes of a publication while the broker cannot be reached. Members of this node get it at once in either case. */
+export type WhenDown =
+  /** `publish` fails. */
+  | { readonly _tag: "Fail" }
+  /** `publish` waits for the broker to come back, and fails when that takes longer. */
+  | { readonly _tag: "Wait"; readonly atMost: Duration.Input }
 
-/** What a hub does with members that do not keep up, and with what was published. */
+/** What a hub does with members that do not keep up, and with its broker. */
 export interface Options {
-  /** Default: `Disconnect` with 1013, Try Again Later. */
-  readonly slowConsumer?: SlowConsumer | undefined
-  /** Keeps what is published. From then on publications have a position. Default: none. */
-  readonly history?: History<Message> | undefined
+  /** For all topics, or for each. Default: `Disconnect` with 1013, Try Again Later. */
+  readonly slowConsumer?: SlowConsumer.SlowConsumer | ((topic: string) => SlowConsumer.SlowConsumer) | undefined
+  /** Default: `Fail`. */
+  readonly whenDown?: WhenDown | undefined
 }
 
-/** What slow members have cost since the hub was made. */
-export interface Counters {
-  readonly dropped: number
-  readonly disconnected: number
+export interface EnterOptions<E = never, R = never> extends SeatOptions {
+  /** Where the member was: it gets what it missed, in order, or a `Gap`. Default: it begins now. */
+  readonly since?: Position | undefined
+  /** Run when the topics are subscribed to, before the first message: `at` is behind what the member will not get. */
+  readonly admitted?: ((at: Position | undefined) => Effect.Effect<unknown, E, R>) | undefined
 }
+
+/** A topic has a first member on this node, or had its last. */
+export interface Lifecycle {
+  readonly _tag: "Opened" | "Closed"
+  readonly topic: string
+}
+
+/** How many of them somebody may be behind who reads `lifecycle`; the oldest are dropped then. */
+export const lifecycleBehind = 4_096
 
 /** The hub of a program, as a service. */
 export class Hub extends Context.Service<
   Hub,
   {
+    readonly broker: Broker["Service"]
     /** Makes a member of a topic as long as the scope is open. Joining twice is being in it once. */
-    readonly join: (topic: string, member: Member) => Effect.Effect<void, never, Scope.Scope>
-    /** The same without a scope: whoever joins has to leave. `false` when nothing changed. */
-    readonly joinUnsafe: (topic: string, member: Member) => boolean
+    readonly join: <E = never, R = never>(
+      topic: string,
+      member: Member,
+      options?: EnterOptions<E, R>
+    ) => Effect.Effect<void, BrokerError | E, R | Scope.Scope>
+    /**
+     * The same for several topics and without a scope: whoever enters has to leave. Succeeds when the member is in and
+     * has what it missed, or when it has gone. Interrupted or failed, it is in none of them.
+     */
+    readonly enter: <E = never, R = never>(
+      topics: ReadonlyArray<string>,
+      member: Member,
+      options?: EnterOptions<E, R>
+    ) => Effect.Effect<void, BrokerError | E, R>
+    /** At once; `false` when nothing changed. What other nodes publish it gets when the broker knows of it. */
+    readonly joinUnsafe: (topic: string, member: Member, options?: SeatOptions) => boolean
     readonly leaveUnsafe: (topic: string, member: Member) => boolean
-    /** Sends to every member of a topic and succeeds with the number of those that it was written to. */
-    readonly publish: (topic: string, message: Sendable | Prepared.Prepared) => Effect.Effect<number>
-    /** How many topics have a member now. */
+    /**
+     * Publishes to a topic, which gives it a place in the log; or to a target, which delivers it to who is there now, on
+     * all nodes, at most once.
+     */
+    readonly publish: (
+      to: string | Target.Target,
+      message: Message.Sendable | Prepared.Prepared,
+      options?: PublishOptions
+    ) => Effect.Effect<Published, PublishError>
+    /** What was published to these topics behind a position, as far as it is kept. */
+    readonly since: (
+      topics: ReadonlyArray<string>,
+      position: Position | undefined
+    ) => Effect.Effect<Missed<Parcel.Parcel>, BrokerError>
+    /** Takes members of this node out of a topic, and tells them. Succeeds with how many. */
+    readonly kick: (target: Target.Target, topic: string, reason: string) => Effect.Effect<number>
+    /** Takes members of this node out of one topic and into another, and tells them. Succeeds with how many. */
+    readonly move: (target: Target.Target, from: string, to: string) => Effect.Effect<number>
+    /** How many topics have a member here now, or somebody on the way in. */
     readonly topics: () => number
-    /** How many members a topic has now. */
+    readonly names: () => Iterable<string>
+    /** How many members a topic has here now. */
     readonly members: (topic: string) => number
-    readonly counters: () => Counters
+    readonly counters: () => Readonly<SlowConsumer.Counters>
+    /** From now on. */
+    readonly lifecycle: Stream.Stream<Lifecycle>
   }
 >()("@millrace/core/cluster/Hub") {
-  static readonly layer = (options?: Options): Layer.Layer<Hub> => Layer.effect(Hub, make(options))
+  /** A hub in one process, whose broker is memory. */
+  static readonly layer = (options?: Options & { readonly history?: MemoryBroker.Options }): Layer.Layer<Hub> =>
+    Layer.effect(Hub, make(options))
+  /** A hub on the broker that there is. */
+  static readonly layerBroker = (options?: Options): Layer.Layer<Hub, BrokerError, Broker> =>
+    Layer.effect(
+      Hub,
+      Effect.flatMap(Broker, (broker) => on(broker, options))
+    )
 }
 
-/** A hub of its own. It needs no scope: what it holds are its members, and they leave. */
-export const make = (options: Options = {}): Effect.Effect<Hub["Service"]> =>
-  Effect.contextWith((context: Context.Context<never>) =>
-    Effect.sync(() => {
-      const slowConsumer = options.slowConsumer ?? { _tag: "Disconnect", code: CloseCode.CloseCode.tryAgainLater }
-      if (slowConsumer._tag === "Disconnect" && !CloseCode.isOnWire(slowConsumer.code)) {
-        throw new TypeError(`${slowConsumer.code} is not a close code that may be sent`)
-      }
-      const topics = new Map<string, Set<Member>>()
-      const { history } = options
-      const clock = Context.get(context, Clock.Clock)
-      const counters = { dropped: 0, disconnected: 0 }
-      const run = Effect.runForkWith(context)
+/** A hub of its own in one process, as long as the scope is open. */
+export const make = (
+  options: Options & { readonly history?: MemoryBroker.Options | undefined } = {}
+): Effect.Effect<Hub["Service"], never, Scope.Scope> =>
+  // Nobody can refuse in one process.
+  Effect.flatMap(MemoryBroker.make(options.history), (broker) => Effect.orDie(on(broker, options)))
 
-      const joinUnsafe = (topic: string, member: Member): boolean => {
-        const members = topics.get(topic)
-        if (members?.has(member) === true) return false
-        if (members === undefined) topics.set(topic, new Set([member]))
-        else members.add(member)
-        return true
-      }
+/** A hub on a broker, as long as the scope is open. Fails when the broker refuses to be heard. Dies of a `TypeError` or `RangeError` for a policy that cannot be. */
+export const on = (
+  broker: Broker["Service"],
+  options: Options = {}
+): Effect.Effect<Hub["Service"], BrokerError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { slowConsumer = SlowConsumer.disconnect, whenDown = { _tag: "Fail" } } = options
+    const policyOf =
+      typeof slowConsumer === "function"
+        ? (topic: string) => SlowConsumer.check(slowConsumer(topic))
+        : (
+            (checked) => () =>
+              checked
+          )(SlowConsumer.check(slowConsumer))
+    const context = yield* Effect.context<never>()
+    const run = Effect.runForkWith(context)
+    const clock = Context.get(context, Clock.Clock)
+    const lifecycle = yield* PubSub.sliding<Lifecycle>(lifecycleBehind)
+    const spoken = new Spoken()
+    const replays = new CatchUp.Replays()
+    /** What was delivered last: in one process that is what `publish` has just published. */
+    let last: { readonly offset: number; readonly receivers: number } | undefined
+    /** What somebody had prepared and is publishing now. */
+    let given: Prepared.Prepared | undefined
+    let sequence = 0
 
-      const leaveUnsafe = (topic: string, member: Member): boolean => {
-        const members = topics.get(topic)
-        const left = members?.delete(member) === true
-        if (members?.size === 0) topics.delete(topic)
-        return left
+    const tell = (event: Lifecycle) => void PubSub.publishUnsafe(lifecycle, event)
+    const topics: Topics = new Topics({
+      slowConsumer: policyOf,
+      run: (effect) => void run(effect),
+      opened: (topic) => tell({ _tag: "Opened", topic }),
+      closed: (topic) => {
+        attachment.unsubscribe(topic)
+        tell({ _tag: "Closed", topic })
       }
-
-      const outrun = (topic: string, member: Member): void => {
-        if (slowConsumer._tag === "DropNewest") {
-          counters.dropped++
-          return
-        }
-        // It leaves at once, so that it is told once; closing takes as long as the connection allows.
-        leaveUnsafe(topic, member)
-        counters.disconnected++
-        run(Effect.ignore(member.close(slowConsumer.code, "too slow")))
-      }
-
-      const publishUnsafe = (topic: string, message: Sendable | Prepared.Prepared): number => {
-        const members = topics.get(topic)
-        if (members === undefined && history === undefined) return 0
-        const prepared = message instanceof Prepared.Prepared ? message : Prepared.make(message)
-        const position = history?.append(topic, prepared.message, prepared.length, clock.currentTimeMillisUnsafe())
-        if (members === undefined) return 0
-        const publication = new Publication(
-          topic,
-          prepared,
-          position === undefined ? undefined : Position.print(position)
-        )
-        let written = 0
-        const slow: Array<Member> = []
-        for (const member of members) {
-          const result = member.tryWriteUnsafe(prepared, publication)
-          if (result === "Written") written++
-          else if (result === "Full") slow.push(member)
-        }
-        // Closing wakes who waits to send, who may publish: not before everybody has this message.
-        for (const member of slow) outrun(topic, member)
-        return written
-      }
-
-      return Hub.of({
-        join: (topic, member) =>
-          Effect.acquireRelease(
-            Effect.sync(() => joinUnsafe(topic, member)),
-            (joined) => Effect.sync(() => joined && leaveUnsafe(topic, member))
-          ),
-        joinUnsafe,
-        leaveUnsafe,
-        publish: (topic, message) => Effect.sync(() => publishUnsafe(topic, message)),
-        topics: () => topics.size,
-        members: (topic) => topics.get(topic)?.size ?? 0,
-        counters: () => ({ ...counters })
-      })
     })
+
+    const attachment = yield* broker.attach({
+      deliver: ({ parcel, position, topic }) => {
+        const prepared = given?.message === parcel.message ? given : Prepared.make(parcel.message)
+        const publication = new Publication(topic, prepared, position)
+        const heard = parcel.key === undefined || spoken.isEmpty ? undefined : spoken.take(parcel.key)
+        for (const member of heard ?? []) topics.insist(member, { _tag: "Advanced", topic, position })
+        const receivers = topics.publish(publication, leftOut(parcel.except, heard))
+        last = { offset: position.offset, receivers }
+      },
+      lost: ({ from, to, topic }) => topics.tell(topic, { _tag: "Gap", topics: [topic], from, to })
+    })
+
+    // Entering.
+
+    const enter = <E, R>(
+      names: ReadonlyArray<string>,
+      member: Member,
+      { admitted, filter, since }: EnterOptions<E, R> = {}
+    ): Effect.Effect<void, BrokerError | E, R> => {
+      const seat = () => {
+        for (const name of names) topics.join(name, member, { filter })
+      }
+      const go = Effect.gen(function* () {
+        let at: Position | undefined
+        for (const name of names) at = yield* attachment.subscribe(name)
+        if (since === undefined) {
+          if (admitted !== undefined) yield* admitted(at)
+          return seat()
+        }
+        const standIn = new CatchUp.StandIn(member)
+        const stand = Effect.sync(() => {
+          for (const name of names) topics.join(name, standIn)
+        })
+        const step = Effect.sync(() => {
+          for (const name of names) topics.leave(name, standIn)
+        })
+        yield* Effect.ensuring(
+          Effect.gen(function* () {
+            yield* stand
+            if (admitted !== undefined) yield* admitted(at)
+            const wants = filter ?? (() => true)
+            // In the same turn as what was missed last: nothing comes between the two.
+            if (yield* CatchUp.run(broker, replays, names, member, standIn, since, wants)) seat()
+          }),
+          step
+        )
+      })
+      return Effect.acquireUseRelease(
+        Effect.sync(() => {
+          for (const name of names) topics.hold(name)
+        }),
+        () => go,
+        () =>
+          Effect.sync(() => {
+            for (const name of names) topics.release(name)
+          })
+      )
+    }
+
+    const joinUnsafe = (topic: string, member: Member, seat?: SeatOptions): boolean => {
+      const isNew = topics.join(topic, member, seat)
+      if (isNew) run(Effect.ignore(attachment.subscribe(topic), { log: "Warn" }))
+      return isNew
+    }
+
+    // Publishing.
+
+    const published = (topic: string, { position, repeated }: Receipt): Effect.Effect<Published> => {
+      const isLast = last?.offset === position.offset && broker.isLocal
+      const receivers = repeated ? 0 : isLast ? last!.receivers : topics.count(topic)
+      const value = Effect.succeed({ position, repeated, receivers })
+      return policyIsSuspend(topic) ? Effect.andThen(topics.settled(topic), value) : value
+    }
+    const policyIsSuspend = (topic: string) => topics.count(topic) > 0 && policyOf(topic)._tag === "Suspend"
+
+    /** To the members of this node alone, once. */
+    const speak = (topic: string, parcel: Parcel.Parcel): number => {
+      const key = parcel.key!
+      if (spoken.has(key)) return 0
+      const members = new Set(topics.ofTopic(topic))
+      for (const id of parcel.except) for (const one of members) if (one.id === id) members.delete(one)
+      const receivers = topics.publish(new Publication(topic, Prepared.make(parcel.message)), leftOut(parcel.except))
+      spoken.add(key, members)
+      return receivers
+    }
+
+    const append = (topic: string, message: Message.Message, { except, key }: PublishOptions) => {
+      if (broker.isLocal) return placed(topic, Parcel.make(message, key, except))
+      const parcel = Parcel.make(message, key ?? { producer: broker.node, epoch: 0, sequence: sequence++ }, except)
+      return Effect.catch(placed(topic, parcel), (error) => {
+        if (error.reason._tag !== "Unavailable") return Effect.fail(error)
+        const receivers = speak(topic, parcel)
+        const failed = Effect.fail(new PublishError({ reason: error.reason, receivers }))
+        if (whenDown._tag === "Fail") return failed
+        const deadline = clock.currentTimeMillisUnsafe() + Duration.toMillis(whenDown.atMost)
+        const again: Effect.Effect<Published, PublishError> = Effect.suspend(() => {
+          const left = deadline - clock.currentTimeMillisUnsafe()
+          if (left <= 0) return failed
+          return isUp(broker).pipe(
+            Effect.timeoutOrElse({ duration: left, orElse: () => failed }),
+            Effect.andThen(placed(topic, parcel)),
+            Effect.catch((next) => (next.reason._tag === "Unavailable" ? again : Effect.fail(next)))
+          )
+        })
+        return Effect.map(again, (value) => ({ ...value, receivers }))
+      })
+    }
+
+    const placed = (topic: string, parcel: Parcel.Parcel): Effect.Effect<Published, PublishError> =>
+      Effect.matchEffect(broker.publish(topic, parcel), {
+        onFailure: ({ reason }) => Effect.fail(new PublishError({ reason, receivers: 0 })),
+        onSuccess: (receipt) => published(topic, receipt)
+      })
+
+    const targets = yield* TargetCast.make(broker, (target, message) => {
+      const publication = new Publication("", Prepared.make(message))
+      let receivers = 0
+      for (const member of Target.select(target, topics)) {
+        if (member.tryWriteUnsafe(publication.message, publication) === "Written") receivers++
+        else topics.counters.dropped++
+      }
+      return receivers
+    })
+
+    return Hub.of({
+      broker,
+      join: (topic, member, seat) =>
+        Effect.acquireRelease(
+          Effect.suspend(() => {
+            const wasIn = [...topics.ofTopic(topic)].includes(member)
+            return Effect.as(enter([topic], member, seat), !wasIn)
+          }),
+          (joined) => Effect.sync(() => joined && topics.leave(topic, member)),
+          { interruptible: true }
+        ).pipe(Effect.asVoid),
+      enter,
+      joinUnsafe,
+      leaveUnsafe: (topic, member) => topics.leave(topic, member),
+      publish: (to, sendable, publication = {}) =>
+        Effect.suspend(() => {
+          given = sendable instanceof Prepared.Prepared ? sendable : undefined
+          const message = given?.message ?? Message.from(sendable as Message.Sendable)
+          return typeof to === "string" ? append(to, message, publication) : targets.publish(to, message)
+        }),
+      since: broker.since,
+      kick: (target, topic, reason) =>
+        Effect.sync(() => {
+          let kicked = 0
+          for (const member of Target.select(target, topics)) {
+            if (!topics.leave(topic, member)) continue
+            kicked++
+            topics.insist(member, { _tag: "Kicked", topic, reason })
+          }
+          return kicked
+        }),
+      move: (target, from, to) =>
+        Effect.gen(function* () {
+          let moved = 0
+          for (const member of Target.select(target, topics)) {
+            if (!topics.leave(from, member)) continue
+            moved++
+            const admitted = (position: Position | undefined) =>
+              Effect.sync(() => topics.insist(member, { _tag: "Moved", from, to, position }))
+            yield* Effect.ignore(enter([to], member, { admitted }), { log: "Warn" })
+          }
+          return moved
+        }),
+      topics: () => topics.size,
+      names: () => topics.names(),
+      members: (topic) => topics.count(topic),
+      counters: () => ({ ...topics.counters }),
+      lifecycle: Stream.fromPubSub(lifecycle)
+    })
+  })
+
+/** Succeeds when the broker can be reached. */
+const isUp = (broker: Broker["Service"]): Effect.Effect<void> =>
+  broker.statuses.pipe(
+    Stream.filter((status) => status._tag === "Up"),
+    Stream.take(1),
+    Stream.runDrain
   )
+
+/** Who does not get a publication; `undefined` when everybody does. */
+const leftOut = (
+  except: ReadonlyArray<string>,
+  heard?: ReadonlySet<Member>
+): ((member: Member) => boolean) | undefined => {
+  if (except.length === 0) return heard === undefined ? undefined : (member) => heard.has(member)
+  return (member) => heard?.has(member) === true || (member.id !== undefined && except.includes(member.id))
+}

@@ -85,6 +85,7 @@ export type ErrorCode =
   | "too-many-topics"
   | "binary"
   | "too-deep"
+  | "unavailable"
 
 /**
  * Why the hub did not do what it was asked; the connection stays open. It is the very message that {@link encode}
@@ -115,7 +116,8 @@ const reasons: { readonly [code in ErrorCode]: string } = {
   "bad-topic": `a topic has 1 to ${maxTopicBytes} bytes of UTF-8, no control characters, and does not begin with "$"`,
   "too-many-topics": `a connection can be subscribed to ${maxTopics} topics at a time`,
   binary: "messages are text, not binary",
-  "too-deep": `arrays and objects may be nested ${maxDepth} deep, the message itself counted`
+  "too-deep": `arrays and objects may be nested ${maxDepth} deep, the message itself counted`,
+  unavailable: "what stands between the nodes cannot be reached"
 }
 
 /** A refusal, in the words of its code unless there is a better `message`. */

@@ -55,9 +55,11 @@ export const serve = (connection: WebSocket, { client }: Options): Effect.Effect
           const { dataJson, id, topic } = message
           const time = clock.currentTimeMillisUnsafe()
           const published = hub.publish(topic, HubMessage.encodeMessage({ topic, dataJson, from: client, time }))
-          return id === undefined
-            ? Effect.asVoid(published)
-            : Effect.flatMap(published, (receivers) => send({ type: "published", topic, id, receivers }))
+          return Effect.matchEffect(published, {
+            onFailure: (error) => send(HubMessage.refuse("unavailable", id, error.message)),
+            onSuccess: ({ receivers }) =>
+              id === undefined ? Effect.void : send({ type: "published", topic, id, receivers })
+          })
         }
         case "Ping":
           return send({ type: "pong", id: message.id })

@@ -21,6 +21,9 @@ export interface Options extends History.Options {
   readonly epoch?: string | undefined
 }
 
+/** 48 random bits: clients are told it with each message. */
+const epochLength = 8
+
 interface Attached {
   readonly subscriber: Subscriber
   readonly topics: Set<string>
@@ -32,7 +35,7 @@ export const make = (options: Options = {}): Effect.Effect<Broker["Service"]> =>
     Effect.sync(() => {
       const clock = Context.get(context, Clock.Clock)
       const random = Context.get(context, Identifier.Source)
-      const history = History.make<Parcel>(options.epoch ?? random(), options)
+      const history = History.make<Parcel>(options.epoch ?? random().slice(0, epochLength), options)
       const producers = new Producers.Producers(options.repeats)
       const attached = new Set<Attached>()
       const channels = new Map<string, Set<(bytes: Uint8Array) => void>>()

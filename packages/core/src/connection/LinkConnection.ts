@@ -256,12 +256,22 @@ export class LinkConnection<Handshake> implements Owner, WebSocket<Handshake> {
       Effect.suspend(() => this.sendMessages(Array.isArray(messages) ? messages : Array.from(messages)))
   }
 
+  private hasToWait(): boolean {
+    return this.isOpen && (!this.waiters.isEmpty || this.isFull())
+  }
+
   private sendMessages(messages: ReadonlyArray<Message.Sendable>): Effect.Effect<void, WebSocketError> {
-    const hasToWait = () => this.isOpen && (!this.waiters.isEmpty || this.isFull())
-    if (!hasToWait()) return this.sendNow(messages)
-    const waiting = this.waiters.wait(hasToWait, () => this.sendNow(messages))
+    return this.hasToWait() ? this.whenRoom(() => this.sendNow(messages)) : this.sendNow(messages)
+  }
+
+  private whenRoom<E>(go: () => Effect.Effect<void, E>): Effect.Effect<void, E> {
+    const waiting = this.waiters.wait(() => this.hasToWait(), go)
     if (!this.link.tellsDrained) this.looking ??= this.run(this.look)
     return waiting
+  }
+
+  get room(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.hasToWait() ? this.whenRoom(() => Effect.void) : Effect.void))
   }
 
   private sendNow(messages: ReadonlyArray<Message.Sendable>): Exit.Exit<void, WebSocketError> {

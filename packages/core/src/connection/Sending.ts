@@ -215,7 +215,7 @@ export abstract class Sending implements Owner {
     const whenRoom = (payload: Uint8Array, fin: boolean): Effect.Effect<void, WebSocketError> =>
       this.state._tag === "Open" && this.isFull()
         ? Effect.andThen(
-            this.room,
+            this.roomForFragment,
             Effect.suspend(() => whenRoom(payload, fin))
           )
         : send(payload, fin)
@@ -248,7 +248,7 @@ export abstract class Sending implements Owner {
   }
 
   /** Room in the outbox for whoever is sending a message in fragments. */
-  private get room(): Effect.Effect<void> {
+  private get roomForFragment(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       // The fiber may have yielded since it was looked.
       if (this.state._tag !== "Open" || !this.isFull()) return resume(Effect.void)
@@ -283,6 +283,10 @@ export abstract class Sending implements Owner {
     }
     this.waiters?.wake(mayGo)
     if (this.waiters?.isEmpty === true && !this.waiters.isTaken) this.waiters = undefined
+  }
+
+  get room(): Effect.Effect<void> {
+    return Effect.suspend(() => (this.hasToWait() ? this.whenRoom(() => Effect.void) : Effect.void))
   }
 
   tryWriteUnsafe(message: Prepared): Written {

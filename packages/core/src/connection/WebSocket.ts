@@ -99,6 +99,11 @@ export interface WebSocket<out Handshake = unknown> {
   /** For broadcasts: writes now or not at all, and tells which. Never suspends, never fails. */
   readonly tryWriteUnsafe: (message: Prepared) => Written
   /**
+   * Waits until `tryWriteUnsafe` may find room, behind those who wait to send already, or until the connection is not
+   * open any more. Succeeds at once when there is room.
+   */
+  readonly room: Effect.Effect<void>
+  /**
    * Performs the closing handshake: sends a Close frame (1000 unless told otherwise; 1005 for an empty one), waits for
    * the peer's and for the end of the transport, at most `closeTimeout`, then cuts. Messages that arrive in between
    * can still be pulled; when the inbox is full and nobody does for a second, the rest of them is dropped, at once if
