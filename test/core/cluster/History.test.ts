@@ -28,6 +28,21 @@ describe("a position", () => {
   })
 })
 
+describe("last", () => {
+  it("is the offset of what was published to the topic last, also when nothing of it is kept", () => {
+    const history = filled(["a", "b", "a"], { maxAge: "5 seconds" })
+    history.since([], undefined, 60_000)
+    expect([history.last("a"), history.last("b"), history.last("c")]).toEqual([3, 2, 0])
+    history.append("b", "b4", 1, 60_000)
+    expect(history.last("b")).toBe(4)
+  })
+
+  it("is not known of a topic that may have been forgotten altogether", () => {
+    const history = filled(["a", "b"], { maxTopics: 1 })
+    expect([history.last("a"), history.last("b")]).toEqual([undefined, 2])
+  })
+})
+
 describe("since", () => {
   it("is what came behind a position, of these topics, in the order of publication", () => {
     const history = filled(["a", "b", "c", "a", "b"])

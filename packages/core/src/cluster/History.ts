@@ -134,6 +134,13 @@ export class History<in out A> {
     return this.position
   }
 
+  /** The offset of the topic's last publication: 0 for none, `undefined` where it is not known any more. */
+  last(topic: string): number | undefined {
+    const log = this.logs.get(topic)
+    if (log !== undefined) return log.entries.at(-1)?.offset ?? log.forgotten
+    return this.forgottenTopics === 0 ? 0 : undefined
+  }
+
   /** What was published to these topics behind a position, as a client tells it; `undefined` for one that cannot be read. */
   since(topics: Iterable<string>, position: Position | undefined, now: number): Missed<A> {
     this.expire(now)
