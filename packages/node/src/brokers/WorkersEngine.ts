@@ -40,7 +40,7 @@ type Outcome = Engine.Link | "Refused" | "Silent" | "Again"
 /** An engine; each of its links is to who is the host then, or makes this process the host as long as it is open. */
 export const make = (options: Options): Engine.Engine => {
   const { directory, host = true, welcomeTimeout = defaults.welcomeTimeout } = options
-  const { maxBytes = Host.defaults.maxBytes, outboxBytes = Host.defaults.outboxBytes } = options
+  const { maxParcelBytes = Host.defaults.maxParcelBytes, outboxBytes = Host.defaults.outboxBytes } = options
   /** The highest generation that was ever seen: numbers do not begin again while somebody remembers. */
   let seen = 0
 
@@ -74,7 +74,7 @@ export const make = (options: Options): Engine.Engine => {
     Effect.gen(function* () {
       const socket = yield* Generations.connect(directory, generation)
       if (socket === undefined) return "Refused" as const
-      return yield* Link.make(socket, receiver, { maxBytes, outboxBytes }).pipe(
+      return yield* Link.make(socket, receiver, { maxParcelBytes, outboxBytes }).pipe(
         Effect.timeoutOrElse({ duration: welcomeTimeout, orElse: () => Effect.succeed("Silent" as const) }),
         Effect.catchIf(
           ({ reason }) => reason._tag === "Unavailable",
@@ -120,5 +120,5 @@ export const make = (options: Options): Engine.Engine => {
       return yield* Effect.fail(unavailable(`nobody stays the host in ${directory}`))
     })
 
-  return { name: "workers", maxBytes, open }
+  return { name: "workers", maxBytes: maxParcelBytes, open }
 }

@@ -69,6 +69,11 @@ const fromHost: ReadonlyArray<readonly [string, Wire.FromHost, Uint8Array]> = [
   ]
 ]
 
+const both = (encoded: Uint8Array): ReadonlyArray<Result.Result<Wire.FromNode | Wire.FromHost, string>> => [
+  Wire.decodeFromNode(encoded),
+  Wire.decodeFromHost(encoded)
+]
+
 describe("a packet of a node", () => {
   it.each(fromNode)("%s", (_, packet, encoded) => {
     expect(Wire.encode(packet)).toEqual(encoded)
@@ -92,8 +97,6 @@ describe("a packet of the host", () => {
 })
 
 describe("what cannot be read", () => {
-  const both = (encoded: Uint8Array) => [Wire.decodeFromNode(encoded), Wire.decodeFromHost(encoded)]
-
   it.each([
     ["it is empty", bytes()],
     ["it is of no kind that a node sends", bytes(99)],

@@ -19,10 +19,10 @@ export interface Options extends Log.Options {
   /** How many milliseconds a node that is behind may take nothing. Default 2 s. */
   readonly patience?: number | undefined
   /** Most bytes of a parcel. Default 16 MiB. */
-  readonly maxBytes?: number | undefined
+  readonly maxParcelBytes?: number | undefined
 }
 
-export const defaults = { outboxBytes: 4_194_304, patience: 2_000, maxBytes: 16_777_216 } satisfies Options
+export const defaults = { outboxBytes: 4_194_304, patience: 2_000, maxParcelBytes: 16_777_216 } satisfies Options
 
 /** What goes to the same nodes is joined as far as this many bytes. */
 const runBytes = 65_536
@@ -32,9 +32,6 @@ class Member {
   readonly topics = new Set<string>()
   readonly channels = new Set<string>()
   readonly pipe: Pipe
-  /** What waited when it was last seen to take something; `undefined` while it is not behind. */
-  waited: number | undefined
-  timer: ReturnType<typeof setTimeout> | undefined
   private readonly host: Host
 
   constructor(host: Host, socket: Socket, maxPacketBytes: number) {
@@ -64,7 +61,7 @@ export class Host {
   private readonly now: () => number
   private readonly outboxBytes: number
   private readonly patience: number
-  private readonly maxBytes: number
+  private readonly maxParcelBytes: number
   private readonly members = new Set<Member>()
   private readonly listeners = new Map<string, Set<Member>>()
   private readonly hearers = new Map<string, Set<Member>>()
@@ -79,7 +76,7 @@ export class Host {
     this.now = now
     this.outboxBytes = options.outboxBytes ?? defaults.outboxBytes
     this.patience = options.patience ?? defaults.patience
-    this.maxBytes = options.maxBytes ?? defaults.maxBytes
+    this.maxParcelBytes = options.maxParcelBytes ?? defaults.maxParcelBytes
   }
 
   get position(): Position {
@@ -93,7 +90,7 @@ export class Host {
 
   /** Takes who has connected. */
   serve(socket: Socket): void {
-    const member = new Member(this, socket, this.maxBytes + Wire.maxOverhead)
+    const member = new Member(this, socket, this.maxParcelBytes + Wire.maxOverhead)
     this.members.add(member)
     this.tell(member, { _tag: "Welcome", version: Wire.version, position: this.log.position })
     if (this.behind.size > 0) member.pipe.pause()
@@ -112,8 +109,7 @@ export class Host {
   }
 
   drained(member: Member): void {
-    if (member.waited === undefined) return
-    this.look(member)
+    if (this.behind.has(member)) this.look(member)
   }
 
   left(member: Member): void {
@@ -127,8 +123,8 @@ export class Host {
     switch (packet._tag) {
       case "Append": {
         const { id, key, topic } = packet
-        if (packet.bytes.length > this.maxBytes) {
-          return this.tell(member, { _tag: "Refused", id, reason: "TooLarge", words: `${this.maxBytes}` })
+        if (packet.bytes.length > this.maxParcelBytes) {
+          return this.tell(member, { _tag: "Refused", id, reason: "TooLarge", words: `${this.maxParcelBytes}` })
         }
         const appended = this.log.append(topic, packet.bytes, key, this.now())
         if (appended._tag === "Stale") {
@@ -215,29 +211,18 @@ export class Host {
     }
   }
 
-  /** Whether a node is behind, and takes something. */
+  /** Whether a node is behind. */
   private look(member: Member): void {
-    const { waiting } = member.pipe
-    if (waiting <= this.outboxBytes) return this.caughtUp(member)
-    if (member.waited === undefined) {
-      this.behind.add(member)
-      if (this.behind.size === 1) for (const { pipe } of this.members) pipe.pause()
-    } else if (waiting >= member.waited) {
-      return
-    }
-    member.waited = waiting
-    clearTimeout(member.timer)
-    member.timer = setTimeout(
-      () => member.pipe.end(new Error(`it has not read for ${this.patience} ms`)),
-      this.patience
-    )
+    if (member.pipe.waiting <= this.outboxBytes) return this.caughtUp(member)
+    if (this.behind.has(member)) return
+    this.behind.add(member)
+    member.pipe.limitStalls(this.patience)
+    if (this.behind.size === 1) for (const { pipe } of this.members) pipe.pause()
   }
 
   private caughtUp(member: Member): void {
-    if (member.waited === undefined) return
-    member.waited = undefined
-    clearTimeout(member.timer)
-    this.behind.delete(member)
+    if (!this.behind.delete(member)) return
+    member.pipe.limitStalls(0)
     if (this.behind.size > 0) return
     for (const { pipe } of this.members) {
       if (this.behind.size === 0) pipe.resume()

@@ -16,7 +16,7 @@ import * as Wire from "./Wire.ts"
 /** What of its options a link has to know. */
 export interface Settings {
   /** Most bytes of a parcel, or of a cast. */
-  readonly maxBytes: number
+  readonly maxParcelBytes: number
   /** Most bytes that wait for the host; who has more to say waits. */
   readonly outboxBytes: number
 }
@@ -59,7 +59,7 @@ class WorkersLink implements Engine.Link {
     this.receiver = receiver
     this.settings = settings
     this.welcomed = welcomed
-    this.pipe = new Pipe(socket, settings.maxBytes + Wire.maxOverhead, {
+    this.pipe = new Pipe(socket, settings.maxParcelBytes + Wire.maxOverhead, {
       packet: (bytes) => this.packet(bytes),
       drained: () => this.drained(),
       ended: (cause) => this.over(cause ?? new Error("the host has gone"))
@@ -67,9 +67,9 @@ class WorkersLink implements Engine.Link {
   }
 
   append(topic: string, bytes: Uint8Array, key: Key | undefined): ReturnType<Engine.Link["append"]> {
-    const { maxBytes } = this.settings
+    const { maxParcelBytes } = this.settings
     if (!Wire.isName(topic)) return unspeakable(topic)
-    if (bytes.length > maxBytes) return tooLarge(bytes.length, maxBytes)
+    if (bytes.length > maxParcelBytes) return tooLarge(bytes.length, maxParcelBytes)
     return this.call(
       (id) => ({ _tag: "Append", id, topic, key, bytes }),
       (packet) =>
@@ -115,9 +115,9 @@ class WorkersLink implements Engine.Link {
   }
 
   cast(channel: string, bytes: Uint8Array): Effect.Effect<void, BrokerError> {
-    const { maxBytes } = this.settings
+    const { maxParcelBytes } = this.settings
     if (!Wire.isName(channel)) return unspeakable(channel)
-    if (bytes.length > maxBytes) return tooLarge(bytes.length, maxBytes)
+    if (bytes.length > maxParcelBytes) return tooLarge(bytes.length, maxParcelBytes)
     return this.call((id) => ({ _tag: "Cast", id, channel, bytes }), isDone)
   }
 

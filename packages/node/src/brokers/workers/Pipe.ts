@@ -83,6 +83,7 @@ export class Run {
 }
 
 export class Pipe {
+  private readonly socket: Socket
   private readonly transport: Transport
   private readonly outbox: Outbox
   private readonly decoder: Frame.Decoder
@@ -98,6 +99,7 @@ export class Pipe {
 
   constructor(socket: Socket, maxPacketBytes: number, owner: Owner) {
     this.owner = owner
+    this.socket = socket
     this.decoder = Frame.makeDecoder({ masked: false, rsv: 0, maxPayloadLength: maxPacketBytes })
     this.transport = NodeTransport.make(socket, new Uint8Array(0), { closeTimeout: 1_000, outboxBytes: highWater })
     this.outbox = new Outbox(this.transport, undefined, {
@@ -130,6 +132,17 @@ export class Pipe {
     // Who does not read must not keep a whole block, which others fill, for each small frame.
     const isSlow = this.transport.writableLength > 0
     for (const bytes of frames) this.outbox.appendEncoded(isSlow ? bytes.slice() : bytes)
+  }
+
+  /**
+   * The end when nothing moves for so many milliseconds, in either direction; 0 for as long as it likes. A write that
+   * goes on in parts is a move, which Node.js sees and does not tell otherwise.
+   */
+  limitStalls(patience: number): void {
+    if (this.hasEnded) return
+    this.socket.removeAllListeners("timeout")
+    this.socket.setTimeout(patience)
+    if (patience > 0) this.socket.on("timeout", () => this.end(new Error(`it took nothing for ${patience} ms`)))
   }
 
   pause(): void {
