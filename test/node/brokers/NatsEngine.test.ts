@@ -1,59 +1,11 @@
-import { connect, type NatsConnection } from "@nats-io/transport-node"
-import { jetstreamManager, type JetStreamManager } from "@nats-io/jetstream"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { beforeEach, describe, expect, it } from "vitest"
-import type { Appended, Link, Receiver } from "@millrace/core/cluster/Engine"
-import type { BrokerError } from "@millrace/core/cluster/BrokerError"
-import type * as Position from "@millrace/core/cluster/Position"
 import * as NatsEngine from "@millrace/node/brokers/NatsEngine"
 import { shared } from "../../support/command.ts"
 import { describeWith } from "../../support/describeWith.ts"
 import { eventually } from "../../support/eventually.ts"
+import { bytes, client, Heard, publish, run, streamOf, tailOf, text } from "../../support/natsLink.ts"
 import { natsServer } from "../../support/natsServer.ts"
-
-/** What a link has told. */
-class Heard implements Receiver {
-  readonly publications: Array<Appended> = []
-  readonly casts: Array<readonly [string, string]> = []
-  appended(appended: Appended): void {
-    this.publications.push(appended)
-  }
-  heard(channel: string, bytes: Uint8Array): void {
-    this.casts.push([channel, text(bytes)])
-  }
-  get texts(): ReadonlyArray<string> {
-    return this.publications.map(({ bytes }) => text(bytes))
-  }
-}
-
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
-
-const run = <A>(effect: Effect.Effect<A, BrokerError, Scope.Scope>): Promise<A> =>
-  Effect.runPromise(Effect.scoped(effect))
-
-/** As somebody else who knows NATS. */
-const client = (url: string, options: object = {}) =>
-  Effect.acquireRelease(
-    Effect.promise(async (): Promise<{ nats: NatsConnection; jsm: JetStreamManager }> => {
-      const nats = await connect({ servers: url, reconnect: false, ...options })
-      return { nats, jsm: await jetstreamManager(nats) }
-    }),
-    ({ nats }) => Effect.promise(() => nats.close())
-  )
-
-const publish = (link: Link, topic: string, ...messages: ReadonlyArray<string>) =>
-  Effect.forEach(messages, (message) =>
-    Effect.map(link.append(topic, bytes(message), undefined), ({ position }) => position.offset)
-  )
-
-const tailOf = (link: Link, topic: string, after: Position.Position | undefined) =>
-  Effect.map(link.since(topic, after), ({ entries, gap, to }) => ({
-    texts: entries.map((entry) => text(entry.bytes)),
-    gap,
-    to: to.offset
-  }))
 
 let prefixes = 0
 
@@ -68,8 +20,6 @@ describeWith("nats-server")("NatsEngine", () => {
     NatsEngine.make({ url: server().url, prefix, ...options })
   const open = (options: Partial<NatsEngine.Options> = {}, heard = new Heard()) => engine(options).open(heard)
 
-  const streamOf = (jsm: JetStreamManager) => Effect.promise(() => jsm.streams.find(`${prefix}.log.>`))
-
   it("gives each publication of all topics the next offset, and tells who listens what was before it in its topic", () =>
     run(
       Effect.gen(function* () {
@@ -82,7 +32,14 @@ describeWith("nats-server")("NatsEngine", () => {
         expect(yield* publish(link, "a", "3")).toEqual([4])
         yield* eventually(() => heard.publications.length === 3)
         const { epoch } = yield* link.position
-        expect(heard.publications.map(({ bytes, ...rest }) => ({ ...rest, text: text(bytes) }))).toEqual([
+        expect(
+          heard.publications.map(({ bytes, position, previous, topic }) => ({
+            topic,
+            position,
+            previous,
+            text: text(bytes)
+          }))
+        ).toEqual([
           { topic: "a", position: { epoch, offset: 1 }, previous: undefined, text: "1" },
           { topic: "b", position: { epoch, offset: 3 }, previous: undefined, text: "2" },
           { topic: "a", position: { epoch, offset: 4 }, previous: 1, text: "3" }
@@ -280,7 +237,7 @@ describeWith("nats-server")("NatsEngine", () => {
         Effect.gen(function* () {
           const link = yield* open({ retention: { maxAge: 200, repeatWindow: 100 } })
           const { jsm } = yield* client(server().url)
-          const stream = yield* streamOf(jsm)
+          const stream = yield* streamOf(jsm, prefix)
           const { epoch } = yield* link.position
           yield* publish(link, "a", "1", "2")
           const isEmpty = Effect.promise(async () => (await jsm.streams.info(stream)).state.messages === 0)

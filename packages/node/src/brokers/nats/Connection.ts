@@ -12,6 +12,15 @@ import * as Faults from "./Faults.ts"
 const pingInterval = 10_000
 const maxPingOut = 2
 
+/** As it is, where it is not escaped well. */
+const unescaped = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
 /** Where to connect to, and as whom. Fails with what is wrong with an address, in words. */
 export const serversOf = (
   addresses: string | ReadonlyArray<string>
@@ -25,8 +34,8 @@ export const serversOf = (
       return Result.fail("an address of NATS is nats://host:port or tls://host:port")
     }
     servers.push(`${url.hostname}:${url.port === "" ? "4222" : url.port}`)
-    const user = decodeURIComponent(url.username)
-    const pass = decodeURIComponent(url.password)
+    const user = unescaped(url.username)
+    const pass = unescaped(url.password)
     if (pass !== "") Object.assign(rest, { user, pass })
     else if (user !== "") rest.token = user
     if (url.protocol === "tls:") rest.tls ??= {}
