@@ -1,0 +1,179 @@
+/**
+ * What a node can ask of all nodes, or have them do: who is in a topic, how many, take somebody out of one. Each answers
+ * for its own members; what comes back says which nodes have not answered, and is never silent about them.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
+import { Hub } from "./Hub.ts"
+import { type Node, Nodes } from "./Nodes.ts"
+import type { QuestionError } from "./QuestionError.ts"
+import { type Answers, type AskOptions, type Json, Questions } from "./Questions.ts"
+import * as Target from "./Target.ts"
+
+/** What all nodes say together. */
+export interface Counted {
+  readonly count: number
+  /** Those that are not in it: they have not answered in time, or have gone. */
+  readonly silent: ReadonlyArray<Node>
+}
+
+/** The cluster that a hub is part of, as a service. */
+export class Cluster extends Context.Service<
+  Cluster,
+  {
+    readonly nodes: Nodes["Service"]
+    readonly questions: Questions["Service"]
+    /** How many members a topic has on all nodes. */
+    readonly members: (topic: string, options?: AskOptions) => Effect.Effect<Counted, QuestionError>
+    /** The topics of all nodes with the number of their members, of each node the first `limit` behind `after`, by name. */
+    readonly topics: (
+      page: Page,
+      options?: AskOptions
+    ) => Effect.Effect<
+      { readonly topics: ReadonlyArray<TopicCount>; readonly silent: ReadonlyArray<Node> },
+      QuestionError
+    >
+    /** Takes members out of a topic, and tells them. Succeeds with how many are known to be out. */
+    readonly kick: (
+      target: Target.Target,
+      topic: string,
+      reason: string,
+      options?: AskOptions
+    ) => Effect.Effect<Counted, QuestionError>
+    /** Takes members out of one topic and into another, and tells them. */
+    readonly move: (
+      target: Target.Target,
+      from: string,
+      to: string,
+      options?: AskOptions
+    ) => Effect.Effect<Counted, QuestionError>
+  }
+>()("@millrace/core/cluster/Cluster") {
+  static readonly layer: Layer.Layer<Cluster, never, Hub | Nodes | Questions> = Layer.effect(
+    Cluster,
+    Effect.gen(function* () {
+      return yield* make(yield* Hub, yield* Nodes, yield* Questions)
+    })
+  )
+}
+
+export interface Page {
+  /** Names behind this one, in the order of their code units. Default: from the first. */
+  readonly after?: string | undefined
+  /** 1 to 500. Default 100. */
+  readonly limit?: number | undefined
+}
+
+export interface TopicCount {
+  readonly topic: string
+  readonly members: number
+}
+
+/** Most topics of a page. */
+export const maxPage = 500
+const defaultPage = 100
+
+const limitOf = ({ limit = defaultPage }: Page): number => Math.min(Math.max(1, Math.floor(limit)), maxPage)
+
+/** A page of a hub's topics. */
+export const pageOf = (hub: Hub["Service"], page: Page): ReadonlyArray<TopicCount> => {
+  const { after } = page
+  return [...hub.names()]
+    .filter((topic) => after === undefined || topic > after)
+    .sort()
+    .slice(0, limitOf(page))
+    .map((topic) => ({ topic, members: hub.members(topic) }))
+}
+
+/** Answers for its hub, and asks for it, as long as the scope is open. */
+export const make = (
+  hub: Hub["Service"],
+  nodes: Nodes["Service"],
+  questions: Questions["Service"]
+): Effect.Effect<Cluster["Service"], never, Scope.Scope> =>
+  Effect.gen(function* () {
+    yield* questions.answer("members", (payload) => Effect.succeed(hub.members(text(payload, "topic"))))
+    yield* questions.answer("topics", (payload) =>
+      Effect.succeed(
+        pageOf(hub, { after: optional(payload, "after"), limit: number(payload, "limit") }).map(
+          ({ members, topic }) => [topic, members]
+        )
+      )
+    )
+    yield* questions.answer("kick", (payload) => {
+      const target = targetOf(payload)
+      return target === undefined
+        ? Effect.fail("no target")
+        : hub.kick(target, text(payload, "topic"), text(payload, "reason"))
+    })
+    yield* questions.answer("move", (payload) => {
+      const target = targetOf(payload)
+      return target === undefined
+        ? Effect.fail("no target")
+        : hub.move(target, text(payload, "from"), text(payload, "to"))
+    })
+
+    const count = (name: string, payload: Json, options?: AskOptions) =>
+      Effect.map(questions.ask(name, payload, options), counted)
+    return Cluster.of({
+      nodes,
+      questions,
+      members: (topic, options) => count("members", { topic }, options),
+      topics: (page, options) =>
+        Effect.map(
+          questions.ask("topics", { after: page.after ?? null, limit: limitOf(page) }, options),
+          (answers) => ({ topics: merged(answers, limitOf(page)), silent: answers.silent })
+        ),
+      kick: (target, topic, reason, options) => count("kick", { target: Target.print(target), topic, reason }, options),
+      move: (target, from, to, options) => count("move", { target: Target.print(target), from, to }, options)
+    })
+  })
+
+/** A node that answers that it cannot is one that has not answered what was asked. */
+const counted = ({ answers, silent }: Answers): Counted => {
+  let count = 0
+  const without = [...silent]
+  for (const { answer, node } of answers) {
+    if (Result.isSuccess(answer) && typeof answer.success === "number") count += answer.success
+    else without.push(node)
+  }
+  return { count, silent: without }
+}
+
+const merged = ({ answers }: Answers, limit: number): ReadonlyArray<TopicCount> => {
+  const all = new Map<string, number>()
+  for (const { answer } of answers) {
+    for (const pair of Result.isSuccess(answer) && Array.isArray(answer.success) ? answer.success : []) {
+      const [topic, members] = Array.isArray(pair) ? pair : []
+      if (typeof topic === "string" && typeof members === "number") all.set(topic, (all.get(topic) ?? 0) + members)
+    }
+  }
+  return [...all]
+    .map(([topic, members]) => ({ topic, members }))
+    .sort((one, other) => (one.topic < other.topic ? -1 : 1))
+    .slice(0, limit)
+}
+
+type Fields = Readonly<Record<string, unknown>>
+
+const fieldOf = (payload: Json, name: string): unknown =>
+  typeof payload === "object" && payload !== null && Object.hasOwn(payload, name)
+    ? (payload as Fields)[name]
+    : undefined
+
+const text = (payload: Json, name: string): string => String(fieldOf(payload, name) ?? "")
+
+const optional = (payload: Json, name: string): string | undefined => {
+  const value = fieldOf(payload, name)
+  return typeof value === "string" ? value : undefined
+}
+
+const number = (payload: Json, name: string): number | undefined => {
+  const value = fieldOf(payload, name)
+  return typeof value === "number" ? value : undefined
+}
+
+const targetOf = (payload: Json): Target.Target | undefined => Target.parse(text(payload, "target"))
