@@ -1,5 +1,6 @@
-import { chmodSync, writeFileSync } from "node:fs"
+import { chmodSync, readFileSync, readdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { folder } from "../../support/folder.ts"
@@ -60,3 +61,16 @@ it.live("has nothing to fetch and nothing to say when all are there", () =>
     assert.deepStrictEqual(said, [])
   })
 )
+
+it("says at each test that starts a server that it needs one, so that it is skipped where there is none", () => {
+  const root = fileURLToPath(new URL("../..", import.meta.url))
+  const starts = { "redis-server": "redisServer", "nats-server": "natsServer" } satisfies Record<servers.Name, string>
+  for (const file of readdirSync(root, { recursive: true, encoding: "utf8" })) {
+    if (!file.endsWith(".test.ts")) continue
+    const source = readFileSync(join(root, file), "utf8")
+    for (const name of servers.names) {
+      if (!source.includes(`/support/${starts[name]}.ts"`)) continue
+      assert.match(source, new RegExp(`describeWith\\([^)]*"${name}"`), `${file} starts a ${name}`)
+    }
+  }
+})
