@@ -7,8 +7,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { Broker, type Delivery, type Status, type Subscriber } from "./Broker.ts"
-import { BrokerError, StaleKey } from "./BrokerError.ts"
+import { Broker, maxCastBytes, type Delivery, type Status, type Subscriber } from "./Broker.ts"
+import { BrokerError, StaleKey, TooLarge } from "./BrokerError.ts"
 import * as Identifier from "../messaging/Identifier.ts"
 import * as History from "./History.ts"
 import type { Parcel } from "./Parcel.ts"
@@ -96,8 +96,13 @@ export const make = (options: Options = {}): Effect.Effect<Broker["Service"]> =>
           Effect.sync(() => history.since(topics, position, clock.currentTimeMillisUnsafe())),
         position: Effect.sync(() => history.position),
         cast: (channel, bytes) =>
-          Effect.sync(() => {
+          Effect.suspend(() => {
+            if (bytes.length > maxCastBytes) {
+              const reason = new TooLarge({ length: bytes.length, limit: maxCastBytes })
+              return Effect.fail(new BrokerError({ reason }))
+            }
             for (const heard of channels.get(channel) ?? []) heard(bytes)
+            return Effect.void
           }),
         hear: (channel, heard) =>
           Effect.asVoid(
