@@ -66,7 +66,10 @@ export const defaults = {
 /** Of retention, in milliseconds where it is a time. */
 export const retention = { maxEntries: 1_000, maxAge: 300_000, repeatWindow: 120_000 } satisfies Retention
 
-/** As much as NATS can be told to take. What a server takes, 1 MiB unless it was told, is known when it lets us in. */
+/**
+ * As much as NATS can be told to take. What a server takes, 1 MiB unless it was told, is known when it lets us in: of
+ * that, 512 bytes are for us.
+ */
 const maxBytes = 67_108_864
 
 const decoder = new TextDecoder()
@@ -74,9 +77,8 @@ const decoder = new TextDecoder()
 /** By which the server knows a repeat. */
 const idOf = ({ epoch, producer, sequence }: Key): string => `${Subjects.word(producer)}.${epoch}.${sequence}`
 
-/** What fields take in front of a message: the version, each `name: value`, and an empty line. */
-const lengthOf = (fields: ReadonlyArray<readonly [string, string]>): number =>
-  fields.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 12)
+/** What the fields in front of a publication may take of what a server takes, in bytes. */
+const maxFields = 512
 
 interface Acknowledgement {
   readonly stream?: string
@@ -190,12 +192,11 @@ export const make = (options: Options): Engine => {
       const link: Link = {
         append: (topic, bytes, key) =>
           Effect.suspend(() => {
-            const fields: Array<readonly [string, string]> = [["Nats-Expected-Stream", log.name]]
-            if (key !== undefined) fields.push(["Nats-Msg-Id", idOf(key)])
-            const limit = maxPayload - lengthOf(fields)
+            const limit = maxPayload - maxFields
             if (bytes.length > limit) return Effect.fail(Faults.tooLarge(bytes.length, limit))
             const head = headers()
-            for (const [name, value] of fields) head.set(name, value)
+            head.set("Nats-Expected-Stream", log.name)
+            if (key !== undefined) head.set("Nats-Msg-Id", idOf(key))
             const subject = subjects.log(topic)
             return ask(async () => {
               const { data } = await connection.request(subject, bytes, { headers: head, timeout })
