@@ -12,6 +12,7 @@
  * rules, which are those of `Session` whatever carries it; the client, which tries both ways with `Fallback`.
  */
 import type * as https from "node:https"
+import type { Cluster } from "@millrace/core/cluster/Cluster"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
@@ -31,6 +32,7 @@ import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
 import * as OwnServer from "./OwnServer.ts"
 import * as Sessions from "./Sessions.ts"
 import * as Upgrade from "./Upgrade.ts"
+import * as Relay from "./session/Relay.ts"
 import { type AnyRequest, type AnyResponse, type Asking, Exchange } from "./session/Exchange.ts"
 
 export { refuse } from "./Endpoint.ts"
@@ -61,6 +63,11 @@ export interface Options<C extends Contract.Contract, Known, R> extends Omit<
   readonly stallTimeout?: Duration.Input | undefined
   /** How long a handler may go on when its session has ended. Default: the `closeTimeout` of `limits`. */
   readonly grace?: Duration.Input | undefined
+  /**
+   * The nodes that serve the same path: a POST may come to any of them, so that no balancer has to be sticky. Default:
+   * this node alone.
+   */
+  readonly cluster?: Pick<Cluster["Service"], "nodes" | "questions"> | undefined
   /** How sessions end when the scope does. */
   readonly drain?: Connections.DrainOptions | undefined
 }
@@ -155,7 +162,15 @@ const attachAll = <D extends Contract.Definition, Known, R, E, RH>(
     )
     // Behind the streams, as finalizers run last to first: a session ends in words before its stream does.
     const connections = yield* Scope.provide(Connections.make(drain, Math.min(grace, settings.closeTimeout)), plain)
-    const exchange = new Exchange({
+    const relay =
+      options.cluster === undefined
+        ? undefined
+        : yield* Scope.provide(
+            Relay.make(options.cluster, path, () => exchange),
+            plain
+          )
+    const exchange: Exchange = new Exchange({
+      relay,
       streams,
       connections,
       settled: route.endpoint,

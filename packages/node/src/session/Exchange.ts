@@ -25,6 +25,7 @@ import type { EventStreamResponse } from "../EventStreamResponse.ts"
 import * as NodeEventStream from "../NodeEventStream.ts"
 import * as Upgrade from "../Upgrade.ts"
 import * as RequestBody from "./RequestBody.ts"
+import type { Answer, Posted, Relay } from "./Relay.ts"
 import { ResponseLink } from "./ResponseLink.ts"
 
 export type AnyRequest = IncomingMessage | Http2ServerRequest
@@ -51,6 +52,8 @@ export interface Options {
   /** The life of a connection. To return is to close. */
   readonly live: (connection: WebSocket<undefined>, greeted: () => void) => Effect.Effect<unknown, unknown, Scope.Scope>
   readonly context: Context.Context<never>
+  /** Where there are other nodes: what belongs to a connection of theirs goes there. */
+  readonly relay: Relay | undefined
 }
 
 /** How long a POST may take to come, and wait for room. Then it is to be sent again. */
@@ -97,6 +100,11 @@ export class Exchange {
 
   constructor(options: Options) {
     this.options = options
+  }
+
+  /** The longest body of all, in bytes. */
+  get maxBytes(): number {
+    return this.options.limits.maxMessageBytes + bodySlack
   }
 
   /** How many connections there are now. */
@@ -215,7 +223,8 @@ export class Exchange {
         limits,
         context
       })
-      const session = randomBytes(16).toString("base64url")
+      const secret = randomBytes(16).toString("base64url")
+      const session = this.options.relay?.named(secret) ?? secret
       const entry: Live = { connection, link: link!, busy: false, next: 1, greeted: false }
       this.lives.set(session, entry)
       yield* Effect.addFinalizer((exit) =>
@@ -246,51 +255,76 @@ export class Exchange {
 
   private post(request: AnyRequest, response: AnyResponse, cors: HttpHeaders.Headers, secret: string): void {
     const found = this.lives.get(secret)
-    if (found === undefined) return answer(response, 404, cors, "no such connection")
-    if (found.busy) return answer(response, 409, cors, "one POST at a time")
-    found.busy = true
-    const taken = Effect.ensuring(
-      this.take(found, request, response, cors),
-      Effect.sync(() => {
-        found.busy = false
-      })
-    )
+    const node = found === undefined ? this.options.relay?.nodeOf(secret) : undefined
+    if (found === undefined && node === undefined) return answer(response, 404, cors, "no such connection")
+    if (found?.busy === true) return answer(response, 409, cors, "one POST at a time")
+    const { relay } = this.options
+    const read = (limit: number) =>
+      Effect.map(RequestBody.read(request, limit, postTimeout), (bytes) => postedOf(request, bytes))
+    const taken =
+      found === undefined
+        ? Effect.flatMap(read(this.maxBytes), (posted) => relay!.post(node!, secret, posted))
+        : this.take(found, read(this.limitOf(found)))
     Effect.runForkWith(this.options.context)(
-      // Free for the next before it is answered.
-      Effect.flatMap(taken, (answered) => Effect.sync(answered))
+      Effect.matchEffect(taken, {
+        onFailure: (error) => Effect.sync(() => refuseBody(response, cors, error)),
+        onSuccess: ({ detail, headers, status }) =>
+          Effect.sync(() => answer(response, status, [...cors, ...headers], detail))
+      })
     )
   }
 
-  /** Takes the messages of a POST. Comes back with how it is to be answered. */
-  private take(
-    found: Live,
-    request: AnyRequest,
-    response: AnyResponse,
-    cors: HttpHeaders.Headers
-  ): Effect.Effect<() => void> {
+  /** The longest body that is taken, in bytes. */
+  private limitOf({ greeted }: Live): number {
     const { limits, maxHelloBytes } = this.options
+    return greeted ? limits.maxMessageBytes + bodySlack : maxHelloBytes
+  }
+
+  /** Takes a POST that has come by another node. */
+  takeRelayed(secret: string, posted: Posted): Effect.Effect<Answer> {
+    const found = this.lives.get(secret)
+    if (found === undefined) return Effect.succeed(unknown)
+    if (found.busy) return Effect.succeed({ status: 409, headers: [], detail: "one POST at a time" })
+    const limit = this.limitOf(found)
+    const reading = posted.bytes.length > limit ? Effect.fail(longerThan(limit)) : Effect.succeed(posted)
+    return Effect.catch(this.take(found, reading), (error) =>
+      Effect.succeed(
+        error._tag === "InvalidExchange" ? { status: error.status, headers: [], detail: error.detail } : unknown
+      )
+    )
+  }
+
+  /** Takes the messages of a POST. Comes back with how it is to be answered. Free for the next before it is. */
+  private take(found: Live, reading: Effect.Effect<Posted, BodyError>): Effect.Effect<Answer, BodyError> {
     const { connection, link } = found
-    const limit = found.greeted ? limits.maxMessageBytes + bodySlack : maxHelloBytes
     const taken = Effect.gen(function* () {
-      const bytes = yield* RequestBody.read(request, limit, postTimeout)
-      const said = yield* Effect.fromResult(Messages.decode(fieldOf(request, "content-type") ?? "", bytes))
-      const number = fieldOf(request, Messages.Field.sequence)
+      const { bytes, number, type } = yield* reading
+      const said = yield* Effect.fromResult(Messages.decode(type, bytes))
       if (number !== undefined && number !== `${found.next}`) {
-        return () => answer(response, 409, cors, `this is not POST ${found.next}`)
+        return { status: 409, headers: [], detail: `this is not POST ${found.next}` }
       }
       const isRoom = yield* Effect.timeoutOption(link.room, roomTimeout)
       if (isRoom._tag === "None") {
-        return () => answer(response, 503, [...cors, ["Retry-After", "0"]], "there is no room; send it again")
+        return { status: 503, headers: [["Retry-After", "0"]] as const, detail: "there is no room; send it again" }
       }
-      if (!link.isOpen) return () => answer(response, 404, cors, "no such connection")
+      if (!link.isOpen) return unknown
       found.next++
       for (const data of said) connection.message(data)
-      return () => answer(response, 204, cors)
+      return { status: 204, headers: [], detail: "" }
     })
-    return Effect.catch(taken, (error) => {
-      const refuse = () => refuseBody(response, cors, error)
-      if (error._tag !== "InvalidExchange" || error.status !== 413) return Effect.succeed(refuse)
-      return Effect.as(connection.fail(tooBig), refuse)
+    const bounded = Effect.catch(taken, (error) =>
+      error._tag === "InvalidExchange" && error.status === 413
+        ? Effect.andThen(connection.fail(tooBig), Effect.fail(error))
+        : Effect.fail(error)
+    )
+    return Effect.suspend(() => {
+      found.busy = true
+      return Effect.ensuring(
+        bounded,
+        Effect.sync(() => {
+          found.busy = false
+        })
+      )
     })
   }
 
@@ -300,14 +334,39 @@ export class Exchange {
     cors: HttpHeaders.Headers,
     secret: string | undefined
   ): void {
-    const found = secret === undefined ? undefined : this.lives.get(secret)
-    if (found === undefined) return answer(response, 404, cors, "no such connection")
+    const { context, relay } = this.options
     const status = Messages.readStatus(headersOf(request))
+    const node = secret === undefined || this.lives.has(secret) ? undefined : relay?.nodeOf(secret)
+    if (secret !== undefined && node !== undefined && status !== undefined) {
+      const told = Effect.map(relay!.close(node, secret, status), ({ detail, status: code }) =>
+        answer(response, code, cors, detail)
+      )
+      return void Effect.runForkWith(context)(told)
+    }
+    if (secret === undefined || !this.lives.has(secret)) return answer(response, 404, cors, "no such connection")
     if (status === undefined) return answer(response, 400, cors, "no code that may be sent")
-    found.link.closedBy(status)
+    this.closeRelayed(secret, status)
     answer(response, 204, cors)
   }
+
+  /** Closes a connection as its client wants it, whichever node was told. */
+  closeRelayed(secret: string, status: CloseCode.CloseStatus): Answer {
+    const found = this.lives.get(secret)
+    if (found === undefined) return unknown
+    found.link.closedBy(status)
+    return { status: 204, headers: [], detail: "" }
+  }
 }
+
+const unknown: Answer = { status: 404, headers: [], detail: "no such connection" }
+
+const longerThan = (limit: number) => new Messages.InvalidExchange({ status: 413, detail: `more than ${limit} bytes` })
+
+const postedOf = (request: AnyRequest, bytes: Uint8Array): Posted => ({
+  type: fieldOf(request, "content-type") ?? "",
+  number: fieldOf(request, Messages.Field.sequence),
+  bytes
+})
 
 const ignore = () => {}
 
