@@ -9,9 +9,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
 import { BrokerError, StaleKey, Unavailable } from "@millrace/core/cluster/BrokerError"
 import type { Appended, Engine, Link, Receiver, Tail } from "@millrace/core/cluster/Engine"
-import type { Key } from "@millrace/core/cluster/Parcel"
+import * as Parcel from "@millrace/core/cluster/Parcel"
 import type { Position } from "@millrace/core/cluster/Position"
 import * as Producers from "@millrace/core/cluster/Producers"
 
@@ -111,6 +112,13 @@ export class FaultyServer {
     return this.position
   }
 
+  /** What is kept of these topics, in order. */
+  all(topics: ReadonlyArray<string>): ReadonlyArray<{ readonly topic: string; readonly bytes: Uint8Array }> {
+    return topics
+      .flatMap((topic) => (this.logs.get(topic)?.entries ?? []).map(({ bytes, offset }) => ({ topic, bytes, offset })))
+      .sort((one, other) => one.offset - other.offset)
+  }
+
   // Faults.
 
   /** Ends the links of a node; of all when none is named. */
@@ -150,7 +158,11 @@ export class FaultyServer {
   }
 
   /** As somebody else would who writes where the nodes do. */
-  append(topic: string, bytes: Uint8Array, key?: Key): { readonly position: Position; readonly repeated: boolean } {
+  append(
+    topic: string,
+    bytes: Uint8Array,
+    key?: Parcel.Key
+  ): { readonly position: Position; readonly repeated: boolean } {
     const now = this.clock.currentTimeMillisUnsafe()
     const { epoch } = this.position
     const answer = key === undefined ? undefined : this.producers.ask(key, now)
@@ -166,7 +178,7 @@ export class FaultyServer {
     while (log.entries.length > this.maxEntries) log.forgotten = log.entries.shift()!.offset
     if (key !== undefined) this.producers.record(key, position.offset, now)
     for (const link of this.links) {
-      if (link.topics.has(topic)) this.tell(link, () => link.receiver.appended(appended))
+      if (link.topics.has(topic)) this.tell(link, () => link.receiver.appended(appended), this.network)
     }
     return { position, repeated: false }
   }
@@ -212,9 +224,9 @@ export class FaultyServer {
     return this.clock.currentTimeMillisUnsafe() + Math.floor(this.random() * (this.network.delay + 1))
   }
 
-  /** To a node, without having been asked. */
-  private tell(link: Joined, what: () => void): void {
-    const { drop, duplicate, reorder } = this.network
+  /** To a node, without having been asked. A cast comes once and in order, or not at all. */
+  private tell(link: Joined, what: () => void, network: Network): void {
+    const { drop, duplicate, reorder } = network
     const times = this.random() < drop ? 0 : this.random() < duplicate ? 2 : 1
     for (let i = 0; i < times; i++) {
       const time = reorder ? this.later : Math.max(link.lastOut, this.later)
@@ -304,7 +316,7 @@ export class FaultyServer {
       cast: (channel, bytes) =>
         this.ask(link, `cast ${channel}`, () => {
           for (const other of this.links) {
-            if (other.channels.has(channel)) this.tell(other, () => other.receiver.heard(channel, bytes))
+            if (other.channels.has(channel)) this.tell(other, () => other.receiver.heard(channel, bytes), perfect)
           }
         }),
       hear: (channels) =>
@@ -322,3 +334,6 @@ export class FaultyServer {
 
 export const make = (options: Options = {}): Effect.Effect<FaultyServer> =>
   Effect.contextWith((context: Context.Context<never>) => Effect.sync(() => new FaultyServer(options, context)))
+
+/** `undefined` for what is none. */
+export const parcelOf = (bytes: Uint8Array): Parcel.Parcel | undefined => Result.getOrUndefined(Parcel.decode(bytes))

@@ -416,7 +416,7 @@ const names = check("takes any text as a topic, and mixes none of them up", (kit
     const before = yield* one!.position
     for (const topic of oddTopics) yield* one!.publish(topic, text(`in ${topic}`))
     yield* kit.heard(ear, oddTopics.length)
-    expect(texts(ear)).toEqual(oddTopics.map((topic) => `in ${topic}`))
+    expect(texts(ear)).toHaveLength(oddTopics.length)
     for (const topic of oddTopics) expect(texts(ear, topic)).toEqual([`in ${topic}`])
     const { entries, gap } = yield* other!.since(oddTopics, before)
     expect(gap).toEqual([])
