@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 
 export interface PartingProxy {
+  /** 0 for one on a unix socket. */
   readonly port: number
   /** Ends all connections; new ones can be made at once. */
   readonly cut: Effect.Effect<void>
@@ -11,18 +12,19 @@ export interface PartingProxy {
   readonly part: Effect.Effect<void, never, Scope.Scope>
 }
 
-export const parting = (port: number): Effect.Effect<PartingProxy, never, Scope.Scope> =>
+/** Before a port of this machine, on a free one; or before a unix socket, on another. */
+export const parting = (far: number | (() => string), near?: string): Effect.Effect<PartingProxy, never, Scope.Scope> =>
   Effect.gen(function* () {
     const sockets = new Set<net.Socket>()
     let isParted = false
     const cut = Effect.sync(() => {
       for (const socket of sockets) socket.destroy()
     })
-    const server = net.createServer((near) => {
-      const far = net.connect(port, "127.0.0.1")
+    const server = net.createServer((incoming) => {
+      const outgoing = typeof far === "number" ? net.connect(far, "127.0.0.1") : net.connect(far())
       for (const [socket, other] of [
-        [near, far],
-        [far, near]
+        [incoming, outgoing],
+        [outgoing, incoming]
       ] as const) {
         sockets.add(socket)
         socket.setNoDelay(true)
@@ -36,7 +38,9 @@ export const parting = (port: number): Effect.Effect<PartingProxy, never, Scope.
       }
     })
     yield* Effect.acquireRelease(
-      Effect.callback<void>((resume) => void server.listen(0, "127.0.0.1", () => resume(Effect.void))),
+      Effect.callback<void>((resume) => {
+        server.listen(near === undefined ? { port: 0, host: "127.0.0.1" } : { path: near }, () => resume(Effect.void))
+      }),
       () =>
         Effect.callback<void>((resume) => {
           server.close(() => resume(Effect.void))
@@ -44,7 +48,7 @@ export const parting = (port: number): Effect.Effect<PartingProxy, never, Scope.
         })
     )
     return {
-      port: (server.address() as net.AddressInfo).port,
+      port: near === undefined ? (server.address() as net.AddressInfo).port : 0,
       cut,
       part: Effect.asVoid(
         Effect.acquireRelease(

@@ -146,7 +146,7 @@ describe("a log of several nodes", () => {
   it.live("answers what was appended behind a position, and says when that may not be all", () =>
     Effect.gen(function* () {
       const directory = yield* folder
-      const a = yield* node({ directory, maxEntries: 3 })
+      const a = yield* node({ directory, retention: { maxEntries: 3 } })
       const { position } = yield* a.link.append("x", bytes("1"), undefined)
       for (const value of ["2", "3", "4"]) yield* a.link.append("x", bytes(value), undefined)
       expect(values(yield* a.link.since("x", position))).toEqual(["2 2,3 3,4 4", false, 4])

@@ -14,6 +14,13 @@ import * as Generations from "./workers/Generations.ts"
 import * as Host from "./workers/Host.ts"
 import * as Link from "./workers/Link.ts"
 
+/** One host's, from its beginning to its end. */
+export interface Reign {
+  /** Higher than those before it. */
+  readonly generation: number
+  readonly epoch: string
+}
+
 export interface Options extends Host.Options {
   /**
    * Where the processes meet: a folder that belongs to this user and no other may write to. It is made where there is
@@ -22,6 +29,8 @@ export interface Options extends Host.Options {
   readonly directory: string
   /** Whether this process may become the host. One has to. Default: yes. */
   readonly host?: boolean | undefined
+  /** Called when this process becomes the host, and with `undefined` when it is not any more. */
+  readonly hosting?: ((reign: Reign | undefined) => void) | undefined
   /** How many milliseconds a host has to say that it is there; then another takes over. Default 2 s. */
   readonly welcomeTimeout?: number | undefined
 }
@@ -58,6 +67,7 @@ export const make = (options: Options): Engine.Engine => {
         Effect.mapError((cause) => new BrokerError({ reason: new Rejected({ cause }) }))
       )
       if (seat === undefined) return yield* Scope.close(own, Exit.void)
+      options.hosting?.({ generation, epoch })
       const timer = setInterval(() => {
         if (seat.isLost()) Effect.runFork(Scope.close(own, Exit.void))
       }, Generations.interval)
@@ -66,6 +76,7 @@ export const make = (options: Options): Engine.Engine => {
         Effect.sync(() => {
           clearInterval(timer)
           self.end(new Error("the host has ended"))
+          options.hosting?.(undefined)
         })
       )
     }).pipe(Effect.uninterruptible)

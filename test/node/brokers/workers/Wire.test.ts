@@ -106,7 +106,8 @@ describe("what cannot be read", () => {
     ["it has flags that are not known", bytes(2, 0, 0, 0, 1, 2, 0, 0)],
     ["it has a name that is not UTF-8", bytes(5, 0, 1, 255)],
     ["it has a number that is too high", bytes(2, 0, 0, 0, 1, 1, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0)],
-    ["its key is out of bounds", bytes(1, 0, 0, 0, 1, 1, 0, 0, ...new Uint8Array(16), 0, 0)]
+    ["its key is out of bounds", bytes(1, 0, 0, 0, 1, 1, 0, 0, ...new Uint8Array(16), 0, 0)],
+    ["its key is out of bounds", bytes(1, 0, 0, 0, 1, 1, 0, 129, ...new Uint8Array(129 + 16), 0, 0)]
   ])("%s", (words, encoded) => {
     expect(Wire.decodeFromNode(encoded)).toMatchObject({ failure: words })
   })

@@ -1,14 +1,19 @@
 /**
  * The host's memory: what was published lately, and by whom. It is one epoch, and gone with its process.
  */
+import type { Retention } from "@millrace/core/cluster/Broker"
 import * as History from "@millrace/core/cluster/History"
 import type { Key } from "@millrace/core/cluster/Parcel"
 import type { Position } from "@millrace/core/cluster/Position"
 import * as Producers from "@millrace/core/cluster/Producers"
 
 /** How much is kept, and for how long repeats are known. Nothing of it is required. */
-export interface Options extends History.Options {
-  readonly repeats?: Producers.Options | undefined
+export interface Options {
+  readonly retention?: Retention | undefined
+  /** Its other bounds: bytes of one topic, 1 MiB, and of all, 16 MiB, and how many topics are known, 10,000. */
+  readonly history?: Pick<History.Options, "maxBytes" | "maxTotalBytes" | "maxTopics"> | undefined
+  /** How many keys are known. Default 100,000. */
+  readonly maxKeys?: number | undefined
 }
 
 /** What became of something that was to be appended. */
@@ -30,9 +35,9 @@ export class Log {
   private readonly producers: Producers.Producers
 
   /** `epoch` must never have been that of another one. */
-  constructor(epoch: string, options: Options = {}) {
-    this.history = History.make(epoch, options)
-    this.producers = new Producers.Producers(options.repeats)
+  constructor(epoch: string, { history, maxKeys, retention }: Options = {}) {
+    this.history = History.make(epoch, { ...history, maxEntries: retention?.maxEntries, maxAge: retention?.maxAge })
+    this.producers = new Producers.Producers({ window: retention?.repeatWindow, maxKeys })
   }
 
   get position(): Position {

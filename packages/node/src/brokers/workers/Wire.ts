@@ -26,7 +26,7 @@
  */
 import { toUSVString } from "node:util"
 import * as Result from "effect/Result"
-import { type Key, isKey } from "@millrace/core/cluster/Parcel"
+import { type Key, maxProducerBytes } from "@millrace/core/cluster/Parcel"
 import type { Position } from "@millrace/core/cluster/Position"
 
 /** Of the packets. A host and a node of different versions do not talk. */
@@ -339,10 +339,11 @@ class Reader {
     return high * 2 ** 32 + this.id()
   }
 
-  name(): string {
+  name(maxLength = maxNameBytes): string {
     const length = (this.byte() << 8) | this.byte()
     const end = this.at + length
     if (end > this.bytes.length) throw new Unreadable("it is cut short")
+    if (length > maxLength) throw new Unreadable("its key is out of bounds")
     return this.text(end)
   }
 
@@ -388,9 +389,9 @@ const read = <A>(bytes: Uint8Array, body: (code: number, reader: Reader) => A): 
 }
 
 const readKey = (reader: Reader): Key => {
-  const key = { producer: reader.name(), epoch: reader.count(), sequence: reader.count() }
-  if (!isKey(key)) throw new Unreadable("its key is out of bounds")
-  return key
+  const producer = reader.name(maxProducerBytes)
+  if (producer === "") throw new Unreadable("its key is out of bounds")
+  return { producer, epoch: reader.count(), sequence: reader.count() }
 }
 
 const fromNode = (code: number, reader: Reader): FromNode => {
