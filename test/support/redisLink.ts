@@ -38,7 +38,7 @@ export const asker = (
   Effect.acquireRelease(
     Effect.sync(() => {
       const all: RedisOptions = typeof options === "number" ? { port: options } : options
-      const redis = new Redis({ ...all, retryStrategy: null })
+      const redis = new Redis({ ...all, retryStrategy: null, replyMapping: "legacy" })
       redis.on("error", () => {})
       return redis
     }),

@@ -38,7 +38,9 @@ export interface Options extends Connections.Options {
   /** Most bytes that are read to find what was missed in one topic; behind them is a gap. Default 16 MiB. */
   readonly maxTailBytes?: number | undefined
   /** How long connecting may take, until the server has answered. Default 10 seconds. */
-  readonly openTimeout?: Duration.Input | undefined
+  readonly connectTimeout?: Duration.Input | undefined
+  /** How often the connection that only listens is asked whether it is there, and has to answer. Default 5 seconds. */
+  readonly heartbeat?: Duration.Input | undefined
 }
 
 /** Unless others are given. */
@@ -47,7 +49,8 @@ export const defaults = {
   rememberTopics: "1 day",
   maxBytes: 8_388_608,
   maxTailBytes: 16_777_216,
-  openTimeout: "10 seconds"
+  connectTimeout: "10 seconds",
+  heartbeat: "5 seconds"
 } satisfies Options
 
 /** Of retention, in milliseconds where it is a time. */
@@ -65,11 +68,11 @@ export const make = (options: Options = {}): Engine => {
   const maxBytes = options.maxBytes ?? defaults.maxBytes
   if (!Names.isPrefix(prefix)) throw new RangeError(`not a prefix of keys: ${JSON.stringify(prefix)}`)
   if (!(maxBytes > 0 && maxBytes <= 536_870_000)) throw new RangeError(`Redis takes no ${maxBytes} bytes`)
-  const openTimeout = Duration.fromInputUnsafe(options.openTimeout ?? defaults.openTimeout)
+  const connectTimeout = Duration.fromInputUnsafe(options.connectTimeout ?? defaults.connectTimeout)
   const late = new BrokerError({
     reason: new Unavailable({
       outcome: "NotPublished",
-      cause: new Error(`Redis has not answered within ${Duration.format(openTimeout)}`)
+      cause: new Error(`Redis has not answered within ${Duration.format(connectTimeout)}`)
     })
   })
   return {
@@ -77,7 +80,7 @@ export const make = (options: Options = {}): Engine => {
     maxBytes,
     open: (receiver) =>
       Effect.timeoutOrElse(open({ ...options, prefix, maxBytes }, receiver), {
-        duration: openTimeout,
+        duration: connectTimeout,
         orElse: () => Effect.fail(late)
       })
   }
@@ -93,7 +96,7 @@ const open = (options: Known, receiver: Receiver): Effect.Effect<Link, BrokerErr
     const random = yield* Effect.contextWith((context: Context.Context<never>) =>
       Effect.succeed(Context.get(context, Identifier.Source))
     )
-    const connections = yield* Connections.open(options, `{${options.prefix}}`)
+    const connections = yield* Connections.open(options, options.prefix, options.heartbeat ?? defaults.heartbeat)
     const server = yield* Effect.tryPromise({
       try: () => connections.commands.info(),
       catch: (error) => Refusal.brokerError(error, false)
@@ -224,7 +227,7 @@ class RedisLink implements Link {
       Effect.all(
         [
           this.run(Scripts.locate, [this.names.log, this.names.marks], [], false),
-          this.send(() => this.connections.subscribed.ping(), false)
+          this.send(() => Connections.ping(this.connections.subscribed), false)
         ],
         { concurrency: 2 }
       ),
@@ -312,6 +315,8 @@ class RedisLink implements Link {
 
   private send<A>(call: () => Promise<A>, publishes: boolean): Effect.Effect<A, BrokerError> {
     return Effect.callback((resume) => {
+      const over = this.connections.over()
+      if (over !== undefined) return resume(Effect.fail(Refusal.brokerError(over.reason, false)))
       call().then(
         (value) => resume(Effect.succeed(value)),
         (error: unknown) => resume(Effect.fail(this.failed(error, publishes)))

@@ -5,10 +5,12 @@
  * With Redis Cluster they go to the one node that has the keys of the prefix, found anew each time.
  */
 import { Cluster, type ClusterNode, type ClusterOptions, Redis, type RedisOptions } from "ioredis"
-import { BrokerError, Unavailable } from "@millrace/core/cluster/BrokerError"
+import type { BrokerError } from "@millrace/core/cluster/BrokerError"
 import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Names from "./Names.ts"
 import * as Refusal from "./Refusal.ts"
 
 export type { ClusterNode, ClusterOptions, Redis, RedisOptions }
@@ -32,13 +34,12 @@ export interface Connections {
   readonly subscribed: Redis
   /** The number of the database that they are in. */
   readonly database: number
+  /** Whether one of them has ended, and why. */
+  readonly over: () => BrokerError | undefined
   /** Succeeds with why, when one of them has ended or `end` was called. */
   readonly ended: Effect.Effect<BrokerError>
   readonly end: (why: BrokerError) => void
 }
-
-/** How often the connection that only listens is asked whether it is one, and how long it may take to say so. */
-export const heartbeat = "5 seconds"
 
 /** Not to be changed by who connects: a connection that comes back by itself would leave holes that nobody knows of. */
 const fixed = {
@@ -54,6 +55,7 @@ const fixed = {
   keyPrefix: "",
   stringNumbers: false,
   replyMapping: "legacy",
+  disableClientInfo: true,
   monitor: false,
   readOnly: false
 } satisfies RedisOptions
@@ -84,11 +86,11 @@ const connected = (client: Redis): Effect.Effect<void, BrokerError> =>
 const scoped = (make: () => Redis): Effect.Effect<Redis, never, Scope.Scope> =>
   Effect.acquireRelease(Effect.sync(make), (client) => Effect.sync(() => drop(client)))
 
-/** Finds the node of a cluster that has the slot of a key, and makes a client for it, which is not connected yet. */
+/** Finds the node of a cluster that has a slot, and makes a client for it, which is not connected yet. */
 const nodeOf = (
   nodes: ReadonlyArray<ClusterNode>,
   options: ClusterOptions,
-  key: string
+  slot: number
 ): Effect.Effect<Redis, BrokerError> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -115,27 +117,31 @@ const nodeOf = (
           (error: unknown) => resume(Effect.fail(Refusal.brokerError(cause ?? error, false)))
         )
       })
-      const slot = yield* Effect.tryPromise({
-        try: () => cluster.cluster("KEYSLOT", key),
-        catch: (error) => Refusal.brokerError(error, false)
-      })
-      const name = cluster.slots[Number(slot)]?.[0]
+      const name = cluster.slots[slot]?.[0]
       const node = cluster.nodes("master").find((node) => `${node.options.host}:${node.options.port}` === name)
       if (node === undefined) {
-        const cause = new Error(`no node of the cluster has the slot ${slot}`)
-        return yield* Effect.fail(new BrokerError({ reason: new Unavailable({ outcome: "NotPublished", cause }) }))
+        return yield* Effect.fail(Refusal.brokerError(new Error(`no node of the cluster has the slot ${slot}`), false))
       }
       return node.duplicate(fixed)
     })
   )
 
+/** Whatever it says: a server that cannot write to its disk says no even to this. */
+export const ping = (client: Redis): Promise<void> =>
+  client.ping().then(
+    () => {},
+    (error: unknown) => {
+      if (Refusal.codeOf(error) === undefined) throw error
+    }
+  )
+
 /** On a connection on which nothing is said, nobody would notice that nothing is heard any more. */
-const watch = (client: Redis, end: (why: BrokerError) => void): Effect.Effect<void> =>
+const watch = (client: Redis, heartbeat: Duration.Input, end: (why: BrokerError) => void): Effect.Effect<void> =>
   Effect.sleep(heartbeat).pipe(
     Effect.andThen(
       Effect.timeoutOrElse(
         Effect.callback<boolean>((resume) => {
-          client.ping().then(
+          ping(client).then(
             () => resume(Effect.succeed(true)),
             () => resume(Effect.succeed(false))
           )
@@ -149,19 +155,25 @@ const watch = (client: Redis, end: (why: BrokerError) => void): Effect.Effect<vo
     )
   )
 
-/** Opens both. They are closed with the scope. */
-export const open = (options: Options, key: string): Effect.Effect<Connections, BrokerError, Scope.Scope> =>
+/** Opens both, in a cluster to the node that has the prefix. They are closed with the scope. */
+export const open = (
+  options: Options,
+  prefix: string,
+  heartbeat: Duration.Input
+): Effect.Effect<Connections, BrokerError, Scope.Scope> =>
   Effect.gen(function* () {
     const { connection } = options
     const first =
       connection !== undefined && "cluster" in connection
-        ? yield* nodeOf(connection.cluster, connection.options ?? {}, key)
+        ? yield* nodeOf(connection.cluster, connection.options ?? {}, Names.slotOf(prefix))
         : clientOf(options)
     const commands = yield* scoped(() => first)
     const subscribed = yield* scoped(() => first.duplicate())
     yield* Effect.all([connected(commands), connected(subscribed)], { concurrency: 2, discard: true })
     const ended = yield* Deferred.make<BrokerError>()
+    let over: BrokerError | undefined
     const end = (why: BrokerError): void => {
+      over ??= why
       Deferred.doneUnsafe(ended, Effect.succeed(why))
       drop(commands)
       drop(subscribed)
@@ -174,11 +186,12 @@ export const open = (options: Options, key: string): Effect.Effect<Connections, 
       client.once("moved", () => end(Refusal.brokerError(new Error("the keys have moved to another node"), true)))
       if (client.status !== "ready") end(Refusal.brokerError(new Error("the connection is closed"), true))
     }
-    yield* Effect.forkScoped(watch(subscribed, end))
+    yield* Effect.forkScoped(watch(subscribed, heartbeat, end))
     return {
       commands,
       subscribed,
       database: commands.options.db ?? 0,
+      over: () => over,
       ended: Deferred.await(ended),
       end
     }

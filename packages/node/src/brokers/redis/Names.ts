@@ -39,3 +39,13 @@ export const make = (prefix: string, database: number): Names => {
 
 /** Of a prefix: it may not have braces, which would end the hash tag, and not be empty, which would make it none. */
 export const isPrefix = (prefix: string): boolean => /^[^{}]+$/.test(prefix)
+
+/** In which of the 16,384 slots of a Redis Cluster all keys of a prefix are: CRC-16/XMODEM of it. */
+export const slotOf = (prefix: string): number => {
+  let crc = 0
+  for (const byte of new TextEncoder().encode(prefix)) {
+    crc ^= byte << 8
+    for (let bit = 0; bit < 8; bit++) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff
+  }
+  return crc & 16_383
+}

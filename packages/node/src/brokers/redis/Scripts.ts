@@ -189,7 +189,10 @@ local function try(...)
     for _, code in ipairs({ "OOM", "MISCONF", "NOREPLICAS" }) do
       passes = passes or string.find(done.err, code .. " ", 1, true)
     end
-    if not passes then missed = done end
+    -- Of a right that is missing, Redis does not say which.
+    if not passes then
+      missed = redis.error_reply(string.gsub(done.err, "^ERR The user", "NOPERM the user") .. ": " .. select(1, ...))
+    end
   end
 end
 local key = KEYS[3]
