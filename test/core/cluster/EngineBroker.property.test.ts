@@ -160,7 +160,7 @@ it("delivers what the broker in memory delivers, where nothing was forgotten", a
               expect(gaps(ear, topic).every(({ from }) => from === undefined)).toBe(true)
             }
           }
-        }).pipe(Effect.scoped)
+        }).pipe(Effect.scoped, Effect.orDie)
       )
     ),
     { numRuns: 100 }
