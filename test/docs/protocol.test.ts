@@ -4,7 +4,12 @@
 import * as Result from "effect/Result"
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
+import * as HubEncoding from "@millrace/core/cluster/HubEncoding"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as Position from "@millrace/core/cluster/Position"
+import * as Producers from "@millrace/core/cluster/Producers"
+import { Publication } from "@millrace/core/cluster/Publication"
+import * as Prepared from "@millrace/core/connection/Prepared"
 
 const text = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8")
 
@@ -27,9 +32,11 @@ const received = [...text.matchAll(/^< (.*)$/gm)].map((match) => match[1] ?? "")
 
 const encode = (line: string) => {
   const message = JSON.parse(line)
-  return message.type === "message"
-    ? HubMessage.encodeMessage({ ...message, dataJson: HubMessage.toJson(message.data) })
-    : HubMessage.encode(message)
+  if (message.type !== "message") return HubMessage.encode(message)
+  const { position, ...printed } = { ...message, dataJson: HubMessage.toJson(message.data) }
+  const text = Prepared.make(HubMessage.encodeMessage(printed))
+  const written = new Publication(message.topic, text, Position.parse(position)).encodedBy(HubEncoding.withPosition)
+  return new TextDecoder().decode(written?.message.bytes)
 }
 
 describe("docs/protocol.md", () => {
@@ -47,7 +54,7 @@ describe("docs/protocol.md", () => {
 
   it("shows what the hub says as the hub prints it", () => {
     const lines = [...received, ...examples("What the hub sends")]
-    expect(lines.length).toBeGreaterThanOrEqual(11)
+    expect(lines.length).toBeGreaterThanOrEqual(17)
     for (const line of lines) expect(encode(line)).toBe(line)
   })
 
@@ -58,6 +65,9 @@ describe("docs/protocol.md", () => {
       unsubscribed: true,
       published: true,
       message: true,
+      gap: true,
+      position: true,
+      moved: true,
       pong: true,
       error: true
     }
@@ -73,6 +83,10 @@ describe("docs/protocol.md", () => {
       "bad-topic": true,
       "too-many-topics": true,
       "too-deep": true,
+      forbidden: true,
+      "stale-key": true,
+      "too-large": true,
+      refused: true,
       binary: true,
       unavailable: true
     }
@@ -85,6 +99,10 @@ describe("docs/protocol.md", () => {
     expect(section("Topics")).toContain(`1 to ${HubMessage.maxTopicBytes} bytes`)
     expect(section("Topics")).toContain(`subscribed to ${HubMessage.maxTopics} topics`)
     expect(section("What a client sends")).toContain(`at most ${HubMessage.maxIdLength} characters`)
+    expect(section("Coming back")).toContain(`at most ${HubMessage.maxPositionLength} characters`)
+    expect(section("Once")).toContain(`1 to ${HubMessage.maxProducerBytes} bytes`)
+    expect(section("Once")).toContain(`known for ${Producers.defaults.window / 60_000} minutes`)
+    expect(section("Once")).toContain(`the last ${Producers.maxSequences.toLocaleString("en")} of`)
     expect(section("Errors")).toContain(`more than ${HubMessage.maxDepth} deep`)
     expect(section("Errors")).toContain(`the ${HubMessage.maxTopics + 1}th topic`)
     expect(section("The WebSocket")).toContain(`\`${HubMessage.subprotocol}\``)

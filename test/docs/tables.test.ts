@@ -238,8 +238,11 @@ describe("docs/limits.md", () => {
 
   it("has the limits of the hub and of the protocol", () => {
     const ofHub = rows(limits, "Of the hub").map(([, value]) => value)
-    const { maxDepth, maxIdLength, maxNameLength, maxTopicBytes, maxTopics } = HubMessage
-    expect(ofHub.slice(0, 5)).toEqual([maxTopicBytes, maxTopics, maxNameLength, maxIdLength, maxDepth].map(String))
+    const { maxIdLength, maxPositionLength, maxProducerBytes } = HubMessage
+    const names = [HubMessage.maxTopicBytes, HubMessage.maxTopics, HubMessage.maxNameLength]
+    expect(ofHub.slice(0, 7)).toEqual(
+      [...names, maxIdLength, maxPositionLength, maxProducerBytes, HubMessage.maxDepth].map(String)
+    )
     const ofProtocol = rows(limits, "Of the protocol").map(([, value]) => value)
     expect(ofProtocol).toEqual([Frame.maxControlPayload, CloseCode.maxReasonBytes].map(String))
   })

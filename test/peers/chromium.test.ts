@@ -74,7 +74,7 @@ describe("the hub", () => {
           body: '{"topic":"lobby","data":"The gate opens."}'
         })
       )
-      assert.deepStrictEqual(yield* Effect.promise(() => response.json()), { receivers: 2 })
+      assert.include(yield* Effect.promise(() => response.json()), { receivers: 2 })
       yield* Effect.promise(() => ada.getByText("The gate opens.").waitFor())
       yield* Effect.promise(() => grace.getByText("The gate opens.").waitFor())
     })

@@ -12,9 +12,11 @@ import { readFileSync } from "node:fs"
 import * as http from "node:http"
 import { fileURLToPath } from "node:url"
 import * as Hub from "@millrace/core/cluster/Hub"
+import * as HubKey from "@millrace/core/cluster/HubKey"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubSession from "@millrace/core/cluster/HubSession"
 import type * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
+import * as Position from "@millrace/core/cluster/Position"
 import * as Origin from "@millrace/core/codec/Origin"
 import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Extension } from "@millrace/core/connection/Extension"
@@ -162,12 +164,17 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
         if (body === undefined) return
         const decoded = HubMessage.decodePublish(body)
         if (Result.isFailure(decoded)) return problem(response, 400, decoded.failure.code, decoded.failure.message)
-        const { dataJson, topic } = decoded.success
+        const { dataJson, key, topic } = decoded.success
         const time = clock.currentTimeMillisUnsafe()
         const message = HubMessage.encodeMessage({ topic, dataJson, from: HubMessage.httpClient, time })
-        yield* Effect.match(hub.publish(topic, message), {
+        yield* Effect.match(hub.publish(topic, message, { key: key && HubKey.ofClient(key) }), {
           onFailure: (error) => problem(response, 503, "unavailable", error.message),
-          onSuccess: ({ receivers }) => json(response, 200, { receivers })
+          onSuccess: ({ position, receivers, repeated }) =>
+            json(response, 200, {
+              receivers,
+              position: position && Position.print(position),
+              repeated: repeated || undefined
+            })
         })
       })
 

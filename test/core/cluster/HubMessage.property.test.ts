@@ -2,15 +2,39 @@ import * as Result from "effect/Result"
 import * as fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import type { Key } from "@millrace/core/cluster/Parcel"
 
 /** Names that trip up code which keeps them as keys of an object, or which looks for them in text. */
-const trap = fc.constantFrom("__proto__", "constructor", "toString", "type", "topic", "data", "id", '"data":', "\\")
+const trap = fc.constantFrom(
+  "key",
+  "__proto__",
+  "constructor",
+  "toString",
+  "type",
+  "topic",
+  "data",
+  "id",
+  '"data":',
+  "\\"
+)
 
 const topic = fc
   .oneof(fc.string({ unit: "binary", minLength: 1, maxLength: 40 }), trap)
   .filter((text) => HubMessage.isTopic(text))
 
 const id = fc.option(fc.oneof(fc.string({ unit: "binary", maxLength: 64 }), fc.maxSafeInteger()), { nil: undefined })
+
+const key: fc.Arbitrary<Key | undefined> = fc.option(
+  fc.record(
+    {
+      producer: fc.string({ unit: "binary", maxLength: 60 }).filter(HubMessage.isProducer),
+      epoch: fc.maxSafeNat(),
+      sequence: fc.maxSafeNat()
+    },
+    { noNullPrototype: true }
+  ),
+  { nil: undefined }
+)
 
 /** Any JSON text, with space where the grammar allows it and with names spelled in escapes. */
 const json: fc.Arbitrary<string> = fc.oneof(
@@ -35,7 +59,7 @@ const object = (members: ReadonlyArray<readonly [name: string, json: string]>) =
     .tuple(
       fc.array(
         fc.tuple(
-          fc.string().filter((text) => !["type", "topic", "data", "id"].includes(text)),
+          fc.string().filter((text) => !["type", "topic", "data", "id", "key", "echo", "position"].includes(text)),
           json
         ),
         { maxLength: 3 }
@@ -79,8 +103,10 @@ describe("HubMessage", () => {
   })
 
   it("reads a publish however it is laid out, and carries its data through unchanged", () => {
-    const publish = fc.record({ topic, id, data: json }).chain((expected) =>
+    const publish = fc.record({ topic, id, data: json, key, echo: fc.boolean() }).chain((expected) =>
       object([
+        ["key", JSON.stringify(expected.key) ?? "null"],
+        ["echo", `${expected.echo}`],
         ["type", '"publish"'],
         ["topic", JSON.stringify(expected.topic)],
         ["data", expected.data],
@@ -89,7 +115,13 @@ describe("HubMessage", () => {
     )
     fc.assert(
       fc.property(publish, fc.string(), fc.nat(), ({ text, expected }, from, time) => {
-        const message = { _tag: "Publish", topic: expected.topic, dataJson: oneLine(expected.data) } as const
+        const message = {
+          _tag: "Publish",
+          topic: expected.topic,
+          dataJson: oneLine(expected.data),
+          key: expected.key,
+          echo: expected.echo
+        } as const
         expect(HubMessage.decode(text)).toEqual(Result.succeed({ ...message, id: expected.id }))
         expect(HubMessage.decodePublish(text)).toEqual(Result.succeed({ ...message, id: undefined }))
 

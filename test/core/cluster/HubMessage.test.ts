@@ -37,6 +37,8 @@ describe("decode", () => {
       _tag: "Publish",
       topic: "lobby",
       dataJson: '{"text":"hi"}',
+      key: undefined,
+      echo: true,
       id: 7
     })
     expect(accepted('{"type":"ping"}')).toEqual({ _tag: "Ping", id: undefined })
@@ -102,6 +104,10 @@ describe("decode", () => {
 
   it("takes minus zero for zero", () => {
     expect(accepted('{"type":"ping","id":-0}')).toEqual({ _tag: "Ping", id: 0 })
+    const key = '{"producer":"p","epoch":-0,"sequence":-0}'
+    expect(accepted(`{"type":"publish","topic":"t","data":1,"key":${key}}`)).toMatchObject({
+      key: { producer: "p", epoch: 0, sequence: 0 }
+    })
   })
 
   it.each(["1.5", "9007199254740992", "1e400", "true", "[]", "{}", `"${"a".repeat(65)}"`])(
@@ -182,10 +188,92 @@ describe("decode", () => {
   })
 })
 
+const subscribe = (position: string) => `{"type":"subscribe","topic":"t","id":1,"position":${position}}`
+
+describe("the position of a subscribe", () => {
+  it.each([
+    ['"k3Yw9_sB:41"', { epoch: "k3Yw9_sB", offset: 41 }],
+    ['"a:b:0"', { epoch: "a:b", offset: 0 }],
+    ['":9007199254740991"', { epoch: "", offset: 9_007_199_254_740_991 }],
+    ["null", undefined],
+    [`"${"e".repeat(126)}:7"`, { epoch: "e".repeat(126), offset: 7 }]
+  ])("%.40s is read", (text, position) => {
+    expect(accepted(subscribe(text))).toEqual({ _tag: "Subscribe", topic: "t", position, id: 1 })
+  })
+
+  it.each(["41", '""', '"41"', '"k:-1"', '"k:01"', '"k:1.0"', '"k:9007199254740992"', "{}", `"${"e".repeat(127)}:7"`])(
+    "%.40s is none that a hub has told",
+    (text) => {
+      expect(refused(subscribe(text))).toMatchObject({ code: "bad-message", id: 1 })
+    }
+  )
+})
+
+const publishWithKey = (key: string) => `{"type":"publish","topic":"t","data":1,"id":1,"key":${key}}`
+
+describe("the key of a publish", () => {
+  const keyed = (producer: string, epoch: string | number = 0, sequence: string | number = 0) =>
+    publishWithKey(`{"producer":${JSON.stringify(producer)},"epoch":${epoch},"sequence":${sequence}}`)
+
+  it.each([
+    ["p", 0, 0],
+    ["__proto__", 1, 2],
+    ["x".repeat(HubMessage.maxProducerBytes), Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+    ["é".repeat(60), 0, 0]
+  ])("with producer %.10j, epoch %i and sequence %i is read", (producer, epoch, sequence) => {
+    expect(accepted(keyed(producer, epoch, sequence))).toMatchObject({ key: { producer, epoch, sequence } })
+  })
+
+  it("is none when it is null", () => {
+    expect(accepted(publishWithKey("null"))).toMatchObject({ key: undefined })
+  })
+
+  it.each([
+    publishWithKey('"p"'),
+    publishWithKey("7"),
+    publishWithKey("[]"),
+    publishWithKey("{}"),
+    publishWithKey('{"producer":"p","epoch":0}'),
+    publishWithKey('{"producer":7,"epoch":0,"sequence":0}'),
+    keyed(""),
+    keyed("x".repeat(HubMessage.maxProducerBytes + 1)),
+    keyed("é".repeat(61)),
+    publishWithKey('{"producer":"\\ud800","epoch":0,"sequence":0}'),
+    keyed("p", -1),
+    keyed("p", 0, -1),
+    keyed("p", 0.5),
+    keyed("p", 0, "9007199254740992"),
+    keyed("p", "1e400"),
+    keyed("p", '"0"')
+  ])("%.90s is refused", (text) => {
+    expect(refused(text)).toMatchObject({ code: "bad-message", id: 1 })
+  })
+})
+
+const publishWithEcho = (echo: string) => `{"type":"publish","topic":"t","data":1,"echo":${echo}}`
+
+describe("the echo of a publish", () => {
+  it("is wanted unless it is said that it is not", () => {
+    const echoes = ["true", "null", "false"].map((echo) => accepted(publishWithEcho(echo)))
+    expect(echoes).toMatchObject([{ echo: true }, { echo: true }, { echo: false }])
+  })
+
+  it.each(["0", '"false"', "[]"])("%s is neither", (echo) => {
+    expect(refused(publishWithEcho(echo)).code).toBe("bad-message")
+  })
+})
+
 describe("decodePublish", () => {
   it("reads the body of POST /publish", () => {
     expect(HubMessage.decodePublish('{"topic":"lobby","data":12345678901234567890}')).toEqual(
-      Result.succeed({ _tag: "Publish", topic: "lobby", dataJson: "12345678901234567890", id: undefined })
+      Result.succeed({
+        _tag: "Publish",
+        topic: "lobby",
+        dataJson: "12345678901234567890",
+        key: undefined,
+        echo: true,
+        id: undefined
+      })
     )
   })
 

@@ -3,9 +3,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
+import { BrokerError, Rejected, StaleKey, TooLarge, Unavailable } from "@millrace/core/cluster/BrokerError"
 import * as Hub from "@millrace/core/cluster/Hub"
+import { Rejection } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubSession from "@millrace/core/cluster/HubSession"
+import * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
+import * as Target from "@millrace/core/cluster/Target"
 import type * as Limits from "@millrace/core/connection/Limits"
 import { open, reasonOf, start, toward, turn } from "../../support/connection.ts"
 import * as frames from "../../support/frames.ts"
@@ -15,10 +19,16 @@ import { utf8 } from "../../support/wire.ts"
 type Heard = { readonly type: string; readonly [name: string]: unknown }
 
 /** A session whose client is the test. */
-const session = (hub: Hub.Hub["Service"], client: string, limits?: Partial<Limits.Limits>) =>
+const session = (
+  hub: Hub.Hub["Service"],
+  client: string,
+  limits?: Partial<Limits.Limits>,
+  options?: Omit<HubSession.Options, "client">
+) =>
   Effect.gen(function* () {
     const { far, connection } = yield* open("server", limits)
-    const fiber = yield* start(reasonOf(Effect.provideService(HubSession.serve(connection, { client }), Hub.Hub, hub)))
+    const serving = HubSession.serve(connection, { client, ...options })
+    const fiber = yield* start(reasonOf(Effect.provideService(serving, Hub.Hub, hub)))
     yield* turn
     let read = 0
     return {
@@ -53,7 +63,7 @@ describe("a session", () => {
       const ada = yield* session(hub, "ada")
       yield* ada.say({ type: "ping", id: 1 })
       assert.deepStrictEqual(ada.heard(), [
-        { type: "welcome", client: "ada", protocol: 1 },
+        { type: "welcome", client: "ada", protocol: 1, node: hub.broker.node },
         { type: "pong", id: 1 }
       ])
     })
@@ -81,7 +91,7 @@ describe("a session", () => {
 
   it.effect("publishes with the client's name and the hub's time, and data as it was written", () =>
     Effect.gen(function* () {
-      const hub = yield* Hub.make()
+      const hub = yield* Hub.make({ history: { epoch: "epoch" } })
       const ada = yield* session(hub, 'a"da')
       const bob = yield* session(hub, "bob")
       yield* bob.say({ type: "subscribe", topic: "t" })
@@ -90,7 +100,7 @@ describe("a session", () => {
       const text = new TextDecoder().decode(bob.far.frames.at(-1)!.payload)
       assert.strictEqual(
         text,
-        '{"type":"message","topic":"t","data":[1e400,  12345678901234567890],"from":"a\\"da","time":1234}'
+        '{"type":"message","topic":"t","data":[1e400,  12345678901234567890],"from":"a\\"da","time":1234,"position":"epoch:1"}'
       )
       // Nothing is said to who did not ask.
       assert.deepStrictEqual(
@@ -297,3 +307,376 @@ describe("the end of a session", () => {
     })
   )
 })
+
+/** A hub whose positions begin with `e:`. */
+const known = (history?: MemoryBroker.Options) => Hub.make({ history: { epoch: "e", ...history } })
+
+const pick =
+  (...names: ReadonlyArray<string>) =>
+  (heard: Heard) =>
+    names.map((name) => heard[name])
+
+describe("a position", () => {
+  it.effect("is told when a topic is subscribed to, with each message, and to who published", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada")
+      yield* ada.say(
+        publish(1),
+        { type: "subscribe", topic: "t" },
+        { ...publish(2), id: 1 },
+        { type: "subscribe", topic: "t" }
+      )
+      assert.deepStrictEqual(ada.heard().slice(1).map(pick("type", "position")), [
+        ["subscribed", "e:1"],
+        ["message", "e:2"],
+        ["published", "e:2"],
+        ["subscribed", undefined]
+      ])
+    })
+  )
+
+  it.effect("of who comes back is answered by what it missed, in order and once, then by what comes", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const bob = yield* session(hub, "bob")
+      yield* bob.say(publish(1), publish(2), { ...publish(0), topic: "other" }, publish(3))
+      const ada = yield* session(hub, "ada")
+      yield* ada.say({ type: "subscribe", topic: "t", position: "e:1", id: "back" }, publish(4))
+      yield* bob.say(publish(5))
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(1)
+          .map(pick("type", "id", "data", "position")),
+        [
+          ["subscribed", "back", undefined, "e:1"],
+          ["message", undefined, 2, "e:2"],
+          ["message", undefined, 3, "e:4"],
+          ["message", undefined, 4, "e:5"],
+          ["message", undefined, 5, "e:6"]
+        ]
+      )
+    })
+  )
+
+  it.effect("whose messages are not all kept any more, or of another hub, is answered by a gap and what there is", () =>
+    Effect.gen(function* () {
+      const hub = yield* known({ maxEntries: 2 })
+      const bob = yield* session(hub, "bob")
+      yield* bob.say(...[1, 2, 3, 4].map(publish))
+      const ada = yield* session(hub, "ada")
+      yield* ada.say({ type: "subscribe", topic: "t", position: "e:1" })
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(1)
+          .map(pick("type", "topics", "from", "to", "data")),
+        [
+          ["subscribed", undefined, undefined, undefined, undefined],
+          ["gap", ["t"], "e:1", "e:2", undefined],
+          ["message", undefined, "bob", undefined, 3],
+          ["message", undefined, "bob", undefined, 4]
+        ]
+      )
+      yield* ada.say({ type: "unsubscribe", topic: "t" }, { type: "subscribe", topic: "t", position: "f:9" })
+      assert.deepStrictEqual(ada.heard().map(pick("type", "data")), [
+        ["unsubscribed", undefined],
+        ["subscribed", undefined],
+        ["gap", undefined],
+        ["message", 3],
+        ["message", 4]
+      ])
+    })
+  )
+
+  it.effect("is followed as fast as the network takes it, and by nothing when the client has gone", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const bob = yield* session(hub, "bob")
+      yield* bob.say(...Array.from({ length: 100 }, (_, i) => publish(i)))
+      const slow = yield* session(hub, "slow", { outboxBytes: 500 })
+      slow.far.stall()
+      yield* slow.say({ type: "subscribe", topic: "t", position: "e:0" })
+      const few = slow.heard().length
+      assert.isBelow(few, 20)
+      yield* bob.say(publish(100))
+      for (let i = 0; i < 100; i++) {
+        slow.far.drain()
+        yield* turn
+      }
+      slow.far.drain()
+      const data = slow.far.frames.flatMap(({ payload }) => {
+        const heard = JSON.parse(new TextDecoder().decode(payload)) as Heard
+        return heard.type === "message" ? [heard["data"]] : []
+      })
+      assert.deepStrictEqual(
+        data,
+        Array.from({ length: 101 }, (_, i) => i)
+      )
+      const gone = yield* session(hub, "gone", { outboxBytes: 500 })
+      gone.far.stall()
+      yield* gone.say({ type: "subscribe", topic: "t", position: "e:0" })
+      yield* Fiber.interrupt(gone.fiber)
+      assert.strictEqual(hub.members("t"), 1)
+    })
+  )
+})
+
+const keyed = (sequence: number, data: number) => ({
+  ...publish(data),
+  id: data,
+  key: { producer: "p", epoch: 0, sequence }
+})
+
+describe("a key", () => {
+  it.effect("that is repeated is answered with where the first is, and nobody gets it again", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada")
+      const bob = yield* session(hub, "bob")
+      yield* bob.say({ type: "subscribe", topic: "t" })
+      yield* ada.say(keyed(0, 1), keyed(1, 2), keyed(0, 3))
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(1)
+          .map(pick("type", "id", "position", "repeated", "receivers")),
+        [
+          ["published", 1, "e:1", undefined, 1],
+          ["published", 2, "e:2", undefined, 1],
+          ["published", 3, "e:1", true, 0]
+        ]
+      )
+      assert.deepStrictEqual(bob.heard().slice(2).map(pick("data")), [[1], [2]])
+    })
+  )
+
+  it.effect("of an earlier life is stale", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada")
+      yield* ada.say({ ...keyed(0, 1), key: { producer: "p", epoch: 1, sequence: 0 } }, keyed(1, 2))
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(1)
+          .map(pick("type", "code", "id")),
+        [
+          ["published", undefined, 1],
+          ["error", "stale-key", 2]
+        ]
+      )
+    })
+  )
+
+  it.effect("cannot use up those of a node", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada")
+      const { node } = hub.broker
+      yield* ada.say({ ...publish(1), key: { producer: node, epoch: 9, sequence: 9 }, id: 1 })
+      const own = yield* hub.publish("t", "own", { key: { producer: node, epoch: 0, sequence: 0 } })
+      assert.isFalse(own.repeated)
+    })
+  )
+})
+
+it.effect("with no echo a publication goes to all but its publisher, who is told so", () =>
+  Effect.gen(function* () {
+    const hub = yield* known()
+    const ada = yield* session(hub, "ada")
+    const bob = yield* session(hub, "ada")
+    yield* ada.say({ type: "subscribe", topic: "t" })
+    yield* bob.say({ type: "subscribe", topic: "t" })
+    yield* ada.say({ ...publish(1), echo: false, id: 1 }, { ...publish(2), echo: true })
+    assert.deepStrictEqual(
+      ada
+        .heard()
+        .slice(2)
+        .map(pick("type", "data", "receivers")),
+      [
+        ["published", undefined, 1],
+        ["message", 2, undefined]
+      ]
+    )
+    assert.deepStrictEqual(bob.heard().slice(2).map(pick("data")), [[1], [2]])
+  })
+)
+
+describe("who is taken out of a topic", () => {
+  it.effect("is told, gets no more of it, and may come again", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada", undefined, { user: "u" })
+      yield* ada.say({ type: "subscribe", topic: "t" })
+      assert.strictEqual(yield* hub.kick(Target.user("u"), "t", "rude"), 1)
+      yield* ada.say(publish(1), { type: "subscribe", topic: "t" }, publish(2))
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(2)
+          .map(pick("type", "reason", "message", "data")),
+        [
+          ["unsubscribed", "kicked", "rude", undefined],
+          ["subscribed", undefined, undefined, undefined],
+          ["message", undefined, undefined, 2]
+        ]
+      )
+    })
+  )
+
+  it.effect("and put into another is told of both, and leaves that one with the others", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada", undefined, { user: "u" })
+      yield* ada.say({ type: "subscribe", topic: "t" })
+      assert.strictEqual(yield* hub.move(Target.user("u"), "t", "attic"), 1)
+      yield* ada.say(publish(1), { ...publish(2), topic: "attic" })
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(2)
+          .map(pick("type", "from", "to", "position", "data")),
+        [
+          ["moved", "t", "attic", "e:0", undefined],
+          ["message", "ada", undefined, "e:2", 2]
+        ]
+      )
+      ada.far.hangUp()
+      yield* Fiber.join(ada.fiber)
+      assert.strictEqual(hub.topics(), 0)
+    })
+  )
+
+  it.effect("while the network takes nothing is out at once, and told of it later, once", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const ada = yield* session(hub, "ada", { outboxBytes: 40 }, { user: "u" })
+      yield* ada.say({ type: "subscribe", topic: "t" })
+      ada.far.stall()
+      yield* ada.say({ type: "ping" })
+      yield* hub.kick(Target.user("u"), "t", "rude")
+      assert.strictEqual(hub.members("t"), 0)
+      ada.far.drain()
+      yield* turn
+      yield* ada.say({ type: "subscribe", topic: "t" })
+      yield* ada.say(publish(1))
+      assert.deepStrictEqual(ada.heard().slice(2).map(pick("type")), [
+        ["pong"],
+        ["unsubscribed"],
+        ["subscribed"],
+        ["message"]
+      ])
+    })
+  )
+})
+
+describe("who may", () => {
+  it.effect("join and publish is asked for each topic, with who the client is", () =>
+    Effect.gen(function* () {
+      const hub = yield* known()
+      const asked: Array<unknown> = []
+      const only = (doing: string, ok: string) => (client: { readonly name: string }, topic: string) => {
+        asked.push([doing, client.name, topic])
+        return topic === ok ? Effect.void : Effect.fail(new Rejection({ message: `only ${ok}` }))
+      }
+      const authorize = { join: only("join", "t"), publish: only("publish", "other") }
+      const ada = yield* session(hub, "ada", undefined, { authorize, user: "u", request: { cookie: "c" } })
+      yield* ada.say(
+        { type: "subscribe", topic: "other", id: 1 },
+        { type: "subscribe", topic: "t", id: 2 },
+        { ...publish(0), id: 3 },
+        { ...publish(0), topic: "other", id: 4 },
+        { type: "unsubscribe", topic: "t", id: 5 }
+      )
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(1)
+          .map(pick("type", "id", "code", "message")),
+        [
+          ["error", 1, "forbidden", "only t"],
+          ["subscribed", 2, undefined, undefined],
+          ["error", 3, "forbidden", "only other"],
+          ["published", 4, undefined, undefined],
+          ["unsubscribed", 5, undefined, undefined]
+        ]
+      )
+      assert.deepStrictEqual(asked, [
+        ["join", "ada", "other"],
+        ["join", "ada", "t"],
+        ["publish", "ada", "t"],
+        ["publish", "ada", "other"]
+      ])
+    })
+  )
+})
+
+describe("a broker that fails", () => {
+  const reasons = [
+    [new Unavailable({ outcome: "Unknown", cause: "ECONNREFUSED 10.0.0.1" }), "unavailable"],
+    [new Rejected({ cause: "WRONGPASS" }), "refused"],
+    [new TooLarge({ length: 10, limit: 5 }), "too-large"],
+    [new StaleKey({ key: { producer: "client:p", epoch: 0, sequence: 0 } }), "stale-key"]
+  ] as const
+
+  it.effect.each(reasons)("with %s is answered with %s, and the session goes on", ([reason, code]) =>
+    Effect.gen(function* () {
+      const memory = yield* MemoryBroker.make()
+      const failed = Effect.fail(new BrokerError({ reason }))
+      const hub = yield* Hub.on({
+        ...memory,
+        attach: (subscriber) => Effect.map(memory.attach(subscriber), (to) => ({ ...to, subscribe: () => failed })),
+        publish: () => failed
+      })
+      const ada = yield* session(hub, "ada")
+      yield* ada.say({ ...publish(1), id: 1 }, publish(2), { type: "subscribe", topic: "t", id: 3 }, { type: "ping" })
+      const heard = ada.heard().slice(1)
+      assert.deepStrictEqual(heard.map(pick("type", "code", "id")), [
+        ["error", code, 1],
+        ["error", code, undefined],
+        ["error", code, 3],
+        ["pong", undefined, undefined]
+      ])
+      // Nothing of the operator's is for clients.
+      assert.notMatch(JSON.stringify(heard), /10\.0\.0\.1|WRONGPASS|client:/)
+      assert.strictEqual(hub.topics(), 0)
+    })
+  )
+
+  it.effect("says to whom a publication was written all the same", () =>
+    Effect.gen(function* () {
+      const memory = yield* MemoryBroker.make()
+      const reason = new Unavailable({ outcome: "NotPublished", cause: "down" })
+      const publishing = Effect.fail(new BrokerError({ reason }))
+      const hub = yield* Hub.on({ ...memory, isLocal: false, publish: () => publishing })
+      const ada = yield* session(hub, "ada")
+      yield* ada.say({ type: "subscribe", topic: "t" }, { ...publish(1), id: 1 })
+      assert.deepStrictEqual(
+        ada
+          .heard()
+          .slice(2)
+          .map(pick("type", "code", "receivers", "data", "position")),
+        [
+          ["message", undefined, undefined, 1, undefined],
+          ["error", "unavailable", 1, undefined, undefined]
+        ]
+      )
+    })
+  )
+})
+
+it.effect("a client that joins and leaves a hundred thousand times leaves nothing behind", () =>
+  Effect.gen(function* () {
+    const hub = yield* known()
+    const ada = yield* session(hub, "ada", { outboxBytes: 1e9 })
+    for (let i = 0; i < 1_000; i++) {
+      const some = Array.from({ length: 100 }, (_, n) => `${i}-${n}`)
+      yield* ada.say(...some.map((topic) => ({ type: "subscribe", topic })))
+      assert.strictEqual(hub.topics(), 100)
+      yield* ada.say(...some.map((topic) => ({ type: "unsubscribe", topic })))
+    }
+    assert.strictEqual(hub.topics(), 0)
+  })
+)

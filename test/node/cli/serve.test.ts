@@ -21,6 +21,8 @@ const http = (path: string, init?: RequestInit) =>
 const publish = (body: string | Uint8Array<ArrayBuffer>, type = "application/json") =>
   http("/publish", { method: "POST", body, headers: { "Content-Type": type } })
 
+const anyPosition: unknown = expect.stringMatching(/^[\w-]{8}:\d+$/)
+
 /** Status and code of a refusal. */
 const refusal = ({ status, body }: { readonly status: number; readonly body: string }) => [
   status,
@@ -145,7 +147,7 @@ describe("POST /publish", () => {
       const { body, headers, status } = yield* publish('{"topic":"tea","data":"is ready","more":1}')
       expect([status, JSON.parse(body), headers.get("Content-Type")]).toEqual([
         200,
-        { receivers: 2 },
+        { receivers: 2, position: anyPosition },
         "application/json"
       ])
       for (const client of [ada, bob]) {
@@ -155,14 +157,15 @@ describe("POST /publish", () => {
           topic: "tea",
           data: "is ready",
           from: "@http",
-          time: expect.any(Number)
+          time: expect.any(Number),
+          position: anyPosition
         })
         expect(heard["time"]).toBeGreaterThanOrEqual(before)
         expect(heard["time"]).toBeLessThanOrEqual(Date.now())
       }
       expect(
         JSON.parse((yield* publish('{"topic":"nobody","data":null}', "Application/JSON; charset=utf-8")).body)
-      ).toEqual({ receivers: 0 })
+      ).toEqual({ receivers: 0, position: anyPosition })
     })
   )
 
@@ -286,7 +289,12 @@ describe("the handshake", () => {
     Effect.gen(function* () {
       for (const name of ["ada", "Zoë 🌊", "🌊".repeat(64), "__proto__", "a@b"]) {
         const peer = yield* RawPeer.open(hub().port, `/ws?name=${encodeURIComponent(name)}`)
-        expect(yield* HubClient.over(peer).hear).toEqual({ type: "welcome", client: name, protocol: 1 })
+        expect(yield* HubClient.over(peer).hear).toEqual({
+          type: "welcome",
+          client: name,
+          protocol: 1,
+          node: expect.stringMatching(/^[\w-]{22}$/)
+        })
       }
       const names = new Set<unknown>()
       for (let i = 0; i < 5; i++)
@@ -356,19 +364,23 @@ describe("the conversation", () => {
       const ada = yield* HubClient.connect(hub().port, "ada")
       const bob = yield* HubClient.connect(hub().port, "bob")
       ada.say({ type: "subscribe", topic: "lobby", id: "s1" })
-      expect(yield* ada.hear).toEqual({ type: "subscribed", topic: "lobby", id: "s1" })
+      expect(yield* ada.hear).toEqual({ type: "subscribed", topic: "lobby", position: anyPosition, id: "s1" })
       bob.say({ type: "subscribe", topic: "lobby" })
-      expect(yield* bob.hear).toEqual({ type: "subscribed", topic: "lobby" })
+      expect(yield* bob.hear).toEqual({ type: "subscribed", topic: "lobby", position: anyPosition })
       ada.say({ type: "publish", topic: "lobby", data: { text: "hello" }, id: 0 })
       const message = {
         type: "message",
         topic: "lobby",
         data: { text: "hello" },
         from: "ada",
-        time: expect.any(Number)
+        time: expect.any(Number),
+        position: anyPosition
       }
       const heard = [yield* ada.hear, yield* ada.hear].sort((a, b) => a.type.localeCompare(b.type))
-      expect(heard).toEqual([message, { type: "published", topic: "lobby", id: 0, receivers: 2 }])
+      expect(heard).toEqual([
+        message,
+        { type: "published", topic: "lobby", id: 0, receivers: 2, position: anyPosition }
+      ])
       expect(yield* bob.hear).toEqual(message)
       // Without an id nothing is answered, and after `unsubscribed` nothing comes.
       bob.say({ type: "unsubscribe", topic: "lobby", id: -1 })
@@ -383,7 +395,7 @@ describe("the conversation", () => {
       ada.say({ type: "subscribe", topic: "lobby" })
       expect(yield* ada.hear).toEqual({ type: "subscribed", topic: "lobby" })
       bob.say({ type: "publish", topic: "lobby", data: "once", id: 1 })
-      expect(yield* bob.hear).toEqual({ type: "published", topic: "lobby", id: 1, receivers: 1 })
+      expect(yield* bob.hear).toEqual({ type: "published", topic: "lobby", id: 1, receivers: 1, position: anyPosition })
       expect(yield* ada.hear).toMatchObject({ data: "once" })
     })
   )
@@ -467,7 +479,7 @@ describe("the conversation", () => {
     Effect.gen(function* () {
       const ada = yield* HubClient.connect(hub().port)
       for (let i = 0; i < 128; i++) ada.say({ type: "subscribe", topic: `topic ${i}` })
-      for (let i = 0; i < 128; i++) expect(yield* ada.hear).toEqual({ type: "subscribed", topic: `topic ${i}` })
+      for (let i = 0; i < 128; i++) expect(yield* ada.hear).toMatchObject({ type: "subscribed", topic: `topic ${i}` })
       ada.say({ type: "subscribe", topic: "one more", id: 1 })
       expect(yield* ada.hear).toMatchObject({ type: "error", code: "too-many-topics", id: 1 })
       yield* HubClient.subscribe(ada, "topic 0")

@@ -3,64 +3,127 @@
  * each, in order. The session lasts as long as its connection, and leaves all its topics at the end.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import type { WebSocket } from "../connection/WebSocket.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
+import * as Identifier from "../messaging/Identifier.ts"
 import type * as Message from "../protocol/Message.ts"
 import { Hub } from "./Hub.ts"
+import type { Access, Client } from "./HubAccess.ts"
+import * as HubKey from "./HubKey.ts"
+import { HubMember } from "./HubMember.ts"
 import * as HubMessage from "./HubMessage.ts"
+import * as Position from "./Position.ts"
 
-/** Who the client is. */
-export interface Options {
+/** Who the client is, and what it may do. */
+export interface Options<Request = unknown> {
   /** What the client is called in the messages that it publishes: see `HubMessage.isClientName`. */
   readonly client: string
+  /** Whom it belongs to. Default: nobody knows. */
+  readonly user?: string | undefined
+  /** What it came with, for `authorize`. */
+  readonly request?: Request
+  /** Who may join and publish. Default: everybody. */
+  readonly authorize?: Access<NoInfer<Request>> | undefined
+  /** Where else the client may go, for `welcome`. Default: nothing is said of it. */
+  readonly nodes?: (() => ReadonlyArray<string>) | undefined
 }
 
 /**
  * Serves a client until its connection ends. Succeeds on an ordinary close and fails on any other end. What a client
  * does wrong is answered with an error message and does not end its connection.
  */
-export const serve = (connection: WebSocket, { client }: Options): Effect.Effect<void, WebSocketError, Hub> =>
+export const serve = <Request = undefined>(
+  connection: WebSocket,
+  { authorize, client, nodes, request, user }: Options<Request>
+): Effect.Effect<void, WebSocketError, Hub> =>
   Effect.gen(function* () {
     const hub = yield* Hub
-    const clock = yield* Clock.Clock
-    const joined = new Set<string>()
+    const context = yield* Effect.context<never>()
+    const clock = Context.get(context, Clock.Clock)
+    const member = new HubMember(connection, user, Context.get(context, Identifier.Source))
     const send = (message: HubMessage.ServerMessage) => connection.send(HubMessage.encode(message))
+
+    const asking = (): Client<Request> => ({ id: member.id, name: client, user, request: request as Request })
+
+    /** Does it when the client may, and refuses otherwise. */
+    const allowed = (
+      may: Access<Request>["join"],
+      topic: string,
+      id: HubMessage.Id | undefined,
+      go: Effect.Effect<void, WebSocketError>
+    ): Effect.Effect<void, WebSocketError> =>
+      may === undefined
+        ? go
+        : Effect.matchEffect(
+            Effect.suspend(() => may(asking(), topic)),
+            {
+              onFailure: ({ message }) => send(HubMessage.refuse("forbidden", id, message)),
+              onSuccess: () => go
+            }
+          )
+
+    const subscribe = ({ id, position, topic }: HubMessage.Subscribe): Effect.Effect<void, WebSocketError> => {
+      const admitted = (at: Position.Position | undefined) => {
+        const from = position ?? at
+        return send({ type: "subscribed", topic, position: from && Position.print(from), id })
+      }
+      return Effect.suspend(() => {
+        member.topics.add(topic)
+        return hub.enter([topic], member, { since: position, admitted })
+      }).pipe(
+        Effect.tap(() =>
+          Effect.sync(() => {
+            // It was taken out while it was getting what it had missed.
+            if (!member.topics.has(topic)) hub.leaveUnsafe(topic, member)
+          })
+        ),
+        Effect.tapCause(() => Effect.sync(() => member.topics.delete(topic))),
+        Effect.catchTag("BrokerError", (error) => send(HubMessage.refuseBroker(error, id)))
+      )
+    }
+
+    const publish = ({ dataJson, echo, id, key, topic }: HubMessage.Publish): Effect.Effect<void, WebSocketError> => {
+      const text = HubMessage.encodeMessage({ topic, dataJson, from: client, time: clock.currentTimeMillisUnsafe() })
+      const published = hub.publish(topic, text, {
+        key: key && HubKey.ofClient(key),
+        except: echo ? undefined : [member.id]
+      })
+      return Effect.matchEffect(published, {
+        onFailure: (error) => send(HubMessage.refuseBroker(error, id, error.receivers)),
+        onSuccess: ({ position, receivers, repeated }) =>
+          id === undefined
+            ? Effect.void
+            : send({
+                type: "published",
+                topic,
+                id,
+                receivers,
+                position: position && Position.print(position),
+                repeated: repeated || undefined
+              })
+      })
+    }
 
     const handle = (message: HubMessage.ClientMessage): Effect.Effect<void, WebSocketError> => {
       switch (message._tag) {
         case "Subscribe": {
           const { id, topic } = message
-          if (!joined.has(topic) && joined.size >= HubMessage.maxTopics) {
-            return send(HubMessage.refuse("too-many-topics", id))
-          }
-          // The answer goes out before the first message can: nothing comes between the two.
-          return Effect.andThen(
-            send({ type: "subscribed", topic, id }),
-            Effect.sync(() => {
-              joined.add(topic)
-              hub.joinUnsafe(topic, connection)
-            })
-          )
+          if (member.topics.has(topic)) return send({ type: "subscribed", topic, id })
+          if (member.topics.size >= HubMessage.maxTopics) return send(HubMessage.refuse("too-many-topics", id))
+          return allowed(authorize?.join, topic, id, subscribe(message))
         }
         case "Unsubscribe": {
           const { id, topic } = message
-          joined.delete(topic)
-          hub.leaveUnsafe(topic, connection)
+          member.topics.delete(topic)
+          hub.leaveUnsafe(topic, member)
           return send({ type: "unsubscribed", topic, id })
         }
-        case "Publish": {
-          const { dataJson, id, topic } = message
-          const time = clock.currentTimeMillisUnsafe()
-          const published = hub.publish(topic, HubMessage.encodeMessage({ topic, dataJson, from: client, time }))
-          return Effect.matchEffect(published, {
-            onFailure: (error) => send(HubMessage.refuse("unavailable", id, error.message)),
-            onSuccess: ({ receivers }) =>
-              id === undefined ? Effect.void : send({ type: "published", topic, id, receivers })
-          })
-        }
+        case "Publish":
+          return allowed(authorize?.publish, message.topic, message.id, publish(message))
         case "Ping":
           return send({ type: "pong", id: message.id })
       }
@@ -72,14 +135,21 @@ export const serve = (connection: WebSocket, { client }: Options): Effect.Effect
       return Result.isFailure(decoded) ? send(decoded.failure) : handle(decoded.success)
     }
 
-    yield* send({ type: "welcome", client, protocol: HubMessage.protocol })
+    yield* send({
+      type: "welcome",
+      client,
+      protocol: HubMessage.protocol,
+      node: hub.broker.node,
+      nodes: nodes?.()
+    })
     yield* connection.pull.pipe(
       Effect.flatMap((messages) => Effect.forEach(messages, receive, { discard: true })),
       Effect.forever({ disableYield: true }),
       Pull.catchDone(() => Effect.void),
       Effect.ensuring(
         Effect.sync(() => {
-          for (const topic of joined) hub.leaveUnsafe(topic, connection)
+          for (const topic of member.topics) hub.leaveUnsafe(topic, member)
+          member.leave()
         })
       )
     )

@@ -1,0 +1,72 @@
+/**
+ * A WebSocket as a member of its topics: messages are written with their positions, and notices in words of the hub's
+ * protocol.
+ */
+import * as Effect from "effect/Effect"
+import type { Prepared } from "../connection/Prepared.ts"
+import * as Prepare from "../connection/Prepared.ts"
+import type { WebSocket, Written } from "../connection/WebSocket.ts"
+import * as HubEncoding from "./HubEncoding.ts"
+import * as HubMessage from "./HubMessage.ts"
+import type { Member, Notice } from "./Member.ts"
+import type { Publication } from "./Publication.ts"
+
+export class HubMember implements Member {
+  readonly user: string | undefined
+  /** The topics that it is in, or on its way into. */
+  readonly topics = new Set<string>()
+  private readonly connection: WebSocket
+  private readonly makeId: () => string
+  private made: string | undefined
+  private hasLeft = false
+  /** Notices that hold already, and are not written yet. */
+  private unwritten: Set<Notice> | undefined
+
+  constructor(connection: WebSocket, user: string | undefined, makeId: () => string) {
+    this.connection = connection
+    this.user = user
+    this.makeId = makeId
+  }
+
+  /** Made when it is first asked for: nobody can know it before. */
+  get id(): string {
+    return (this.made ??= this.makeId())
+  }
+
+  /** It is in no topic any more, and gets nothing. */
+  leave(): void {
+    this.hasLeft = true
+    this.topics.clear()
+  }
+
+  tryWriteUnsafe(_message: Prepared, publication: Publication): Written {
+    if (this.hasLeft) return "NotOpen"
+    return this.connection.tryWriteUnsafe(publication.encodedBy(HubEncoding.withPosition)!)
+  }
+
+  tellUnsafe(notice: Notice): Written {
+    if (this.hasLeft) return "NotOpen"
+    // Once: a client may have joined again by the time that there is room to tell it.
+    if (this.unwritten?.has(notice) !== true) this.apply(notice)
+    const written = this.connection.tryWriteUnsafe(Prepare.make(HubMessage.encode(HubEncoding.notice(notice))))
+    if (written === "Full") (this.unwritten ??= new Set()).add(notice)
+    else this.unwritten?.delete(notice)
+    return written
+  }
+
+  get room(): Effect.Effect<void> {
+    return this.connection.room
+  }
+
+  close(code: number, reason: string): Effect.Effect<unknown, unknown> {
+    return this.connection.close(code, reason)
+  }
+
+  private apply(notice: Notice): void {
+    if (notice._tag === "Kicked") this.topics.delete(notice.topic)
+    if (notice._tag === "Moved") {
+      this.topics.delete(notice.from)
+      this.topics.add(notice.to)
+    }
+  }
+}
