@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as TestClock from "effect/testing/TestClock"
 import { beforeEach, describe, expect, it } from "vitest"
 import * as NatsEngine from "@millrace/node/brokers/NatsEngine"
 import { shared } from "../../support/command.ts"
@@ -297,6 +298,43 @@ describeWith("nats-server")("NatsEngine", () => {
           expect(yield* tailOf(link, "a", { epoch, offset: 0 })).toEqual({ texts: ["4".repeat(30)], gap: true, to: 4 })
           expect((yield* tailOf(link, "a", { epoch, offset: 3 })).gap).toBe(false)
         })
+      ))
+
+    it("tells no gap of a topic that was quiet while it was listened to, however long ago, and one of what came later", () =>
+      run(
+        Effect.gen(function* () {
+          const retention = { maxAge: 200, repeatWindow: 100 }
+          const { jsm } = yield* client(server().url)
+          const knowing = engine({ retention })
+          const stranger = yield* open({ retention })
+          const stream = yield* streamOf(jsm, prefix)
+          const isEmpty = Effect.promise(async () => (await jsm.streams.info(stream)).state.messages === 0)
+          const gone = Effect.gen(function* () {
+            while (!(yield* isEmpty)) yield* Effect.yieldNow
+          })
+          const before = yield* Effect.scoped(
+            Effect.gen(function* () {
+              const link = yield* knowing.open(new Heard())
+              yield* link.listen(["a", "b"])
+              const before = yield* link.position
+              yield* publish(link, "c", "1", "2")
+              yield* publish(stranger, "b", "3")
+              yield* publish(link, "c", "4")
+              yield* gone
+              // It asks where the log is, now and then.
+              while ((yield* tailOf(link, "a", before)).gap) yield* TestClock.adjust("5 seconds")
+              return before
+            })
+          )
+          const again = yield* knowing.open(new Heard())
+          expect(yield* tailOf(again, "a", before)).toEqual({ texts: [], gap: false, to: 4 })
+          expect(yield* tailOf(again, "b", before)).toEqual({ texts: [], gap: true, to: 4 })
+          expect(yield* tailOf(again, "c", before)).toEqual({ texts: [], gap: true, to: 4 })
+          expect(yield* tailOf(stranger, "a", before)).toEqual({ texts: [], gap: true, to: 4 })
+          yield* publish(stranger, "a", "5")
+          yield* gone
+          expect(yield* tailOf(again, "a", before)).toEqual({ texts: [], gap: true, to: 5 })
+        }).pipe(Effect.provide(TestClock.layer()))
       ))
 
     it("tells a gap of a log that an operator has purged, and goes on counting", () =>

@@ -22,6 +22,7 @@ import * as Connection from "./nats/Connection.ts"
 import * as Faults from "./nats/Faults.ts"
 import { Listening } from "./nats/Listening.ts"
 import * as Log from "./nats/Log.ts"
+import { Quiet } from "./nats/Quiet.ts"
 import * as Subjects from "./nats/Subjects.ts"
 import * as Tail from "./nats/Tail.ts"
 
@@ -72,6 +73,9 @@ export const retention = { maxEntries: 1_000, maxAge: 300_000, repeatWindow: 120
  */
 const maxBytes = 67_108_864
 
+/** How often it is asked where the log is, to know later what has been told: long enough for the server to tell it. */
+const askInterval = "5 seconds"
+
 const decoder = new TextDecoder()
 
 /** By which the server knows a repeat. */
@@ -101,6 +105,7 @@ export const make = (options: Options): Engine => {
     replicas: options.replicas
   }
   let witness: Log.Witness | undefined
+  const quiet = new Quiet()
 
   const open = (receiver: Receiver): Effect.Effect<Link, BrokerError, Scope.Scope> =>
     Effect.gen(function* () {
@@ -116,6 +121,9 @@ export const make = (options: Options): Engine => {
       const log = yield* Log.open(jsm, subjects, keeping, random, witness)
       if (witness?.epoch !== log.epoch) witness = log.last
       const ended = Deferred.makeUnsafe<BrokerError>()
+      const listener = quiet.begin(log.epoch)
+      // In a cluster of servers one may miss what is between it and another, and nobody is told.
+      const isAlone = connection.info?.jetstream === true && connection.info.cluster === undefined && !options.jetstream
 
       const end = (error: BrokerError): void => {
         Deferred.doneUnsafe(ended, Exit.succeed(error))
@@ -147,6 +155,7 @@ export const make = (options: Options): Engine => {
         const offset = Number(headers.get(RepublishHeaders.Sequence))
         const previous = Number(headers.get(RepublishHeaders.LastSequence))
         saw(offset, subjects.log(topic), data)
+        if (isAlone) listener.heard(topic, offset)
         // It says 0 also when it has let go of the one before.
         receiver.appended({
           topic,
@@ -180,7 +189,13 @@ export const make = (options: Options): Engine => {
       )
       yield* changes.begin(["UPDATED", "DELETED"])
 
-      const reader: Tail.Reader = {
+      // Who changes it may be one whom nobody told us of.
+      const asking = Effect.map(ask(look), ({ offset }) => {
+        if (isAlone) listener.asked(offset)
+      })
+      yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(askInterval), Effect.ignore(asking))))
+
+      const reader: Omit<Tail.Reader, "behind"> = {
         connection,
         jsm,
         timeout,
@@ -211,11 +226,29 @@ export const make = (options: Options): Engine => {
         since: (topic, after) =>
           ask(() => {
             const isKnown = after?.epoch === log.epoch
-            return Tail.since(reader, log, subjects.log(topic), isKnown ? after.offset : 0, isKnown)
+            const behind = (offset: number) => quiet.behind(log.epoch, topic, offset)
+            return Tail.since({ ...reader, behind }, log, subjects.log(topic), isKnown ? after.offset : 0, isKnown)
           }),
         position: ask(look),
-        listen: (names) => topics.begin(names),
-        unlisten: (names) => topics.end(names),
+        listen: (names) =>
+          Effect.tap(topics.begin(names), () =>
+            Effect.sync(() => {
+              if (!isAlone) return
+              const begun = names.map((name) => topics.of(name))
+              look().then(
+                ({ offset }) => {
+                  for (const [i, name] of names.entries()) {
+                    if (begun[i] !== undefined && topics.of(name) === begun[i]) listener.listens(name, offset)
+                  }
+                },
+                () => {}
+              )
+            })
+          ),
+        unlisten: (names) => {
+          topics.end(names)
+          for (const name of names) listener.stops(name)
+        },
         cast: (channel, bytes) =>
           Effect.suspend(() => {
             const subject = subjects.cast(channel)

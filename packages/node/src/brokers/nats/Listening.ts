@@ -46,6 +46,11 @@ export class Listening {
     })
   }
 
+  /** What a name is subscribed to by, as long as it is. */
+  of(name: string): object | undefined {
+    return this.subscriptions.get(name)
+  }
+
   end(names: ReadonlyArray<string>): void {
     for (const name of names) {
       const subscription = this.subscriptions.get(name)

@@ -34,6 +34,8 @@ export interface Reader {
   readonly timeout: number
   /** Most that is held; the newest are. */
   readonly maxBytes: number
+  /** Up to which offset it is known otherwise that nothing was published to the topic behind this one. */
+  readonly behind: (after: number) => number
 }
 
 interface Read {
@@ -46,7 +48,7 @@ interface Read {
 const forgotten: Tail["entries"][number] = { offset: 0, bytes: new Uint8Array() }
 
 /** All of a topic behind an offset that was there when it was asked, or came meanwhile; in order. */
-const read = async (
+const readAll = async (
   { connection, inbox: newInbox, jsm, maxBytes, timeout }: Reader,
   stream: string,
   subject: string,
@@ -144,12 +146,14 @@ export const since = async (
   // Nobody can be behind what is not there yet.
   if (after > last) return since(reader, log, subject, 0, false)
   const to = { epoch: log.epoch, offset: last }
+  let read: Read | undefined
   if (isKnown) {
     const newest = await jsm.streams.getMessage(log.name, { last_by_subj: subject })
     // What is kept of the topic ends there, so nothing behind it was let go.
     if (newest !== null && newest.seq <= after) return { entries: [], gap: false, to }
+    if (newest === null) read = { entries: [], count: 0 }
   }
-  const { count, entries } = await read(reader, log.name, subject, after)
+  const { count, entries } = read ?? (await readAll(reader, log.name, subject, after))
   const first = entries[0]?.offset
   const newest = entries.at(-1)?.offset ?? 0
   /** Some may have been let go between the offset and the first, or while they were read and before it was their turn. */
@@ -159,7 +163,7 @@ export const since = async (
       look(),
       first === undefined ? undefined : jsm.streams.getMessage(log.name, { seq: first })
     ])
-    return now.state.first_seq > after + 1 || stored === null
+    return now.state.first_seq > reader.behind(after) + 1 || stored === null
   }
   return { entries, gap: await isShort(), to: newest > last ? { epoch: log.epoch, offset: newest } : to }
 }
