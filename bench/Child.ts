@@ -54,6 +54,11 @@ const pins: Readonly<Record<Options["core"], number>> | undefined = (() => {
   return spawnSync("taskset", ["--version"]).status === 0 ? { server, client } : undefined
 })()
 
+/** Puts all threads of a process that was started elsewhere on that core, where there are cores to choose from. */
+export const pin = (pid: number, core: Options["core"]): void => {
+  if (pins !== undefined) spawnSync("taskset", ["-a", "-c", "-p", String(pins[core]), String(pid)])
+}
+
 /** Where servers and load generators run, for the report. */
 export const pinning =
   pins === undefined

@@ -118,6 +118,18 @@ export const socketIo: Contender = {
   server: "socketio"
 }
 
+export const cluster: Contender = {
+  name: "cluster",
+  what: "hubs of this toolkit over WebSocket, on our broker for Redis, which keeps what was published",
+  server: "cluster"
+}
+
+export const socketIoRedis: Contender = {
+  name: "socket.io, Redis",
+  what: "`socket.io` over WebSocket only, with `@socket.io/redis-adapter` and `ioredis`, which keeps nothing",
+  server: "socketioRedis"
+}
+
 export const eventsourceParser: Contender = {
   name: "eventsource-parser",
   what: "`eventsource-parser` behind a `TextDecoder`, each of its events a call",

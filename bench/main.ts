@@ -12,6 +12,7 @@ import * as machine from "./machine.ts"
 import { profileOf, type Settings } from "./measure.ts"
 import { page } from "./page.ts"
 import { hottest } from "./profile.ts"
+import * as Redis from "./Redis.ts"
 import type { Contender } from "./contenders.ts"
 import { suites as all, type Row, type Suite } from "./suites.ts"
 import { cells, markdown, summary } from "./table.ts"
@@ -34,6 +35,8 @@ const root = join(import.meta.dirname, "..")
 
 interface Plan {
   readonly suites: ReadonlyArray<Suite>
+  /** Those that were asked for and cannot be run here. */
+  readonly missed: ReadonlyArray<Suite>
   readonly settings: Settings
   readonly write: boolean
 }
@@ -45,6 +48,9 @@ const positive = (name: string, text: string): number => {
   if (!(value > 0)) throw new Error(`${name} wants a number greater than 0, not "${text}"`)
   return value
 }
+
+const withoutRedis = (suites: ReadonlyArray<Suite>): string =>
+  `there is no redis-server for ${suites.map(({ name }) => name).join(", ")}: install one, or name it in $REDIS_SERVER`
 
 const plan = (args: ReadonlyArray<string>): Plan | undefined => {
   const { positionals, values } = parseArgs({
@@ -72,12 +78,16 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
     throw new Error("--write is for a whole run: it goes with no suite's name, not with --self and not with --profile")
   }
   // ws has no place where there is no WebSocket.
-  const possible = values.self ? all.filter(({ contenders }) => contenders === undefined) : all
+  const comparable = values.self ? all.filter(({ contenders }) => contenders === undefined) : all
+  const possible = Redis.isThere() ? comparable : comparable.filter(({ needsRedis }) => needsRedis !== true)
+  const chosen = (suites: ReadonlyArray<Suite>) =>
+    positionals.length === 0 ? suites : suites.filter(({ name }) => positionals.some((part) => name.includes(part)))
+  const suites = chosen(possible)
+  const missed = chosen(comparable).filter((suite) => !suites.includes(suite))
+  if (missed.length > 0 && values.write) throw new Error(`--write is for a whole run: ${withoutRedis(missed)}`)
   return {
-    suites:
-      positionals.length === 0
-        ? possible
-        : possible.filter(({ name }) => positionals.some((part) => name.includes(part))),
+    suites,
+    missed,
     settings: {
       contenders: [
         ...(values.self ? [wsAgain, ws] : [millrace, ws, wsPlain]),
@@ -94,12 +104,13 @@ const plan = (args: ReadonlyArray<string>): Plan | undefined => {
   }
 }
 
-const run = async ({ settings, suites, write }: Plan): Promise<void> => {
+const run = async ({ missed, settings, suites, write }: Plan): Promise<void> => {
   const description = machine.describe()
   const date = new Date()
   console.log(`${description}; ${Child.pinning}\n`)
   if (machine.isBusy())
     console.log("The machine has other work: expect ratios that are far apart from round to round.\n")
+  if (missed.length > 0) console.log(`NOT RUN, ${withoutRedis(missed)}\n`)
   if (settings.profiles !== undefined) mkdirSync(settings.profiles, { recursive: true })
   const tables = new Map<ReadonlyArray<Contender>, Array<Row>>()
   for (const suite of suites) {

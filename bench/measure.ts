@@ -4,6 +4,7 @@ import * as Child from "./Child.ts"
 import type { Contender } from "./contenders.ts"
 import type { Counted } from "./load/Load.ts"
 import type { Open, Run, Scenario } from "./load/main.ts"
+import * as Redis from "./Redis.ts"
 import type { Memory } from "./usage.ts"
 
 export interface Settings {
@@ -182,6 +183,71 @@ export interface MemoryOfServer {
 
 /** Connections that are opened before those whose memory is counted. */
 export const uncounted = 1000
+
+/** One node of a cluster. */
+interface Node {
+  readonly child: Child.Child
+  readonly port: number
+}
+
+/** What nodes are told of their surroundings: the mode, and where Redis is. */
+export const startNode = async (contender: Contender, mode: string, url: string, ...flags: ReadonlyArray<string>) => {
+  const child = Child.start({
+    title: `a node of ${contender.name}`,
+    args: [
+      conditions,
+      ...flags,
+      "--import",
+      join(here, "usage.ts"),
+      join(here, "servers", `${contender.server ?? ""}.ts`),
+      mode,
+      url
+    ],
+    core: "server"
+  })
+  const { port } = JSON.parse(await child.firstLine) as { readonly port: number }
+  return { child, port } satisfies Node
+}
+
+/** The CPU microseconds of so many nodes and their Redis for each message of a scenario. */
+export const cpuOfCluster = async (
+  nodes: number,
+  scenario: (contender: Contender, ports: ReadonlyArray<number>) => Scenario,
+  settings: Settings
+): Promise<Samples> => {
+  const load = startLoad()
+  const samples = await takeTurns(settings, turns, async (contender) => {
+    const redis = await Redis.start()
+    const all: Array<Node> = []
+    for (let node = 0; node < nodes; node++) all.push(await startNode(contender, "broadcast", redis.url))
+    const ports = all.map(({ port }) => port)
+    const [first] = all
+    if (first === undefined) throw new Error("a cluster has one node at least")
+    const { child, port } = first
+    await openLoad(load, { child, port, extensions: "" }, scenario(contender, ports))
+    const run = (seconds: number) => load.ask<Counted>("run", { port, seconds } satisfies Run).catch(child.blame)
+    const cpu = async () => {
+      let sum = await redis.cpu()
+      for (const { child } of all) sum += await child.ask<number>("cpu")
+      return sum
+    }
+    await run(warmUp)
+    return {
+      turn: async () => {
+        const before = await cpu()
+        const { count } = await run(settings.seconds / turns)
+        return { cost: (await cpu()) - before, count }
+      },
+      end: async () => {
+        await load.ask("end", port)
+        for (const { child } of all) await child.stop()
+        await redis.stop()
+      }
+    }
+  })
+  await load.stop()
+  return samples
+}
 
 /** What a server holds for idle connections, each of which has had what the scenario sends first. */
 export const memoryOfServer = async (

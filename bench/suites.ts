@@ -1,6 +1,7 @@
 /** What is measured, and what was promised of it. */
 import {
   bare,
+  cluster,
   type Contender,
   effectRpc,
   eventsourceParser,
@@ -9,6 +10,7 @@ import {
   nodeHttp,
   sessions,
   socketIo,
+  socketIoRedis,
   webSockets,
   wsPlain
 } from "./contenders.ts"
@@ -18,7 +20,7 @@ import * as measure from "./measure.ts"
 
 export interface Target {
   /** At most this many times that contender; without one, at most this in the row's own unit. */
-  readonly times?: "ws" | "eventsource-parser" | "WebSockets" | "Effect RPC" | "socket.io"
+  readonly times?: "ws" | "eventsource-parser" | "WebSockets" | "Effect RPC" | "socket.io" | "socket.io, Redis"
   readonly most: number
 }
 
@@ -38,6 +40,8 @@ export interface Suite {
   readonly compresses?: true
   /** Who is measured where it is not those who speak WebSocket, ours first; always the same array. */
   readonly contenders?: ReadonlyArray<Contender>
+  /** Whether it cannot be run without a Redis. */
+  readonly needsRedis?: true
   readonly run: (settings: measure.Settings) => Promise<ReadonlyArray<Row>>
 }
 
@@ -333,6 +337,37 @@ const elements: Suite = {
   ]
 }
 
+const clusters: ReadonlyArray<Contender> = [cluster, socketIoRedis]
+
+const clusterRedis = (name: string, title: string, senders: number): Suite => ({
+  name,
+  means:
+    "CPU time of all processes, which are the three nodes and their Redis, for each delivery to clients of all nodes",
+  contenders: clusters,
+  needsRedis: true,
+  run: async (settings) => [
+    {
+      title,
+      unit: "µs",
+      samples: await measure.cpuOfCluster(
+        3,
+        (contender, ports) => ({
+          kind: "broadcast",
+          options: {
+            senders,
+            receivers: 3000,
+            size: 128,
+            ports,
+            ...(contender === socketIoRedis && { socketIo: true as const })
+          }
+        }),
+        settings
+      ),
+      targets: [{ times: "socket.io, Redis", most: 0.6 }]
+    }
+  ]
+})
+
 export const suites: ReadonlyArray<Suite> = [
   echo(
     "echo-64x1",
@@ -393,5 +428,15 @@ export const suites: ReadonlyArray<Suite> = [
   eventsBroadcast,
   eventsMemory,
   calls,
-  elements
+  elements,
+  clusterRedis(
+    "cluster-redis-1",
+    "broadcast through Redis, 128 B text to 3,000 connections on 3 nodes, 1 in flight",
+    1
+  ),
+  clusterRedis(
+    "cluster-redis-16",
+    "broadcast through Redis, 128 B text to 3,000 connections on 3 nodes, from 16 at once",
+    16
+  )
 ]

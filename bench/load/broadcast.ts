@@ -1,6 +1,9 @@
 /** Each sender sends a message, and sends the next when all receivers have those of every sender. */
+import * as Deferred from "../Deferred.ts"
 import * as Connection from "./Connection.ts"
+import { dialects } from "./dialects.ts"
 import * as EventStream from "./EventStream.ts"
+import * as frames from "./frames.ts"
 import * as Load from "./Load.ts"
 import * as Sequence from "./Sequence.ts"
 
@@ -13,6 +16,25 @@ export interface Options {
   readonly documents?: number
   /** Receivers are clients of event streams. */
   readonly events?: true
+  /** Receivers are spread over the nodes at these ports; senders are at the first. Default: one node. */
+  readonly ports?: ReadonlyArray<number>
+  /** Messages are events of Socket.IO, with so many bytes of text in them. */
+  readonly socketIo?: true
+}
+
+/** An event of Socket.IO that goes out as it came in. */
+const event = (size: number): Sequence.Sequence => {
+  const body = Buffer.from(`42["all","${frames.payload(size).toString()}"]`)
+  return { bodies: [body], frames: [frames.encode("text", body)], compressed: false }
+}
+
+const openSocketIo = async (port: number, handlers: Connection.Handlers): Promise<Connection.Connection> => {
+  const dialect = dialects["socket.io"]
+  const greeting = Deferred.make<Connection.Reply>()
+  const connection = await Connection.open(port, "", { ...handlers, greeting }, dialect.target)
+  const say = (text: string) => connection.write(frames.encode("text", Buffer.from(text)))
+  await dialect.begin(connection, say, greeting.promise)
+  return connection
 }
 
 /** So many messages are looked at by every receiver. What comes second may refer to what came first. */
@@ -20,8 +42,15 @@ const looked = 2
 
 /** Opens the connections and sees that each receiver gets what is sent, byte for byte. */
 export const open = async (port: number, extensions: string, options: Options): Promise<Load.Load> => {
-  const { documents, events, receivers, senders, size } = options
-  const sequence = documents === undefined ? Sequence.plain("text", size) : await Sequence.compressed(documents, size)
+  const { documents, events, ports = [port], receivers, senders, size, socketIo } = options
+  const sequence =
+    socketIo === true
+      ? event(size)
+      : documents === undefined
+        ? Sequence.plain("text", size)
+        : await Sequence.compressed(documents, size)
+  const connect = (port: number, handlers: Connection.Handlers) =>
+    socketIo === true ? openSocketIo(port, handlers) : Connection.open(port, extensions, handlers)
   const deliveries = senders * receivers
   let run: Load.Run | undefined
   let lost: string | undefined
@@ -36,7 +65,7 @@ export const open = async (port: number, extensions: string, options: Options): 
   // What senders receive is not counted: whether one gets its own message back is the server's affair.
   const sending = await Connection.many(senders, async () => {
     let next = 0
-    const connection = await Connection.open(port, extensions, { message: () => {}, lost: lose })
+    const connection = await connect(port, { message: () => {}, lost: lose })
     const send = () => {
       const index = next
       connection.write(sequence.frames[index]!)
@@ -63,9 +92,11 @@ export const open = async (port: number, extensions: string, options: Options): 
     },
     lost: lose
   }
-  const receiving = await Connection.many(receivers, () =>
-    events === true ? EventStream.open(port, "/events", delivery) : Connection.open(port, extensions, delivery)
-  )
+  let opened = 0
+  const receiving = await Connection.many(receivers, () => {
+    const its = ports[opened++ % ports.length]!
+    return events === true ? EventStream.open(its, "/events", delivery) : connect(its, delivery)
+  })
 
   const readers = receiving.map(() => Sequence.reader(sequence))
   for (let look = 0; look < looked; look++) {
