@@ -1,10 +1,9 @@
 /** The log in a real Redis: offsets, repeats, what is kept, and when a gap is told. */
 import { expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Scope from "effect/Scope"
 import * as fc from "fast-check"
 import type { Tail } from "@millrace/core/cluster/Engine"
+import type { Position } from "@millrace/core/cluster/Position"
 import * as Producers from "@millrace/core/cluster/Producers"
 import * as RedisEngine from "@millrace/node/brokers/RedisEngine"
 import { describeWith } from "../../support/describeWith.ts"
@@ -309,24 +308,40 @@ describeWith("redis-server")("the log in Redis", () => {
     })
   )
 
-  it.live("begins a new epoch when the server was started again, and keeps what was kept", () =>
+  it.live("begins a new epoch when the server was started again, and goes on behind what was kept", () =>
     Effect.gen(function* () {
       const server = yield* redisServer({ args: ["--appendonly", "yes", "--appendfsync", "always"] })
-      const scope = yield* Scope.make()
-      const { link } = yield* Scope.provide(opened({ url: server.url }), scope)
-      const { position } = yield* link.append("a", bytes("x"), key(1))
-      // Another node that comes and goes is no reason for it.
-      yield* Effect.scoped(opened({ url: server.url }))
-      expect(yield* link.position).toEqual(position)
-      yield* server.restart
-      yield* link.ended
-      yield* Scope.close(scope, Exit.void)
-      const { link: next } = yield* opened({ url: server.url })
-      const tail = yield* next.since("a", position)
-      expect([entriesOf(tail), tail.gap, tail.to.offset]).toEqual([["1 x"], true, 1])
-      expect(tail.to.epoch).not.toBe(position.epoch)
-      expect(yield* next.append("a", bytes("x"), key(1))).toEqual({ position: tail.to, repeated: true })
-      expect((yield* next.since("a", tail.to)).gap).toBe(false)
+      const lives: Array<Position> = []
+      for (let life = 0; life < 3; life++) {
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const { link } = yield* opened({ url: server.url })
+            for (const [at, before] of lives.entries()) {
+              const tail = yield* link.since("a", before)
+              expect([tail.gap, tail.to.offset]).toEqual([true, 2 * life])
+              // Nothing of what there was up to then.
+              expect(tail.entries.map(({ offset }) => offset)).toEqual([3, 4, 5, 6].slice(2 * at, 2 * life - 2))
+              // Who was behind gets what is still there.
+              const behind = yield* link.since("a", { ...before, offset: before.offset - 1 })
+              expect([behind.gap, behind.entries[0]!.offset]).toEqual([true, before.offset])
+              // What was acknowledged and is gone is no reason to skip what came instead.
+              expect((yield* link.since("a", { ...before, offset: 99 })).entries).toEqual(tail.entries)
+            }
+            expect(entriesOf(yield* link.since("a", undefined)).length).toBe(2 * life)
+            if (life > 0) expect((yield* link.append("a", bytes("x"), key(2 * life))).repeated).toBe(true)
+            yield* link.append("a", bytes("x"), key(2 * life + 1))
+            const { position } = yield* link.append("a", bytes("x"), key(2 * life + 2))
+            expect((yield* link.since("a", position)).gap).toBe(false)
+            // Another node that comes and goes is no reason for an epoch.
+            yield* Effect.scoped(opened({ url: server.url }))
+            expect(yield* link.position).toEqual(position)
+            lives.push(position)
+            yield* server.restart
+            yield* link.ended
+          })
+        )
+      }
+      expect(new Set(lives.map(({ epoch }) => epoch)).size).toBe(3)
     })
   )
 

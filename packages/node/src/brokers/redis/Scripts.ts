@@ -123,6 +123,11 @@ ${opening}
 ${last}
 local mine = ARGV[5] == epoch and tonumber(ARGV[6]) <= offset
 local after = mine and tonumber(ARGV[6]) or 0
+if ARGV[5] ~= epoch then
+  for its, base in string.gmatch(redis.call("HGET", KEYS[1], "before") or "", "(%S+) (%S+)") do
+    if its == ARGV[5] then after = math.min(tonumber(ARGV[6]), tonumber(base)) end
+  end
+end
 local entries, more = {}, 0
 if known then
   local from, left, bytes = ARGV[7], tonumber(ARGV[9]), 0
@@ -170,13 +175,18 @@ return { epoch, log[2] }
  * Keys: log, marks, check. Then: PUBLISH or SPUBLISH, and a channel. Answers as \`locate\` does.
  *
  * A server that was started again, or has taken over from another, may not have all that was acknowledged: the log goes
- * on in a new epoch. All that the other scripts do is done once to a key that is then gone, so that a right which is
+ * on in a new epoch. `before` says up to which offset it is the same as in the epochs before, so that nobody gets twice
+ * what they had got then. All that the other scripts do is done once to a key that is then gone, so that a right which is
  * missing is missed now and not in the middle of a publication.
  */
 const beginning = `
 ${opening}
 if log[7] ~= ARGV[2] then
-  redis.call("HSET", KEYS[1], "epoch", ARGV[1], "run", ARGV[2])
+  local before = { epoch .. " " .. log[2] }
+  for its, base in string.gmatch(redis.call("HGET", KEYS[1], "before") or "", "(%S+) (%S+)") do
+    if #before < 16 then before[#before + 1] = its .. " " .. text(math.min(tonumber(base), offset)) end
+  end
+  redis.call("HSET", KEYS[1], "epoch", ARGV[1], "run", ARGV[2], "before", table.concat(before, " "))
   epoch = ARGV[1]
 end
 if tonumber(ARGV[3]) < keep then redis.call("HSET", KEYS[1], "keep", ARGV[3]) end
@@ -200,6 +210,7 @@ try("DEL", key)
 try("HSET", key, "a", "1")
 try("HLEN", key)
 try("HKEYS", key)
+try("HGET", key, "a")
 try("HDEL", key, "a")
 try("ZADD", key, "1", "a")
 try("ZRANGEBYSCORE", key, "-inf", "+inf", "LIMIT", 0, 1)
