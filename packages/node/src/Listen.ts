@@ -36,6 +36,8 @@ export interface ListenOptions {
   readonly host?: string | undefined
   /** Default 0: one that is free. */
   readonly port?: number | undefined
+  /** Whether other processes of this user may listen there too, and have some of the connections. Default: no. */
+  readonly reusePort?: boolean | undefined
   /** A unix socket, in place of host and port. */
   readonly socketPath?: string | undefined
 }
@@ -84,7 +86,7 @@ export const listen = (server: Server, options: ListenOptions): Effect.Effect<Li
 
 const start = (
   server: Server,
-  { host = "127.0.0.1", port = 0, socketPath }: ListenOptions
+  { host = "127.0.0.1", port = 0, reusePort = false, socketPath }: ListenOptions
 ): Effect.Effect<Listening, ListenError> =>
   Effect.callback((resume) => {
     const shown = socketPath ?? `${host.includes(":") ? `[${host}]` : host}:${port}`
@@ -98,7 +100,7 @@ const start = (
       resume(Effect.succeed(whereabouts(server, socketPath)))
     }
     try {
-      server.listen(socketPath === undefined ? { host, port } : { path: socketPath }, listening)
+      server.listen(socketPath === undefined ? { host, port, reusePort } : { path: socketPath }, listening)
     } catch (cause) {
       fail(cause as Error)
     }
