@@ -74,6 +74,8 @@ export class FaultyServer {
   /** For people who look: what was called. */
   readonly calls: Array<string> = []
   readonly maxBytes: number
+  /** What is answered instead, by what is called. */
+  refuse: (call: string) => BrokerError | undefined = () => undefined
   private readonly random: () => number
   private readonly maxEntries: number
   private readonly repeats: Producers.Options | undefined
@@ -123,7 +125,9 @@ export class FaultyServer {
 
   /** Ends the links of a node; of all when none is named. */
   cut(node?: string): void {
-    for (const link of this.links) if (node === undefined || link.node === node) this.end(link, "it was cut")
+    // Who is cut may be back before the others are.
+    for (const link of Array.from(this.links))
+      if (node === undefined || link.node === node) this.end(link, "it was cut")
   }
 
   /** Nothing comes to the node or from it, and nobody is told. */
@@ -146,11 +150,16 @@ export class FaultyServer {
   /** All is forgotten. */
   kill(): void {
     this.isRunning = false
+    this.forget()
+    this.cut()
+  }
+
+  /** As when somebody empties it. The links hold. */
+  forget(): void {
     this.life++
     this.logs = new Map()
     this.producers = new Producers.Producers(this.repeats)
     this.position = { epoch: `life${this.life}`, offset: 0 }
-    this.cut()
   }
 
   start(): void {
@@ -249,7 +258,8 @@ export class FaultyServer {
         if (!this.links.has(link)) return
         let exit: Exit.Exit<A, BrokerError>
         try {
-          exit = Exit.succeed(answer())
+          const refused = this.refuse(name)
+          exit = refused === undefined ? Exit.succeed(answer()) : Exit.fail(refused)
         } catch (error) {
           exit = Exit.fail(error as BrokerError)
         }

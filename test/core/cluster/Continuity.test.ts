@@ -110,6 +110,16 @@ describe("the answer", () => {
     expect(tail(20, [], true)).toEqual(["lost e5-e20"])
   })
 
+  it("may have more than was asked for", () => {
+    const { came, continuity, tail } = topic(5)
+    came(9, 8)
+    expect(tail(8, [4, 5, 6, 8, 9])).toEqual(["e6", "e8", "e9"])
+    expect(continuity.position).toEqual(at(9))
+    came(12, 11)
+    expect(tail(10, [11, 12])).toEqual(["e11", "e12"])
+    expect(continuity.position).toEqual(at(12))
+  })
+
   it("begins anew with another epoch, and leaves out what comes late of the old one", () => {
     const { came, continuity, tail } = topic(5)
     expect(came(2, 1, "f")).toEqual(["since e5"])

@@ -1,14 +1,20 @@
 /** What a broker on an engine adds: see `brokerKit` for what all brokers promise. */
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { Broker, Delivery, Gap } from "@millrace/core/cluster/Broker"
+import { BrokerError, Rejected, StaleKey } from "@millrace/core/cluster/BrokerError"
 import * as EngineBroker from "@millrace/core/cluster/EngineBroker"
 import * as Parcel from "@millrace/core/cluster/Parcel"
 import * as Message from "@millrace/core/protocol/Message"
-import { start, turn } from "../../support/connection.ts"
+import { counted, start, turn } from "../../support/connection.ts"
+import { settled } from "../../support/eventually.ts"
 import * as FaultyEngine from "../../support/faultyEngine.ts"
 
 const text = (value: string) => Parcel.make(new Message.Text(value))
@@ -17,6 +23,10 @@ const reconnect = Schedule.spaced("1 second")
 /** A broker on a server of the test's own. */
 const broker = (server: FaultyEngine.FaultyServer, options?: EngineBroker.Options, node = "a") =>
   EngineBroker.make(server.engine(node), { reconnect, ...options })
+
+/** One that is up. */
+const up = (server: FaultyEngine.FaultyServer, options?: EngineBroker.Options, node = "a") =>
+  Effect.tap(broker(server, options, node), () => turn)
 
 const listener = (its: Broker["Service"]) =>
   Effect.gen(function* () {
@@ -28,6 +38,35 @@ const listener = (its: Broker["Service"]) =>
     })
     return { told, ...attachment }
   })
+
+/** How it ended: an offset, or why it failed. */
+const short = (exit: Exit.Exit<{ readonly position: { readonly offset: number } }, BrokerError>): string => {
+  if (Exit.isSuccess(exit)) return `${exit.value.position.offset}`
+  const [reason] = exit.cause.reasons
+  if (reason?._tag !== "Fail") return `${reason?._tag}`
+  const why = reason.error.reason
+  return why._tag === "Unavailable" ? why.outcome : why._tag
+}
+
+/** Publishes without waiting, and writes down how each ended. */
+const publisher = (its: Broker["Service"]) => {
+  const ended: Array<string> = []
+  const publish = (...values: ReadonlyArray<string>) =>
+    Effect.forEach(
+      values,
+      (value) =>
+        start(
+          Effect.map(Effect.exit(its.publish("t", text(value))), (exit) => void ended.push(`${value} ${short(exit)}`))
+        ),
+      { discard: true }
+    )
+  return { ended, publish }
+}
+
+const rejected = (cause: string) => new BrokerError({ reason: new Rejected({ cause }) })
+
+const callsOf = (server: FaultyEngine.FaultyServer, ...kinds: ReadonlyArray<string>) =>
+  server.calls.filter((call) => kinds.includes(call.split(" ")[0]!))
 
 describe("a broker on an engine", () => {
   it.effect("delivers what is published, when it is subscribed to", () =>
@@ -96,5 +135,487 @@ describe("a broker on an engine", () => {
       ])
       expect(told).toEqual(["1 a", "2 b", "3 c"])
     })
+  )
+})
+
+describe("subscribing", () => {
+  it.effect("asks for all topics of a turn at once, and for one of them once", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const [one, other] = [yield* listener(its), yield* listener(its)]
+      yield* Effect.all(
+        ["a", "b", "c", "a"].flatMap((topic) => [one.subscribe(topic), other.subscribe(topic)]),
+        { concurrency: "unbounded" }
+      )
+      yield* one.subscribe("a")
+      expect(callsOf(server, "listen", "since")).toEqual(["listen a,b,c"])
+      expect(callsOf(server, "position")).toHaveLength(2)
+    })
+  )
+
+  it.effect("asks for a thousand topics in one call, and no more", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const { subscribe } = yield* listener(yield* up(server))
+      yield* Effect.forEach(
+        Array.from({ length: 2_500 }, (_, i) => `${i}`),
+        subscribe,
+        { concurrency: "unbounded" }
+      )
+      expect(callsOf(server, "listen").map((call) => call.split(",").length)).toEqual([1_000, 1_000, 500])
+    })
+  )
+
+  it.effect("unlistens when the last one has left, and in the order of the calls", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const [one, other] = [yield* listener(its), yield* listener(its)]
+      yield* Effect.all([one.subscribe("a"), other.subscribe("a")], { concurrency: "unbounded" })
+      one.unsubscribe("a")
+      yield* turn
+      expect(callsOf(server, "unlisten")).toEqual([])
+      other.unsubscribe("a")
+      expect(yield* one.subscribe("a")).toBeDefined()
+      yield* its.publish("a", text("x"))
+      expect([one.told, other.told]).toEqual([["1 x"], []])
+      expect(callsOf(server, "listen", "unlisten")).toEqual(["listen a", "unlisten a", "listen a"])
+    })
+  )
+
+  it.effect("lets go of what nobody wants any more when it is there", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make({ network: { delay: 100 } })
+      const its = yield* up(server)
+      yield* TestClock.adjust("1 second")
+      const { subscribe, unsubscribe } = yield* listener(its)
+      const left = yield* start(subscribe("left"))
+      const interrupted = yield* start(subscribe("interrupted"))
+      yield* turn
+      unsubscribe("left")
+      yield* Fiber.interrupt(interrupted)
+      expect(yield* Fiber.join(left)).toBeUndefined()
+      yield* TestClock.adjust("1 second")
+      expect(callsOf(server, "listen", "unlisten")).toEqual(["listen left,interrupted", "unlisten left,interrupted"])
+    })
+  )
+
+  it.effect("leaves nothing of an attachment whose scope is closed", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { told } = yield* Effect.scoped(Effect.tap(listener(its), ({ subscribe }) => subscribe("t")))
+      yield* its.publish("t", text("x"))
+      yield* settled
+      expect(told).toEqual([])
+      expect(callsOf(server, "unlisten")).toEqual(["unlisten t"])
+    })
+  )
+
+  it.effect("fails where the broker refuses, and nowhere else", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      server.refuse = (call) => (call.startsWith("listen") && call.includes("secret") ? rejected("no") : undefined)
+      const its = yield* up(server)
+      const { subscribe, told } = yield* listener(its)
+      const all = yield* Effect.all(
+        ["a", "secret", "b"].map((topic) => Effect.exit(subscribe(topic))),
+        { concurrency: "unbounded" }
+      )
+      expect(all.map(Exit.isSuccess)).toEqual([true, false, true])
+      yield* its.publish("a", text("x"))
+      yield* its.publish("secret", text("y"))
+      expect([told, its.status()._tag]).toEqual([["1 x"], "Up"])
+      server.refuse = () => undefined
+      yield* subscribe("secret")
+      yield* its.publish("secret", text("z"))
+      expect(told).toEqual(["1 x", "3 z"])
+    })
+  )
+
+  it.effect("is not known where while the broker is down, and tells a gap when it begins", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const [its, other] = [yield* up(server), yield* up(server, {}, "b")]
+      const first = yield* listener(its)
+      yield* first.subscribe("t")
+      server.cut("a")
+      yield* turn
+      const second = yield* listener(its)
+      expect([yield* second.subscribe("t"), yield* second.subscribe("u")]).toEqual([undefined, undefined])
+      yield* other.publish("t", text("x"))
+      yield* other.publish("u", text("y"))
+      yield* TestClock.adjust("1 second")
+      yield* other.publish("t", text("z"))
+      expect(first.told).toEqual(["1 x", "3 z"])
+      expect(second.told.slice(0, 2)).toEqual(expect.arrayContaining(Array(2).fill("lost undefined:undefined life0:2")))
+      expect(second.told.slice(2)).toEqual(["3 z"])
+    })
+  )
+
+  it.effect("waits for the first link, and no longer", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      server.pause()
+      const its = yield* broker(server, { connectTimeout: "3 seconds" })
+      const { subscribe } = yield* listener(its)
+      const hears = yield* start(Effect.scoped(its.hear("c", () => {})))
+      const subscribing = yield* start(subscribe("t"))
+      yield* TestClock.adjust("2 seconds")
+      expect([its.status()._tag, subscribing.pollUnsafe()]).toEqual(["Connecting", undefined])
+      yield* TestClock.adjust("1 second")
+      expect(its.status()).toMatchObject({ _tag: "Down", attempts: 1 })
+      expect(yield* Fiber.join(subscribing)).toBeUndefined()
+      yield* Fiber.join(hears)
+      expect(yield* subscribe("u")).toBeUndefined()
+    })
+  )
+
+  it.effect("asks about so many topics at once after a break, and no more", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make({ network: { delay: 0 } })
+      const its = yield* up(server, { maxAsks: 3 })
+      const { subscribe, told } = yield* listener(its)
+      const topics = Array.from({ length: 10 }, (_, i) => `${i}`)
+      yield* Effect.forEach(topics, subscribe)
+      server.cut("a")
+      yield* turn
+      for (const topic of topics) server.append(topic, Parcel.encode(text(topic)))
+      server.network.delay = 500
+      yield* TestClock.adjust("1 second")
+      const most = () => callsOf(server, "since").length - told.length
+      let highest = 0
+      for (let i = 0; i < 200 && told.length < 10; i++) {
+        yield* TestClock.adjust(50)
+        highest = Math.max(highest, most())
+      }
+      expect([told.length, highest]).toEqual([10, 3])
+    })
+  )
+})
+
+describe("publishing", () => {
+  it.effect("waits while as many are on their way as may be, in the order of the calls", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 2 })
+      server.network.delay = 1_000
+      const { ended, publish } = publisher(its)
+      yield* publish("a", "b", "c", "d", "e")
+      expect(callsOf(server, "append")).toHaveLength(2)
+      yield* TestClock.adjust("20 seconds")
+      expect([...ended].sort()).toEqual(["a 1", "b 2", "c 3", "d 4", "e 5"])
+    })
+  )
+
+  it.effect("waits while too many bytes are on their way; one message may always go", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlightBytes: 300 })
+      server.network.delay = 1_000
+      const { ended, publish } = publisher(its)
+      yield* publish("a", "b", "x".repeat(900), "c")
+      expect(callsOf(server, "append").length).toBeLessThan(4)
+      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("2 seconds")
+      yield* TestClock.adjust("2 seconds")
+      expect(ended).toHaveLength(4)
+    })
+  )
+
+  it.effect("tells nobody who is interrupted while it waits, and sends nothing of it", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 1 })
+      const { subscribe, told } = yield* listener(its)
+      yield* subscribe("t")
+      server.network.delay = 1_000
+      const fibers = yield* Effect.forEach(["a", "b", "c"], (value) => start(its.publish("t", text(value))))
+      yield* Fiber.interrupt(fibers[1]!)
+      for (let i = 0; i < 6; i++) yield* TestClock.adjust("1 second")
+      expect(told).toEqual(["1 a", "2 c"])
+    })
+  )
+
+  it.effect("fails at once while the broker is down", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      server.kill()
+      yield* turn
+      const { ended, publish } = publisher(its)
+      yield* publish("a")
+      expect(ended).toEqual(["a NotPublished"])
+      server.start()
+      yield* TestClock.adjust("1 second")
+      yield* publish("b")
+      expect(ended).toEqual(["a NotPublished", "b 1"])
+    })
+  )
+
+  it.effect("fails when it could not be tried again in time, and says whether it may be there", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 1, publishTimeout: "3 seconds" })
+      server.network.delay = 10_000
+      const { ended, publish } = publisher(its)
+      yield* publish("a", "b")
+      server.partition("a")
+      server.cut("a")
+      yield* TestClock.adjust("2999 millis")
+      expect(ended).toEqual([])
+      yield* TestClock.adjust("1 millis")
+      expect(ended).toEqual(["a Unknown", "b NotPublished"])
+    })
+  )
+
+  it.effect("does not send again what the server may have had before it forgot", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 1 })
+      const { subscribe, told } = yield* listener(its)
+      yield* subscribe("t")
+      server.network.lose = 1
+      const { ended, publish } = publisher(its)
+      yield* publish("a", "b")
+      server.kill()
+      server.start()
+      server.network.lose = 0
+      yield* TestClock.adjust("2 seconds")
+      expect(ended).toEqual(["a Unknown", "b 1"])
+      expect(told).toEqual(["lost life0:0 life1:0", "1 b"])
+    })
+  )
+
+  it.effect("waits for the first link", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      server.pause()
+      const its = yield* broker(server, { connectTimeout: "3 seconds", publishTimeout: "5 seconds" })
+      const { ended, publish } = publisher(its)
+      const position = yield* start(its.position)
+      yield* publish("a")
+      yield* TestClock.adjust("2 seconds")
+      server.resume()
+      yield* turn
+      expect(ended).toEqual(["a 1"])
+      expect((yield* Fiber.join(position)).epoch).toBe("life0")
+    })
+  )
+
+  it.effect("tells the caller what the broker refuses, and keeps the link", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      server.refuse = (call) => (call.startsWith("append") ? rejected("full") : undefined)
+      const { ended, publish } = publisher(its)
+      yield* publish("a")
+      const key = { producer: "p", epoch: 0, sequence: 0 }
+      server.refuse = (call) =>
+        call.startsWith("append") ? new BrokerError({ reason: new StaleKey({ key }) }) : undefined
+      // The key was made here: that it is too old says that nobody knows.
+      yield* publish("b")
+      expect(ended).toEqual(["a Rejected", "b Unknown"])
+      expect(its.status()._tag).toBe("Up")
+      server.refuse = () => undefined
+      yield* publish("c")
+      expect(ended.at(-1)).toBe("c 1")
+    })
+  )
+
+  it.effect("ends the link of a server that takes longer than it may", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { callTimeout: "2 seconds", heartbeat: "1 hour", publishTimeout: "1 minute" })
+      const { ended, publish } = publisher(its)
+      yield* TestClock.adjust("1 second")
+      server.network.lose = 1
+      yield* publish("a")
+      server.network.lose = 0
+      yield* TestClock.adjust("1999 millis")
+      expect(its.status()._tag).toBe("Up")
+      yield* TestClock.adjust("1 millis")
+      expect(its.status()._tag).toBe("Down")
+      yield* TestClock.adjust("1 second")
+      expect(ended).toEqual(["a 1"])
+    })
+  )
+
+  it.effect("gives what waits an end when the scope is closed", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const scope = yield* Scope.make()
+      const its = yield* Scope.provide(up(server, { maxInFlight: 1 }), scope)
+      server.network.delay = 1_000
+      const { ended, publish } = publisher(its)
+      yield* publish("a", "b")
+      yield* Scope.close(scope, Exit.void)
+      yield* publish("c")
+      expect(ended).toEqual(["a Unknown", "b NotPublished", "c NotPublished"])
+      expect(server.size).toBe(0)
+    })
+  )
+})
+
+describe("what cannot be read", () => {
+  it.effect("is counted and left out, and what comes behind it is delivered", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { subscribe, told } = yield* listener(its)
+      yield* subscribe("t")
+      const before = (yield* Metric.value(EngineBroker.unreadable)).count
+      server.append("t", Uint8Array.of(255))
+      server.append("t", new Uint8Array(0))
+      yield* its.publish("t", text("x"))
+      expect(told).toEqual(["3 x"])
+      const { entries, gap } = yield* its.since(["t"], { epoch: "life0", offset: 0 })
+      expect([entries.map(({ offset }) => offset), gap]).toEqual([[3], []])
+      expect((yield* Metric.value(EngineBroker.unreadable)).count - before).toBe(4)
+    })
+  )
+})
+
+describe("the history", () => {
+  it.effect("is asked topic by topic, and given up to where all are known", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      for (const topic of ["a", "b", "a"]) server.append(topic, Parcel.encode(text(topic)))
+      // Something is published between one question and the next.
+      server.refuse = (call) => {
+        if (call === "since b") server.append("b", Parcel.encode(text("late")))
+        return undefined
+      }
+      const missed = yield* its.since(["a", "b"], { epoch: "life0", offset: 0 })
+      expect(missed.entries.map(({ offset }) => offset)).toEqual([1, 2, 3])
+      expect([missed.to.offset, missed.gap]).toEqual([3, []])
+      server.refuse = () => undefined
+      const rest = yield* its.since(["a", "b"], missed.to)
+      expect(rest.entries.map(({ offset }) => offset)).toEqual([4])
+    })
+  )
+
+  it.effect("is asked for again when the server has forgotten in between", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      server.append("a", Parcel.encode(text("a")))
+      let isFirst = true
+      server.refuse = (call) => {
+        if (call === "since b" && isFirst) {
+          isFirst = false
+          server.forget()
+        }
+        return undefined
+      }
+      const missed = yield* its.since(["a", "b"], { epoch: "life0", offset: 0 })
+      expect([missed.entries, missed.gap, missed.to]).toEqual([[], ["a", "b"], { epoch: "life1", offset: 0 }])
+    })
+  )
+})
+
+describe("the link", () => {
+  it.effect("is asked whether it is there when nothing else was heard", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { heartbeat: "5 seconds" })
+      expect(callsOf(server, "position")).toHaveLength(1)
+      yield* TestClock.adjust("4999 millis")
+      yield* its.publish("t", text("x"))
+      yield* TestClock.adjust("1 millis")
+      expect(callsOf(server, "position")).toHaveLength(1)
+      yield* TestClock.adjust("10 seconds")
+      expect(callsOf(server, "position").length).toBeGreaterThan(1)
+      expect(its.status()._tag).toBe("Up")
+    })
+  )
+
+  it.effect("is given up when it does not answer, and nobody has to ask for that", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { heartbeat: "5 seconds", callTimeout: "2 seconds", connectTimeout: "1 second" })
+      server.pause()
+      yield* TestClock.adjust("7 seconds")
+      expect(its.status()).toMatchObject({ _tag: "Down", since: 7_000, attempts: 0 })
+      yield* TestClock.adjust("4 seconds")
+      expect(its.status()).toMatchObject({ _tag: "Down", since: 7_000, attempts: 2 })
+      server.resume()
+      yield* TestClock.adjust("1 second")
+      expect(its.status()._tag).toBe("Up")
+      expect(server.size).toBe(1)
+    })
+  )
+
+  it.effect("is tried as the schedule has it, from its start when the last one held", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { reconnect: Schedule.exponential("1 second") })
+      const seen: Array<string> = []
+      yield* start(Stream.runForEach(its.statuses, ({ _tag }) => Effect.sync(() => seen.push(_tag))))
+      const wait = Effect.gen(function* () {
+        const began = server.calls.length
+        for (let i = 1; i <= 20; i++) {
+          yield* TestClock.adjust("1 second")
+          if (server.calls.slice(began).includes("open")) return i
+        }
+        return 0
+      })
+      const waits: Array<number> = []
+      for (let i = 0; i < 3; i++) {
+        server.cut("a")
+        yield* turn
+        waits.push(yield* wait)
+      }
+      yield* TestClock.adjust("5 seconds")
+      server.cut("a")
+      yield* turn
+      waits.push(yield* wait)
+      expect(waits).toEqual([1, 2, 4, 1])
+      expect(seen).toEqual(["Up", "Down", "Up", "Down", "Up", "Down", "Up", "Down", "Up"])
+    })
+  )
+
+  it.effect("is not tried again when the schedule is over", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const once = Schedule.while(reconnect, ({ attempt }) => Effect.succeed(attempt <= 1))
+      const its = yield* up(server, { reconnect: once })
+      server.cut("a")
+      yield* turn
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      expect(its.status()._tag).toBe("Up")
+      server.cut("a")
+      yield* TestClock.adjust("1 hour")
+      expect([its.status()._tag, callsOf(server, "open").length]).toEqual(["Down", 2])
+    })
+  )
+
+  it.effect("leaves no fiber, no sleep and no link behind, whenever the scope is closed", () =>
+    counted((running) =>
+      Effect.gen(function* () {
+        for (const after of [0, 1, 500, 1_500, 6_000]) {
+          const server = yield* FaultyEngine.make()
+          const before = { ...running }
+          const scope = yield* Scope.make()
+          const its = yield* Scope.provide(broker(server), scope)
+          yield* turn
+          const { subscribe } = yield* Scope.provide(listener(its), scope)
+          yield* subscribe("t")
+          yield* Scope.provide(
+            its.hear("c", () => {}),
+            scope
+          )
+          yield* its.publish("t", text("x"))
+          if (after > 1) server.cut("a")
+          yield* TestClock.adjust(after)
+          yield* Scope.close(scope, Exit.void)
+          yield* turn
+          expect([running, server.size], `after ${after} ms`).toEqual([before, 0])
+        }
+      })
+    )
   )
 })
