@@ -183,7 +183,7 @@ describe("Nodes", () => {
     "tell a listener in the turn, each heartbeat too, with what is carried, for as long as its scope is open",
     () =>
       Effect.gen(function* () {
-        const { all } = yield* cluster(2)
+        const { all, bus } = yield* cluster(2)
         const told: Array<string> = []
         const scope = yield* Scope.make()
         yield* all[0]!.nodes
@@ -203,7 +203,24 @@ describe("Nodes", () => {
         yield* all[1]!.stop
         assert.deepStrictEqual(told.slice(2), ["n1 undefined", "-n1 Goodbye"])
         yield* Scope.close(scope, Exit.void)
+        yield* start(bus, 1)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(all[0]!.nodes.list().length, 2)
+        assert.strictEqual(told.length, 4)
       })
+  )
+
+  it.effect("are in the order in which they were started", () =>
+    Effect.gen(function* () {
+      const bus = yield* Bus.make(3)
+      const all = []
+      for (const index of [2, 0, 1]) {
+        yield* TestClock.adjust("1 second")
+        all.push(yield* start(bus, index))
+      }
+      yield* TestClock.adjust("1 second")
+      for (const one of all) assert.deepStrictEqual(names(one), ["n2", "n0", "n1"])
+    })
   )
 
   it.effect("leave out what is too long to be carried, and die of a name that is taken", () =>

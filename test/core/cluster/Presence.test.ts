@@ -268,6 +268,29 @@ describe("presence on one node", () => {
       assert.strictEqual(times, 3)
     })
   )
+
+  it.effect("tells everybody in the same order when one joins, leaves and watches as it is told", () =>
+    Effect.gen(function* () {
+      const { presence } = (yield* cluster(1, { grace: 0 })).all[0]!
+      join(presence, "t", "slow", "slow")
+      const late: Array<string> = []
+      presence.watchUnsafe("t", ([change]) => {
+        if (change?.user.user !== "ada" || change._tag !== "Joined") return
+        presence.leaveUnsafe("t", "slow")
+        const names = presence.users("t").map(({ user }) => user)
+        late.push(...names)
+        presence.watchUnsafe(
+          "t",
+          (changes) => void late.push(...changes.map(({ _tag, user }) => `${_tag} ${user.user}`))
+        )
+        join(presence, "t", "m2", "bob")
+      })
+      const { told } = watch(presence, "t")
+      join(presence, "t", "m1", "ada")
+      assert.deepStrictEqual(told, ["Joined ada null 1", "Left slow null 1", "Joined bob null 1"])
+      assert.deepStrictEqual(late, ["ada", "Joined bob"])
+    })
+  )
 })
 
 describe("presence over nodes", () => {
@@ -389,6 +412,29 @@ describe("presence over nodes", () => {
       join(all[0]!.presence, "t", "next", "next")
       yield* TestClock.adjust(150)
       assert.deepStrictEqual(all[1]!.presence.count("t"), { users: 1_002, connections: 1_001 })
+    })
+  )
+
+  it.effect("asks one that has no answer once a second, however often it is found to be behind", () =>
+    Effect.gen(function* () {
+      const { all, bus } = yield* cluster(2)
+      const change = { topic: "t", member: "m", now: undefined }
+      for (let i = 0; i < 50; i++) {
+        // Of a life that its node knows nothing of.
+        for (const bytes of PresenceMessage.encodeDelta({
+          _tag: "Delta",
+          node: "node-1",
+          life: 99,
+          from: 10 + i,
+          changes: [change]
+        })) {
+          bus.forge(Presence.channel, bytes)
+        }
+        yield* TestClock.adjust(60)
+      }
+      const { asked } = all[0]!.presence.counters()
+      assert.isAtLeast(asked, 3)
+      assert.isAtMost(asked, 4)
     })
   )
 

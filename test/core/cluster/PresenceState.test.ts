@@ -57,6 +57,20 @@ describe("a state", () => {
     expect(other.users("t")).toEqual(one.users("t"))
   })
 
+  it("keeps nothing of a topic that nobody is in", () => {
+    const [one, other] = [state("a"), state("b")]
+    for (let i = 0; i < 10; i++) {
+      one.join(`t${i}`, "m", "ada", "1", i)
+      tell(other, one)
+      one.leave(`t${i}`, "m")
+      tell(other, one)
+    }
+    for (const it of [one, other]) {
+      expect(it["topics"].size).toBe(0)
+      for (const known of it["nodes"].values()) expect(known.topics.size).toBe(0)
+    }
+  })
+
   it("takes names for what they are", () => {
     const one = state("__proto__")
     for (const name of ["__proto__", "constructor", "toString"]) {

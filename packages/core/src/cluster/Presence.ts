@@ -121,7 +121,7 @@ export class Presence extends Context.Service<
     readonly changes: (topic: string) => Stream.Stream<Change>
     /**
      * Tells what changes, in the turn in which the news comes, until what it gives is called. Together with `users` in
-     * one turn nothing is missed. `told` must not throw, nor join or leave.
+     * one turn nothing is missed. `told` must not throw. It may join and leave, which is told behind it.
      */
     readonly watchUnsafe: (topic: string, told: (changes: ReadonlyArray<Change>) => void) => () => void
     readonly counters: () => Counters
@@ -206,14 +206,28 @@ export const make = (
     /** Up to which version the others were told. */
     let sent = 0
     let flushAt = Number.POSITIVE_INFINITY
+    let waiting: Array<() => void> | undefined
     let closed = false
 
     const say = (channel: string, bytes: Uint8Array) =>
       Effect.ignore(Effect.timeout(broker.cast(channel, bytes), patience))
 
+    /** Who is told may join and leave: that is told behind this, to all of them. */
     const tell = (topic: string, changes: ReadonlyArray<Change>) => {
-      if (changes.length === 0) return
-      for (const watcher of watchers.get(topic) ?? []) watcher(changes)
+      const its = watchers.get(topic)
+      if (changes.length === 0 || its === undefined) return
+      // Who comes to watch meanwhile has what is told now.
+      const telling = () => {
+        for (const watcher of there) if (its.has(watcher)) watcher(changes)
+      }
+      const there = [...its]
+      if (waiting !== undefined) return void waiting.push(telling)
+      waiting = [telling]
+      try {
+        for (const each of waiting) each()
+      } finally {
+        waiting = undefined
+      }
     }
 
     const forget = (it: Told) => {
