@@ -163,6 +163,21 @@ describeWith("nats-server")("The epoch of NatsEngine", () => {
       })
     ))
 
+  it("is another each time it is changed how much of a topic is kept, there and back, whoever does it", () =>
+    run(
+      Effect.gen(function* () {
+        const { jsm } = yield* client(server().url)
+        const epochs: Array<string> = []
+        for (const maxEntries of [5, 2, 5]) epochs.push(yield* epochOf(yield* open({ retention: { maxEntries } })))
+        const link = yield* open({ retention: { maxEntries: 5 } })
+        const name = yield* streamOf(jsm, prefix)
+        yield* Effect.promise(() => jsm.streams.update(name, { max_msgs_per_subject: 50 }))
+        yield* link.ended
+        epochs.push(yield* epochOf(yield* open({ retention: { maxEntries: 49 } })))
+        expect(new Set(epochs).size).toBe(4)
+      })
+    ))
+
   it("stays when only times and bytes are changed, which who is connected does not notice", () =>
     run(
       Effect.gen(function* () {

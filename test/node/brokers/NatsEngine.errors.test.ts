@@ -21,6 +21,8 @@ const configured = (text: string) =>
     return yield* natsServer({ args: ["--config", path] })
   })
 
+const sockets = () => process.getActiveResourcesInfo().filter((type) => type === "TCPSocketWrap").length
+
 let prefixes = 0
 
 describeWith("nats-server")("An error of NatsEngine", () => {
@@ -176,8 +178,8 @@ describeWith("nats-server")("An error of NatsEngine", () => {
     ))
 
   it.each([
-    [{ url: `nats://127.0.0.1:${nobodysPort}` }, "Unavailable", "connection refused"],
-    [{ url: ["nats://127.0.0.1:4", "nats://127.0.0.1:4"] }, "Unavailable", "connection refused"],
+    [{ url: `nats://127.0.0.1:${nobodysPort}` }, "Unavailable", "ECONNREFUSED"],
+    [{ url: ["nats://127.0.0.1:4", "nats://127.0.0.1:4"] }, "Unavailable", "ECONNREFUSED"],
     [{ url: [] }, "Rejected", "no address"],
     [{ url: "redis://secret@127.0.0.1" }, "Rejected", "nats://host:port"],
     [{ url: "nats://" }, "Rejected", "nats://host:port"],
@@ -220,6 +222,21 @@ describeWith("nats-server")("An error of NatsEngine", () => {
         expect(yield* link.append("a", bytes("1"), { producer: "p", epoch: 1, sequence: 1 })).toMatchObject({
           repeated: true
         })
+      })
+    ))
+
+  it("leaves no socket behind, however often a server is tried that stands still", () =>
+    run(
+      Effect.gen(function* () {
+        const own = yield* natsServer()
+        const slow = engine({ url: own.url, timeout: 50 })
+        yield* Effect.scoped(slow.open(new Heard()))
+        yield* eventually(() => sockets() === 0)
+        yield* own.pause
+        for (let i = 0; i < 5; i++) yield* failureOf(Effect.scoped(slow.open(new Heard())))
+        const patient = engine({ url: own.url })
+        for (let i = 0; i < 5; i++) yield* Effect.timeoutOption(Effect.scoped(patient.open(new Heard())), 20)
+        yield* eventually(() => sockets() === 0)
       })
     ))
 

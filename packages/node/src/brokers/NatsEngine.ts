@@ -125,7 +125,9 @@ export const make = (options: Options): Engine => {
       // In a cluster of servers one may miss what is between it and another, and nobody is told.
       const isAlone = connection.info?.jetstream === true && connection.info.cluster === undefined && !options.jetstream
 
+      let why: BrokerError | undefined
       const end = (error: BrokerError): void => {
+        why ??= error
         Deferred.doneUnsafe(ended, Exit.succeed(error))
         void connection.close()
       }
@@ -207,6 +209,8 @@ export const make = (options: Options): Engine => {
       const link: Link = {
         append: (topic, bytes, key) =>
           Effect.suspend(() => {
+            // It is being closed, and would not say whether it was sent.
+            if (why !== undefined) return Effect.fail(Faults.unavailable(why))
             const limit = maxPayload - maxFields
             if (bytes.length > limit) return Effect.fail(Faults.tooLarge(bytes.length, limit))
             const head = headers()
