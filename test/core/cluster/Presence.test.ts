@@ -525,6 +525,30 @@ describe("presence over nodes", () => {
     })
   )
 
+  it.effect("believes nothing any more of a life that has said goodbye, also what was held up on its way", () =>
+    Effect.gen(function* () {
+      const { all, bus } = yield* cluster(2)
+      join(all[1]!.presence, "t", "m", "ada")
+      yield* TestClock.adjust("3 seconds")
+      assert.strictEqual(all[0]!.presence.count("t").connections, 1)
+      const life = Number(all[1]!.nodes.self().carried.get("presence")!.split(" ")[0])
+      bus.forge(Presence.channel, PresenceMessage.encode({ _tag: "Bye", node: "node-1", life: life - 1 }))
+      assert.strictEqual(all[0]!.presence.count("t").connections, 1)
+      bus.forge(Presence.channel, PresenceMessage.encode({ _tag: "Bye", node: "node-1", life }))
+      assert.strictEqual(all[0]!.presence.count("t").connections, 0)
+      const held = { _tag: "Delta", node: "node-1", life, from: 0 } as const
+      const now = memberOf("node-1", 1)
+      for (const bytes of PresenceMessage.encodeDelta({ ...held, changes: [{ topic: "t", member: "m1", now }] })) {
+        bus.forge(Presence.channel, bytes)
+      }
+      assert.strictEqual(all[0]!.presence.count("t").connections, 0)
+      // Its heartbeats go on saying how far it is.
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(all[0]!.presence.size(), { topics: 0, members: 0 })
+      assert.strictEqual(all[0]!.presence.counters().asked, 0)
+    })
+  )
+
   it.effect("dies of an info that may be longer than any may be", () =>
     Effect.gen(function* () {
       assert.isTrue(Exit.hasDies(yield* Effect.exit(cluster(1, { maxInfoBytes: 16_385 }))))
