@@ -9,6 +9,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { maxCastBytes } from "@millrace/core/cluster/Broker"
+import * as Nodes from "@millrace/core/cluster/Nodes"
 import * as Presence from "@millrace/core/cluster/Presence"
 import * as PresenceMessage from "@millrace/core/cluster/PresenceMessage"
 import { countingFibers } from "../../support/leaks.ts"
@@ -522,6 +523,25 @@ describe("presence over nodes", () => {
           ["bob"]
         )
       }
+    })
+  )
+
+  it.effect("may begin and end while its node is there: it knows at once, and is gone at once", () =>
+    Effect.gen(function* () {
+      const { all, bus } = yield* cluster(2, undefined, 1)
+      join(all[0]!.presence, "t", "m", "ada")
+      const nodes = yield* Nodes.make(bus.brokers[1]!, { name: "n1" })
+      yield* TestClock.adjust("300 millis")
+      const scope = yield* Scope.make()
+      const presence = yield* Presence.make(bus.brokers[1]!, nodes).pipe(Scope.provide(scope))
+      yield* TestClock.adjust(50)
+      assert.strictEqual(presence.count("t").connections, 1)
+      join(presence, "t", "m", "bob")
+      yield* TestClock.adjust(50)
+      assert.strictEqual(all[0]!.presence.count("t").connections, 2)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual(all[0]!.presence.count("t").connections, 1)
+      assert.strictEqual(all[0]!.nodes.list().length, 2)
     })
   )
 
