@@ -49,11 +49,20 @@ const isPlain = 8
 const encoder = new TextEncoder()
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 
-/** As one piece of bytes, for whatever carries it. */
+/** Most exceptions, and most bytes of one. */
+const maxUint16 = 65_535
+
+/**
+ * As one piece of bytes, for whatever carries it. Throws a `RangeError` for more than 65,535 exceptions, and for one of
+ * more bytes: what is printed is read again by all.
+ */
 export const encode = ({ except, key, message }: Parcel): Uint8Array => {
   const payload = message.bytes
   const producer = key === undefined ? undefined : encoder.encode(key.producer)
   const names = except.map((name) => encoder.encode(name))
+  if (names.length > maxUint16 || names.some((name) => name.length > maxUint16)) {
+    throw new RangeError("a parcel has at most 65535 exceptions, of at most 65535 bytes")
+  }
   let length = 1 + payload.length
   if (producer !== undefined) length += 18 + producer.length
   if (names.length > 0) length += names.reduce((sum, name) => sum + 2 + name.length, 2)
