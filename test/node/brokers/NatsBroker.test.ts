@@ -1,4 +1,6 @@
 /** Every publication is counted at both ends, whatever happens to the server between them. */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { jetstreamManager } from "@nats-io/jetstream"
 import { connect } from "@nats-io/transport-node"
 import * as Effect from "effect/Effect"
@@ -16,6 +18,7 @@ import * as NatsBroker from "@millrace/node/brokers/NatsBroker"
 import { cutting } from "../../support/cuttingProxy.ts"
 import { describeWith } from "../../support/describeWith.ts"
 import { eventually } from "../../support/eventually.ts"
+import { folder } from "../../support/folder.ts"
 import { natsServer } from "../../support/natsServer.ts"
 import type { RealServer } from "../../support/realServer.ts"
 
@@ -118,8 +121,8 @@ const account = (
       for (let i = 0; !state.isOver || i < 100; i++) {
         const batch = topics.map((topic) => publish(near, topic, `${i}`))
         published.push(...(yield* Effect.all(batch, { concurrency: "unbounded" })))
-        // While it is down, each is refused at once.
-        if (near.status()._tag !== "Up") yield* Effect.sleep(5)
+        // While it is down, each is refused at once. And who reads again from the start has to catch up with this.
+        yield* Effect.sleep(near.status()._tag === "Up" ? 1 : 5)
       }
     })
     const breaking = Effect.gen(function* () {
@@ -254,6 +257,38 @@ describeWith("nats-server")("NatsBroker", () => {
           far: { url: `nats://127.0.0.1:${proxy.port}`, reconnect: Schedule.spaced(100) }
         })
         expect(ledger.gaps.length).toBeGreaterThan(0)
+      })
+    ))
+
+  it("tells what was pushed out by bytes while who listens was away", () =>
+    run(
+      Effect.gen(function* () {
+        const server = yield* natsServer()
+        const proxy = yield* cutting(server.port, 4_096)
+        const { ledger } = yield* account(server, () => eventually(() => proxy.connections() > 3), {
+          both: { maxLogBytes: 4_000 },
+          far: { url: `nats://127.0.0.1:${proxy.port}`, reconnect: Schedule.spaced(100) }
+        })
+        expect(ledger.gaps.length).toBeGreaterThan(0)
+      })
+    ))
+
+  it("is down where the server refuses it, says why, and goes up when it does not any more", () =>
+    run(
+      Effect.gen(function* () {
+        const path = join(yield* folder, "nats.conf")
+        const configure = (password: string) =>
+          writeFileSync(path, `authorization { user: ada, password: ${password} }\njetstream: enabled`)
+        configure("other")
+        const server = yield* natsServer({ args: ["--config", path] })
+        const broker = yield* NatsBroker.make(options(server.url.replace("//", "//ada:right@")))
+        yield* eventually(() => broker.status()._tag === "Down")
+        expect(broker.status()).toMatchObject({ error: { reason: { _tag: "Rejected" } } })
+        expect(yield* publish(broker, "a", "1")).toMatchObject({ outcome: "NotPublished" })
+        configure("right")
+        yield* server.restart
+        yield* eventually(() => broker.status()._tag === "Up")
+        expect(yield* publish(broker, "a", "1")).toMatchObject({ outcome: "Acknowledged" })
       })
     ))
 })

@@ -120,6 +120,26 @@ describeWith("nats-server")("An error of NatsEngine", () => {
       })
     ))
 
+  it("is none where a node has the rights that docs/brokers/nats.md names, and no others", () =>
+    run(
+      Effect.gen(function* () {
+        const own = yield* configured(`
+          authorization { users: [{ user: ada, password: a, permissions: {
+            publish: ["${prefix}.log.>", "${prefix}.cast.>", "$JS.API.>"],
+            subscribe: ["${prefix}.live.>", "${prefix}.cast.>", "$JS.EVENT.ADVISORY.STREAM.>", "_INBOX.>"] } }] }
+          jetstream: enabled`)
+        const heard = new Heard()
+        const link = yield* engine({ url: own.url.replace("//", "//ada:a@") }).open(heard)
+        yield* link.listen(["a"])
+        yield* link.hear(["c"])
+        yield* publish(link, "a", "1", "2")
+        yield* link.cast("c", bytes("3"))
+        yield* eventually(() => heard.publications.length === 2 && heard.casts.length === 1)
+        const { epoch } = yield* link.position
+        expect((yield* link.since("a", { epoch, offset: 1 })).entries.length).toBe(1)
+      })
+    ))
+
   it("is the caller's where more bytes come than the server takes, and the next publication goes on", () =>
     run(
       Effect.gen(function* () {

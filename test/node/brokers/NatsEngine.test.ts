@@ -97,6 +97,17 @@ describeWith("nats-server")("NatsEngine", () => {
       })
     ))
 
+  it("keeps publications for as long as it knows repeats, where it was told to keep them shorter", () =>
+    run(
+      Effect.gen(function* () {
+        yield* open({ retention: { maxAge: 1_000, repeatWindow: 5_000 } })
+        const { jsm } = yield* client(server().url)
+        const name = yield* streamOf(jsm, prefix)
+        const { config } = yield* Effect.promise(() => jsm.streams.info(name))
+        expect([config.max_age, config.duplicate_window]).toEqual([5_000_000_000, 5_000_000_000])
+      })
+    ))
+
   it("publishes many at a time, in the order in which they were begun", () =>
     run(
       Effect.gen(function* () {
