@@ -165,7 +165,8 @@ describe("GET /events", () => {
       const [gap, ...rest] = yield* heard(second, 4)
       // Behind what it did not get: a client that is cut here is not told of it twice.
       const to = id.replace(/0$/, "1")
-      assert.deepStrictEqual(gap, { event: "gap", id: to, data: '{"type":"gap","topics":["a"]}' })
+      const told = { type: "gap", topics: ["a"], from: id, to }
+      assert.deepStrictEqual(gap, { event: "gap", id: to, data: JSON.stringify(told) })
       assert.deepStrictEqual(data(rest), [2, 3, 4])
       // It has not missed the gap's messages twice: it can go on from the one that it has.
       const third = yield* ask(running.port, "/events?topic=a", { headers: { "last-event-id": rest[0]!.id } })

@@ -2,21 +2,28 @@
  * The topics of a hub as event streams: `GET /events?topic=a&topic=b`, and the same as a subscriber of Mercure asks for
  * it. A client that comes back with the last event ID gets what it missed, in order and once, or an event `gap`.
  */
+import { randomBytes } from "node:crypto"
 import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Socket } from "node:net"
-import * as Position from "@millrace/core/cluster/Position"
 import type * as Hub from "@millrace/core/cluster/Hub"
+import type { Access, Client } from "@millrace/core/cluster/HubAccess"
+import * as HubEncoding from "@millrace/core/cluster/HubEncoding"
+import * as Position from "@millrace/core/cluster/Position"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import type { Printable } from "@millrace/core/codec/EventStream"
 import type { Publication } from "@millrace/core/cluster/Publication"
+import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Prepared } from "@millrace/core/connection/Prepared"
 import type { Written } from "@millrace/core/connection/WebSocket"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import type * as EventFront from "./EventFront.ts"
 import type { EventEncoding, EventStreamResponse } from "./EventStreamResponse.ts"
+import * as Answer from "./hub/Answer.ts"
+import * as Guest from "./hub/Guest.ts"
 import * as NodeEventStream from "./NodeEventStream.ts"
 
 /** One way to ask for topics, and to be told of what was published. */
@@ -71,6 +78,8 @@ export interface Options {
   readonly hub: Hub.Hub["Service"]
   readonly streams: NodeEventStream.EventStreams
   readonly origin: Origin.Policy
+  readonly identify?: Guest.Identify | undefined
+  readonly authorize?: Access<Guest.Request> | undefined
   readonly refuse: (
     response: ServerResponse,
     status: number,
@@ -81,7 +90,10 @@ export interface Options {
 }
 
 /** The fields that let a page of another origin read the response; `undefined` when it may not. */
-const crossOrigin = (policy: Origin.Policy, { headers: { host = "", origin } }: Request): Headers | undefined => {
+export const crossOrigin = (
+  policy: Origin.Policy,
+  { headers: { host = "", origin } }: Pick<Request, "headers">
+): Headers | undefined => {
   if (!Origin.permits(policy, origin, { host })) return undefined
   if (origin === undefined) return [["Vary", "Origin"]]
   return [
@@ -93,6 +105,12 @@ const crossOrigin = (policy: Origin.Policy, { headers: { host = "", origin } }: 
   ]
 }
 
+const notFromHere = ["forbidden-origin", "pages of this origin may not connect", { Vary: "Origin" }] as const
+
+/** The answer to a page of an origin that may not ask. */
+export const foreign = (refuse: Options["refuse"], response: ServerResponse): void =>
+  refuse(response, 403, ...notFromHere)
+
 /** An answer to a page's question whether it may ask, with fields that need asking for. */
 const preflight = (response: ServerResponse, headers: Headers): void => {
   response.statusCode = 204
@@ -103,27 +121,62 @@ const preflight = (response: ServerResponse, headers: Headers): void => {
   response.end()
 }
 
+/** What is kept of who a client is: what it came with is not. */
+type Known = Omit<Client, "request">
+
+const nobody: Omit<Known, "id"> = { name: HubMessage.httpClient, user: undefined }
+
 /** A client as a member of its topics. */
 class HubStream implements Hub.Member {
+  /** The topics that it is in, or on its way into. An array takes 300 bytes less than a set. */
+  readonly topics: Array<string>
+  /** Who it is, when somebody has asked: most clients are nobody in particular. */
+  private client: Known | undefined
   private readonly opened: EventStreamResponse
   /** Whether it has asked for all there is: then it is told of no gap before that. */
   private wantsAll: boolean
+  private hasLeft = false
 
-  constructor(opened: EventStreamResponse, wantsAll: boolean) {
+  constructor(client: Known | undefined, opened: EventStreamResponse, topics: Array<string>, wantsAll: boolean) {
+    this.client = client
     this.opened = opened
+    this.topics = topics
     this.wantsAll = wantsAll
+  }
+
+  get id(): string {
+    return (this.client ??= { id: randomBytes(16).toString("base64url"), ...nobody }).id
+  }
+
+  get name(): string {
+    return (this.client ?? nobody).name
+  }
+
+  get user(): string | undefined {
+    return (this.client ?? nobody).user
   }
 
   hasAll(): void {
     this.wantsAll = false
   }
 
+  leave(): void {
+    this.hasLeft = true
+  }
+
   tryWriteUnsafe(message: Prepared, publication: Publication): Written {
-    return this.opened.tryWriteUnsafe(message, publication)
+    return this.hasLeft ? "NotOpen" : this.opened.tryWriteUnsafe(message, publication)
   }
 
   tellUnsafe(notice: Hub.Notice): Written {
+    if (this.hasLeft) return "NotOpen"
     if (notice._tag === "Gap" && this.wantsAll) return "Written"
+    const { topics } = this
+    if (notice._tag === "Kicked" && topics.includes(notice.topic)) topics.splice(topics.indexOf(notice.topic), 1)
+    if (notice._tag === "Moved") {
+      if (topics.includes(notice.from)) topics.splice(topics.indexOf(notice.from), 1)
+      if (!topics.includes(notice.to)) topics.push(notice.to)
+    }
     return this.opened.trySayUnsafe(EventStreamBody.print([eventOf(notice)]).text)
   }
 
@@ -136,32 +189,26 @@ class HubStream implements Hub.Member {
   }
 }
 
-/** What a client is told beside messages. An event with an id and no data sets the last event ID and is not dispatched. */
+/**
+ * What a client is told beside messages, as a WebSocket is, with its type for a name. An event with an id and no data sets
+ * the last event ID and is not dispatched.
+ */
 const eventOf = (notice: Hub.Notice): Printable => {
-  switch (notice._tag) {
-    case "Gap":
-      return {
-        event: "gap",
-        id: notice.to === undefined ? undefined : Position.print(notice.to),
-        data: JSON.stringify({ type: "gap", topics: notice.topics })
-      }
-    case "Advanced":
-      return { id: Position.print(notice.position) }
-    case "Kicked":
-      return { event: "kicked", data: JSON.stringify({ type: "kicked", topic: notice.topic, reason: notice.reason }) }
-    case "Moved":
-      return { event: "moved", data: JSON.stringify({ type: "moved", from: notice.from, to: notice.to }) }
-  }
+  if (notice._tag === "Advanced") return { id: Position.print(notice.position) }
+  const message = HubEncoding.notice(notice)
+  const at = notice._tag === "Gap" ? notice.to : undefined
+  return { event: message.type, id: at && Position.print(at), data: HubMessage.encode(message) }
 }
 
 /** What of a request decides how it is answered. */
-type Request = Pick<IncomingMessage, "headers" | "method" | "url">
+type Request = Pick<IncomingMessage, "headers" | "method" | "url"> & Partial<Pick<IncomingMessage, "rawHeaders">>
 
 /** What an answer is written to. */
 interface Carrier {
   /** `undefined` when another answer is due, and given. */
   readonly open: (options: NodeEventStream.ResponseOptions) => EventStreamResponse | undefined
   readonly refuse: (status: number, code: string, message: string, headers: Readonly<Record<string, string>>) => void
+  readonly refuseAs: (refusal: Refusal, headers: Headers) => void
   readonly preflight: (headers: Headers) => void
 }
 
@@ -175,10 +222,21 @@ export const respond = (
   answer(options, dialect, request, {
     open: (settings) => options.streams.openUnsafe(request, response, settings),
     refuse: (...refusal) => options.refuse(response, ...refusal),
+    refuseAs: (refusal, headers) => Answer.refusal(response, refusal, headers),
     preflight: (headers) => preflight(response, headers)
   })
 
-/** The same on the socket of a request that was read by `EventFront`. Calls `hand` at once when it is to have no events. */
+/**
+ * Whether a request may be answered by `respondOn`: not where somebody has to be asked before there is an answer, as nobody
+ * watches the socket meanwhile, and what is known of the request is not all of it.
+ */
+export const isAtOnce = ({ authorize, hub, identify }: Options, { earliest }: Dialect): boolean =>
+  identify === undefined && authorize?.join === undefined && (hub.broker.isLocal || earliest === undefined)
+
+/**
+ * The same on the socket of a request that was read by `EventFront`, if it `isAtOnce`. Calls `hand` at once when it is to
+ * have no events.
+ */
 export const respondOn = (
   options: Options,
   dialect: Dialect,
@@ -193,19 +251,20 @@ export const respondOn = (
       return opened
     },
     refuse: hand,
+    refuseAs: hand,
     preflight: hand
   })
 
 const answer = (
-  { hub, origin }: Options,
+  { authorize, hub, identify, origin }: Options,
   dialect: Dialect,
   request: Request,
-  { open, preflight, refuse }: Carrier
+  { open, preflight, refuse, refuseAs }: Carrier
 ): Effect.Effect<void> =>
   Effect.gen(function* () {
     const cors = crossOrigin(origin, request)
     if (cors === undefined) {
-      return refuse(403, "forbidden-origin", "pages of this origin may not connect", { Vary: "Origin" })
+      return refuse(403, ...notFromHere)
     }
     if (request.method === "OPTIONS") return preflight(cors)
     const { lastEventId, query } = NodeEventStream.requestOf(
@@ -221,6 +280,18 @@ const answer = (
       return refuse(400, code, detail, Object.fromEntries(cors))
     }
 
+    let client: Known | undefined
+    if (identify !== undefined || authorize?.join !== undefined) {
+      const asked = Guest.requestOf("events", { url: request.url, rawHeaders: request.rawHeaders ?? [] })
+      const known = yield* Effect.result(Guest.clientOf(identify, asked))
+      if (Result.isFailure(known)) return refuseAs(known.failure, cors)
+      const join = authorize?.join ?? (() => Effect.void)
+      const may = yield* Effect.result(Effect.forEach(topics, (topic) => join(known.success, topic), { discard: true }))
+      if (Result.isFailure(may)) return refuse(403, "forbidden", may.failure.message, Object.fromEntries(cors))
+      const { id, name, user } = known.success
+      client = { id, name, user }
+    }
+
     const start = lastEventId === "" ? undefined : yield* startOf(hub, dialect, lastEventId)
     const names = [...topics]
     const resumed =
@@ -230,7 +301,7 @@ const answer = (
     const opened = open({ encoding: dialect.encoding, headers: [...cors, ...resumed] })
     if (opened === undefined) return
     const wantsAll = lastEventId !== "" && lastEventId === dialect.earliest
-    const member = new HubStream(opened, wantsAll)
+    const member = new HubStream(client, opened, [...names], wantsAll)
     // A client that has not been told where it is could not come back.
     const admitted = (at: Position.Position | undefined) => {
       const from = start === undefined ? at : wantsAll ? start : undefined
@@ -241,9 +312,12 @@ const answer = (
       onSuccess: () =>
         Effect.sync(() => {
           member.hasAll()
-          // What is kept for it is this, and no fiber. An array takes 300 bytes less than a set.
+          // It was taken out while it was getting what it had missed.
+          for (const name of names) if (!member.topics.includes(name)) hub.leaveUnsafe(name, member)
+          // What is kept for it is this, and no fiber.
           opened.whenClosed(() => {
-            for (const name of names) hub.leaveUnsafe(name, member)
+            member.leave()
+            for (const name of member.topics) hub.leaveUnsafe(name, member)
           })
         })
     })

@@ -5,28 +5,36 @@
  *     GET  /ws        the WebSocket, with the messages that docs/protocol.md describes
  *     GET  /events    topics as an event stream, and /.well-known/mercure for who speaks Mercure
  *     POST /publish   one message, for programs
+ *     GET  /topics    which there are here; /topics/:topic/history and /topics/:topic/presence
  *     GET  /health    whether it is up, and how busy
  */
 import { randomBytes } from "node:crypto"
 import { readFileSync } from "node:fs"
 import * as http from "node:http"
+import { hostname } from "node:os"
 import { fileURLToPath } from "node:url"
+import type { Broker } from "@millrace/core/cluster/Broker"
+import type { BrokerError } from "@millrace/core/cluster/BrokerError"
 import * as Hub from "@millrace/core/cluster/Hub"
-import * as HubKey from "@millrace/core/cluster/HubKey"
+import type { Access } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as HubMetrics from "@millrace/core/cluster/HubMetrics"
 import * as HubSession from "@millrace/core/cluster/HubSession"
-import type * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
-import * as Position from "@millrace/core/cluster/Position"
+import * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
+import * as Nodes from "@millrace/core/cluster/Nodes"
 import * as Origin from "@millrace/core/codec/Origin"
 import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Extension } from "@millrace/core/connection/Extension"
 import * as Limits from "@millrace/core/connection/Limits"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
 import * as EventFront from "./EventFront.ts"
+import * as Answer from "./hub/Answer.ts"
+import type * as Guest from "./hub/Guest.ts"
+import * as Publishing from "./hub/Publishing.ts"
+import * as Reading from "./hub/Reading.ts"
 import * as HubEvents from "./HubEvents.ts"
 import * as NodeEventStream from "./NodeEventStream.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
@@ -43,8 +51,22 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly drain?: DrainOptions | undefined
   /** Default: members that are too slow are disconnected with 1013. */
   readonly hub?: Hub.Options | undefined
-  /** What is kept of what was published, for event streams that come back. */
+  /** What stands between this node and others. Default: memory, and there are no others. */
+  readonly broker?: Broker["Service"] | undefined
+  /** What is kept of what was published, where the broker is memory. */
   readonly history?: MemoryBroker.Options | undefined
+  /** What this node is called, for people. Default: the name of the machine. */
+  readonly name?: string | undefined
+  /** Where clients reach this node. With it, they are told the addresses of all nodes that have one. */
+  readonly advertise?: string | undefined
+  /** What `Authorization: Bearer` has to say for `POST /publish`. Default: anybody may publish. */
+  readonly publishToken?: string | undefined
+  /** Who asks: for each WebSocket, event stream and request. Default: nobody in particular, by the name that it brings. */
+  readonly identify?: Guest.Identify | undefined
+  /** Who may join and publish. Default: everybody. */
+  readonly authorize?: Access<Guest.Request> | undefined
+  /** What `GET /topics/:topic/presence` says. Default: the members of this node. */
+  readonly describe?: Reading.Options["describe"]
   /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
@@ -64,90 +86,28 @@ const contentSecurityPolicy =
   "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
   "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-const send = (
-  response: http.ServerResponse,
-  status: number,
-  type: string,
-  body: string | Buffer,
-  headers: http.OutgoingHttpHeaders = {}
-): void => {
-  response.writeHead(status, {
-    "Content-Type": type,
-    "Content-Length": Buffer.byteLength(body),
-    "X-Content-Type-Options": "nosniff",
-    ...headers
-  })
-  response.end(response.req.method === "HEAD" ? undefined : body)
-}
-
-const json = (
-  response: http.ServerResponse,
-  status: number,
-  value: unknown,
-  headers: http.OutgoingHttpHeaders = {}
-): void =>
-  send(response, status, "application/json", `${JSON.stringify(value)}\n`, { "Cache-Control": "no-store", ...headers })
-
-const problem = (
-  response: http.ServerResponse,
-  status: number,
-  code: string,
-  message: string,
-  headers: http.OutgoingHttpHeaders = {}
-): void => json(response, status, { error: { code, message } }, headers)
-
-/** The body as text; `undefined`, and the answer is given, when it is longer than allowed or not UTF-8. */
-const readBody = (
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-  limit: number
-): Effect.Effect<string | undefined> =>
-  Effect.callback((resume) => {
-    const chunks: Array<Buffer> = []
-    let length = 0
-    const tooLarge = () => {
-      request.removeAllListeners("data")
-      // The rest of it is not read; the connection cannot be used for another request.
-      problem(response, 413, "too-large", `a publication has at most ${limit} bytes`, { Connection: "close" })
-      request.resume()
-      resume(Effect.succeed(undefined))
-    }
-    if (Number(request.headers["content-length"] ?? 0) > limit) return tooLarge()
-    request.on("data", (chunk: Buffer) => {
-      length += chunk.length
-      if (length > limit) tooLarge()
-      else chunks.push(chunk)
-    })
-    request.on("end", () => {
-      // The one too many may have been the last: then the answer is given.
-      if (length > limit) return
-      try {
-        resume(Effect.succeed(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))))
-      } catch {
-        problem(response, 400, "bad-json", "the body is not UTF-8")
-        resume(Effect.succeed(undefined))
-      }
-    })
-    request.on("close", () => resume(Effect.succeed(undefined)))
-  })
-
-/** Whether the body is JSON as it is: of that type, in no other character set than UTF-8, and not compressed. */
-const isPlainJson = ({ headers }: http.IncomingMessage): boolean => {
-  const [type = "", ...parameters] = (headers["content-type"] ?? "").toLowerCase().split(";")
-  const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith("charset="))
-  const inUtf8 = charset === undefined || charset === "charset=utf-8" || charset === 'charset="utf-8"'
-  return type.trim() === "application/json" && inUtf8 && (headers["content-encoding"] ?? "identity") === "identity"
-}
-
 /** Where it listens, and the hub itself, to publish from within the program. */
 export interface Running extends NodeWebSocketServer.Listening {
   readonly hub: Hub.Hub["Service"]
+  /** The nodes of the cluster, this one too. */
+  readonly nodes: Nodes.Nodes["Service"]
 }
 
-/** Runs a hub as long as the scope is open. Fails when the address cannot be listened on. */
-export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSocketServer.ListenError, Scope.Scope> =>
+/** The URLs of the nodes that have said one. */
+const urlsOf = (nodes: Nodes.Nodes["Service"]): ReadonlyArray<string> =>
+  nodes.list().flatMap(({ url }) => (url === undefined ? [] : [url]))
+
+/**
+ * Runs a hub as long as the scope is open. Fails when the address cannot be listened on, and when the broker refuses to let
+ * it hear; a broker that is not there yet is waited for meanwhile. A policy or an address that cannot be is a defect.
+ */
+export const serve = (
+  options: Options = {}
+): Effect.Effect<Running, NodeWebSocketServer.ListenError | BrokerError, Scope.Scope> =>
   Effect.gen(function* () {
-    const hub = yield* Hub.make({ ...options.hub, history: options.history })
+    const { authorize, identify } = options
+    const broker = options.broker ?? (yield* MemoryBroker.make(options.history))
+    const hub = yield* Hub.on(broker, options.hub)
     const clock = yield* Clock.Clock
     const startedAt = clock.currentTimeMillisUnsafe()
     const files = pages()
@@ -155,28 +115,23 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     let attached: NodeWebSocketServer.Attached | undefined
     let events: HubEvents.Options | undefined
 
-    const publish = (request: http.IncomingMessage, response: http.ServerResponse): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        if (!isPlainJson(request)) {
-          return problem(response, 415, "unsupported-media-type", "send application/json, in UTF-8 and not compressed")
-        }
-        const body = yield* readBody(request, response, maxBody)
-        if (body === undefined) return
-        const decoded = HubMessage.decodePublish(body)
-        if (Result.isFailure(decoded)) return problem(response, 400, decoded.failure.code, decoded.failure.message)
-        const { dataJson, key, topic } = decoded.success
-        const time = clock.currentTimeMillisUnsafe()
-        const message = HubMessage.encodeMessage({ topic, dataJson, from: HubMessage.httpClient, time })
-        yield* Effect.match(hub.publish(topic, message, { key: key && HubKey.ofClient(key) }), {
-          onFailure: (error) => problem(response, 503, "unavailable", error.message),
-          onSuccess: ({ position, receivers, repeated }) =>
-            json(response, 200, {
-              receivers,
-              position: position && Position.print(position),
-              repeated: repeated || undefined
-            })
-        })
-      })
+    const connections = () => (attached?.connections() ?? 0) + (events?.streams.size() ?? 0)
+    const nodes = yield* Nodes.make(broker, {
+      name: options.name ?? (hostname().slice(0, 32) || "node"),
+      url: options.advertise,
+      describe: () => ({ connections: connections(), topics: hub.topics() })
+    })
+    yield* HubMetrics.watch(hub)
+
+    const publishing: Publishing.Options = {
+      hub,
+      maxBody,
+      token: options.publishToken,
+      identify,
+      authorize
+    }
+    const reading: Reading.Options = { hub, identify, authorize, describe: options.describe }
+    const origin = options.origin ?? Origin.sameOrigin
 
     const onRequest: http.RequestListener = (request, response) => {
       // A client that goes away in the middle of an answer is its own affair.
@@ -184,36 +139,37 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
       const path = Upgrade.pathOf(request) ?? ""
       const isRead = request.method === "GET" || request.method === "HEAD"
       const notAllowed = (allow: string) =>
-        problem(response, 405, "method-not-allowed", `use ${allow}`, { Allow: allow })
+        Answer.problem(response, 405, "method-not-allowed", `use ${allow}`, { Allow: allow })
+      const run = Effect.runForkWith(context)
       if (path === "/publish") {
         if (request.method !== "POST") return notAllowed("POST")
-        Effect.runFork(publish(request, response))
-        return
+        return void run(Publishing.publish(publishing, request, response))
       }
       const dialect = HubEvents.dialects.get(path)
       if (dialect !== undefined) {
         if (!isRead && request.method !== "OPTIONS") return notAllowed("GET, HEAD")
-        if (events === undefined) return problem(response, 503, "starting", "come back", { "Retry-After": "1" })
-        Effect.runForkWith(context)(HubEvents.respond(events, dialect, request, response))
-        return
+        if (events === undefined) return starting(response)
+        return void run(HubEvents.respond(events, dialect, request, response))
+      }
+      const place = Reading.placeOf(path)
+      if (place !== undefined) {
+        if (!isRead) return notAllowed("GET, HEAD")
+        const cors = HubEvents.crossOrigin(origin, request)
+        if (cors === undefined) return HubEvents.foreign(Answer.problem, response)
+        return void run(Reading.read(reading, place, request, response, cors))
       }
       if (path === "/health") {
         if (!isRead) return notAllowed("GET, HEAD")
         const uptime = Math.floor((clock.currentTimeMillisUnsafe() - startedAt) / 1000)
-        return json(response, 200, {
-          status: "ok",
-          connections: (attached?.connections() ?? 0) + (events?.streams.size() ?? 0),
-          topics: hub.topics(),
-          uptime
-        })
+        return Answer.json(response, 200, healthOf(hub, connections(), uptime))
       }
       if (path === "/ws") {
-        return problem(response, 426, "upgrade-required", "this is a WebSocket", { Upgrade: "websocket" })
+        return Answer.problem(response, 426, "upgrade-required", "this is a WebSocket", { Upgrade: "websocket" })
       }
       const file = files.get(path)
-      if (file === undefined) return problem(response, 404, "not-found", "there is nothing here")
+      if (file === undefined) return Answer.problem(response, 404, "not-found", "there is nothing here")
       if (!isRead) return notAllowed("GET, HEAD")
-      send(response, 200, file.type, file.body, {
+      Answer.send(response, 200, file.type, file.body, {
         "Cache-Control": "no-cache",
         "Content-Security-Policy": contentSecurityPolicy,
         "Referrer-Policy": "no-referrer"
@@ -224,7 +180,10 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
     const server = http.createServer({ headersTimeout, connectionsCheckingInterval: 2_000 }, onRequest)
     EventFront.divert(server, {
       patience: headersTimeout,
-      isServed: (path) => HubEvents.dialects.has(path),
+      isServed: (path) => {
+        const dialect = HubEvents.dialects.get(path)
+        return dialect !== undefined && events !== undefined && HubEvents.isAtOnce(events, dialect)
+      },
       serve: (request, socket, hand) => {
         const dialect = HubEvents.dialects.get(request.url.split("?", 1)[0]!)
         if (events === undefined || dialect === undefined) return hand()
@@ -238,7 +197,7 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
       drain: options.drain,
       outboxBytes: options.limits?.outboxBytes
     })
-    events = { hub, streams, origin: options.origin ?? Origin.sameOrigin, refuse: problem }
+    events = { hub, streams, origin, identify, authorize, refuse: Answer.problem }
     attached = yield* NodeWebSocketServer.attach(
       server,
       [
@@ -249,26 +208,63 @@ export const serve = (options: Options = {}): Effect.Effect<Running, NodeWebSock
             limits: options.limits,
             extensions: options.extensions,
             subprotocols: [HubMessage.subprotocol],
-            handshake: ({ query }) => {
-              const name = query.get("name") ?? randomName()
-              return HubMessage.isClientName(name)
-                ? Effect.succeed(NodeWebSocketServer.accept(name))
-                : NodeWebSocketServer.refuse(400, {
-                    headers: [["Content-Type", "application/json"]],
-                    body: `${JSON.stringify({ error: { code: "bad-name", message: badName } })}\n`
-                  })
-            }
+            handshake: (asked) => welcomed(options, asked)
           },
-          (connection) =>
-            HubSession.serve(connection, { client: connection.handshake }).pipe(Effect.provideService(Hub.Hub, hub))
+          (connection) => {
+            const { name, request, user } = connection.handshake
+            const nodesOf = options.advertise === undefined ? undefined : () => urlsOf(nodes)
+            return HubSession.serve(connection, { client: name, user, request, authorize, nodes: nodesOf }).pipe(
+              Effect.provideService(Hub.Hub, hub)
+            )
+          }
         )
       ],
       { drain: options.drain }
     )
     // Finalizers run last to first: stop accepting, drain, cut.
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-    return { ...listening, hub }
+    return { ...listening, hub, nodes }
   })
+
+/** Who a WebSocket belongs to. What it came with is kept only where somebody asks for it again. */
+const welcomed = ({ authorize, identify }: Options, asked: Upgrade.UpgradeRequest) =>
+  Effect.gen(function* () {
+    const { header, headers, path, query } = asked
+    const request: Guest.Request = { purpose: "socket", path, query, headers, header }
+    const { name = query.get("name") ?? randomName(), user } = identify === undefined ? {} : yield* identify(request)
+    if (!HubMessage.isClientName(name)) {
+      return yield* NodeWebSocketServer.refuse(400, {
+        headers: [["Content-Type", "application/json"]],
+        body: `${JSON.stringify({ error: { code: "bad-name", message: badName } })}\n`
+      })
+    }
+    return NodeWebSocketServer.accept({ name, user, request: authorize === undefined ? nothing : request })
+  })
+
+const nothing = undefined as unknown as Guest.Request
+
+const starting = (response: http.ServerResponse): void =>
+  Answer.problem(response, 503, "starting", "come back", { "Retry-After": "1" })
+
+/** A node that cannot reach its broker still serves who is connected: it is no reason to take it away. */
+const healthOf = (hub: Hub.Hub["Service"], connections: number, uptime: number): object => {
+  const { broker } = hub
+  const status = broker.status()
+  return {
+    status: status._tag === "Up" ? "ok" : "degraded",
+    connections,
+    topics: hub.topics(),
+    uptime,
+    node: broker.node,
+    broker: {
+      name: broker.name,
+      status: status._tag.toLowerCase(),
+      since: status._tag === "Connecting" ? undefined : new Date(status.since).toISOString(),
+      attempts: status._tag === "Down" ? status.attempts : undefined
+    },
+    slow: hub.counters()
+  }
+}
 
 /** How many milliseconds a client has to send its request. */
 const headersTimeout = 10_000

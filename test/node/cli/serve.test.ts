@@ -115,7 +115,15 @@ describe("by HTTP", () => {
   it.live("/health counts connections and topics, and the seconds since the start", () =>
     Effect.gen(function* () {
       const health = Effect.map(http("/health"), ({ body }) => JSON.parse(body))
-      expect(yield* health).toEqual({ status: "ok", connections: 0, topics: 0, uptime: expect.any(Number) })
+      expect(yield* health).toEqual({
+        status: "ok",
+        connections: 0,
+        topics: 0,
+        uptime: expect.any(Number),
+        node: expect.stringMatching(/^[\w-]{22}$/),
+        broker: { name: "memory", status: "up", since: expect.stringMatching(/^\d{4}-.*Z$/) },
+        slow: { dropped: 0, coalesced: 0, disconnected: 0, suspended: 0 }
+      })
       yield* Effect.scoped(
         Effect.gen(function* () {
           const ada = yield* HubClient.connect(hub().port)

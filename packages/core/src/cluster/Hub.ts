@@ -57,6 +57,14 @@ export interface EnterOptions<E = never, R = never> extends SeatOptions {
   readonly admitted?: ((at: Position | undefined) => Effect.Effect<unknown, E, R>) | undefined
 }
 
+/** What went through a hub since it was made. */
+export interface Traffic {
+  /** That this node got, or said to its own members while the broker was away. */
+  publications: number
+  /** To how many members they were written at once. */
+  deliveries: number
+}
+
 /** A topic has a first member on this node, or had its last. */
 export interface Lifecycle {
   readonly _tag: "Opened" | "Closed"
@@ -112,7 +120,10 @@ export class Hub extends Context.Service<
     readonly names: () => Iterable<string>
     /** How many members a topic has here now. */
     readonly members: (topic: string) => number
+    /** Those members. Must be read in one turn. */
+    readonly membersOf: (topic: string) => Iterable<Member>
     readonly counters: () => Readonly<SlowConsumer.Counters>
+    readonly traffic: () => Readonly<Traffic>
     /** From now on. */
     readonly lifecycle: Stream.Stream<Lifecycle>
   }
@@ -160,6 +171,12 @@ export const on = (
     /** What somebody had prepared and is publishing now. */
     let given: Prepared.Prepared | undefined
     let sequence = 0
+    const traffic: Traffic = { publications: 0, deliveries: 0 }
+    const passed = (receivers: number): number => {
+      traffic.publications++
+      traffic.deliveries += receivers
+      return receivers
+    }
 
     const tell = (event: Lifecycle) => void PubSub.publishUnsafe(lifecycle, event)
     const topics: Topics = new Topics({
@@ -178,7 +195,7 @@ export const on = (
         const publication = new Publication(topic, prepared, position)
         const heard = parcel.key === undefined || spoken.isEmpty ? undefined : spoken.take(parcel.key)
         for (const member of heard ?? []) topics.insist(member, { _tag: "Advanced", topic, position })
-        const receivers = topics.publish(publication, leftOut(parcel.except, heard))
+        const receivers = passed(topics.publish(publication, leftOut(parcel.except, heard)))
         last = { offset: position.offset, receivers }
       },
       lost: ({ from, to, topic }) => topics.tell(topic, { _tag: "Gap", topics: [topic], from, to })
@@ -253,7 +270,8 @@ export const on = (
       if (spoken.has(key)) return 0
       const members = new Set(topics.ofTopic(topic))
       for (const id of parcel.except) for (const one of members) if (one.id === id) members.delete(one)
-      const receivers = topics.publish(new Publication(topic, Prepared.make(parcel.message)), leftOut(parcel.except))
+      const publication = new Publication(topic, Prepared.make(parcel.message))
+      const receivers = passed(topics.publish(publication, leftOut(parcel.except)))
       spoken.add(key, members)
       return receivers
     }
@@ -342,7 +360,9 @@ export const on = (
       topics: () => topics.size,
       names: () => topics.names(),
       members: (topic) => topics.count(topic),
+      membersOf: (topic) => topics.ofTopic(topic),
       counters: () => ({ ...topics.counters }),
+      traffic: () => ({ ...traffic }),
       lifecycle: Stream.fromPubSub(lifecycle)
     })
   })

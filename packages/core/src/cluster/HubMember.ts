@@ -12,6 +12,7 @@ import type { Member, Notice } from "./Member.ts"
 import type { Publication } from "./Publication.ts"
 
 export class HubMember implements Member {
+  readonly name: string
   readonly user: string | undefined
   /** The topics that it is in, or on its way into. */
   readonly topics = new Set<string>()
@@ -22,8 +23,9 @@ export class HubMember implements Member {
   /** Notices that hold already, and are not written yet. */
   private unwritten: Set<Notice> | undefined
 
-  constructor(connection: WebSocket, user: string | undefined, makeId: () => string) {
+  constructor(connection: WebSocket, name: string, user: string | undefined, makeId: () => string) {
     this.connection = connection
+    this.name = name
     this.user = user
     this.makeId = makeId
   }

@@ -44,7 +44,7 @@ export const serve = <Request = undefined>(
     const hub = yield* Hub
     const context = yield* Effect.context<never>()
     const clock = Context.get(context, Clock.Clock)
-    const member = new HubMember(connection, user, Context.get(context, Identifier.Source))
+    const member = new HubMember(connection, client, user, Context.get(context, Identifier.Source))
     const send = (message: HubMessage.ServerMessage) => connection.send(HubMessage.encode(message))
 
     const asking = (): Client<Request> => ({ id: member.id, name: client, user, request: request as Request })

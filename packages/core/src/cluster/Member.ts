@@ -33,6 +33,8 @@ export type Gap = Extract<Notice, { readonly _tag: "Gap" }>
 export interface Member {
   /** By which it is left out, sent to, kicked or moved: no other member of any node has it. */
   readonly id?: string | undefined
+  /** What it is called, for people. */
+  readonly name?: string | undefined
   /** Who it belongs to: several members may belong to the same. */
   readonly user?: string | undefined
   /**
