@@ -22,15 +22,20 @@ export interface Appended {
   readonly bytes: Uint8Array
 }
 
-/** What is told of, in the turn in which it is heard. In any order, several times, or not at all: as it comes. */
+/** What is told of, in the turn in which it is heard. The bytes are not touched again. */
 export interface Receiver {
+  /**
+   * In any order, several times, or not at all: as it comes. But where something may have been lost the link ends, as
+   * the last publication of a topic is missed by nobody.
+   */
   readonly appended: (appended: Appended) => void
+  /** Once at most, in the order in which its node has cast. */
   readonly heard: (channel: string, bytes: Uint8Array) => void
 }
 
 /** What was appended to a topic behind an offset. */
 export interface Tail {
-  /** In order, the oldest first; behind the offset all of them. Each is of `to.epoch`. */
+  /** In order, the oldest first; all that are kept behind the offset, up to `to` at least. Each is of `to.epoch`. */
   readonly entries: ReadonlyArray<{ readonly offset: number; readonly bytes: Uint8Array }>
   /** Whether something behind the offset is not kept any more, or may have been. */
   readonly gap: boolean
@@ -46,13 +51,14 @@ export interface Link {
     bytes: Uint8Array,
     key: Key | undefined
   ) => Effect.Effect<{ readonly position: Position; readonly repeated: boolean }, BrokerError>
-  /** `after` of another epoch than the log's is 0 with a gap. */
+  /** `after` of another epoch than the log's, or `undefined`, is 0 with a gap. Knows what was appended before it was asked. */
   readonly since: (topic: string, after: Position | undefined) => Effect.Effect<Tail, BrokerError>
   /** The log's position. Asked now and then to know whether the server is there. */
   readonly position: Effect.Effect<Position, BrokerError>
   /** Succeeds when what is appended to them from now on will be told. */
   readonly listen: (topics: ReadonlyArray<string>) => Effect.Effect<void, BrokerError>
   readonly unlisten: (topics: ReadonlyArray<string>) => void
+  /** Lets all hear it, this node too. */
   readonly cast: (channel: string, bytes: Uint8Array) => Effect.Effect<void, BrokerError>
   /** Succeeds when what is cast from now on will be told. */
   readonly hear: (channels: ReadonlyArray<string>) => Effect.Effect<void, BrokerError>
