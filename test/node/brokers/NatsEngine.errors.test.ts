@@ -221,7 +221,7 @@ describeWith("nats-server")("An error of NatsEngine", () => {
     run(
       Effect.gen(function* () {
         const own = yield* natsServer()
-        const slow = engine({ url: own.url, timeout: 300 })
+        const slow = engine({ url: own.url, timeout: 1_000 })
         const link = yield* slow.open(new Heard())
         yield* own.pause
         const started = performance.now()
@@ -237,7 +237,7 @@ describeWith("nats-server")("An error of NatsEngine", () => {
         expect(appended).toMatchObject({ _tag: "Unavailable", outcome: "Unknown" })
         for (const error of [asked, read, opened])
           expect(error).toMatchObject({ _tag: "Unavailable", outcome: "NotPublished" })
-        expect(performance.now() - started).toBeLessThan(3_000)
+        expect(performance.now() - started).toBeLessThan(10_000)
         yield* own.resume
         expect(yield* link.append("a", bytes("1"), { producer: "p", epoch: 1, sequence: 1 })).toMatchObject({
           repeated: true
