@@ -390,6 +390,26 @@ describeWith("redis-server")("the log in Redis", () => {
     })
   )
 
+  it.live("does not forget too early when the clock of the server was set back", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* redisServer()
+      const { link } = yield* opened({ url })
+      const redis = yield* asker(port)
+      const day = 86_400_000
+      const ahead = Date.now() + 10 * day
+      // As if it had been ten days ahead.
+      yield* Effect.promise(() => redis.hset("{millrace}:log", "time", ahead))
+      for (const topic of ["a", "b", "a"]) yield* link.append(topic, bytes("x"), undefined)
+      // Not a day from now: by then nobody would say that there was something a day ago.
+      expect(yield* Effect.promise(() => redis.pttl("{millrace}:last:a"))).toBeGreaterThan(10 * day)
+      expect(entriesOf(yield* link.since("a", undefined))).toEqual(["1 x", "3 x"])
+      expect(yield* Effect.promise(() => redis.xrange("{millrace}:topic:a", "-", "+"))).toMatchObject([
+        [`${ahead}-1`, ["previous", "0", "parcel", "x"]],
+        [`${ahead}-3`, ["previous", "1", "parcel", "x"]]
+      ])
+    })
+  )
+
   it.live("trusts no key that is gone when the server forgets keys because it is full", () =>
     Effect.gen(function* () {
       const { port, url } = yield* redisServer({ args: ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"] })

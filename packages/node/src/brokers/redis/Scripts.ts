@@ -16,7 +16,8 @@ export interface Script {
 
 /**
  * `born` is written beside everything that holds an offset: when the log alone was deleted, what is left of it must
- * not be read as the next one's. Time never goes back, so that what is behind a mark in the log is behind it in time.
+ * not be read as the next one's. Time never goes back, whatever the clock does, so that what is behind a mark in the log is
+ * behind it in time.
  */
 const opening = `
 local function text(number) return string.format("%.0f", number) end
@@ -34,7 +35,7 @@ now = math.max(now, tonumber(log[3]))
 `
 
 /**
- * What is not known of a topic any more was published longer than \`keep\` ago, which is before the first mark that is
+ * What is not known of a topic any more was published longer than `keep` ago, which is before the first mark that is
  * younger. A server that forgets keys when it is full may have forgotten it a moment ago.
  */
 const last = `
@@ -89,7 +90,7 @@ if most > 0 then
   if redis.call("XLEN", KEYS[3]) > most + 64 then redis.call("XTRIM", KEYS[3], "MAXLEN", "~", most) end
   redis.call("PEXPIRE", KEYS[3], text(age + 1000))
 end
-redis.call("SET", KEYS[4], born .. " " .. mine, "PX", text(math.max(keep, 2 * age)))
+redis.call("SET", KEYS[4], born .. " " .. mine, "PXAT", text(now + math.max(keep, 2 * age)))
 if producer then
   if another then redis.call("DEL", producer) end
   redis.call("HSET", producer, "born", born, "epoch", ARGV[11], "highest", text(highest), ARGV[12], mine)
@@ -129,7 +130,7 @@ if ARGV[5] ~= epoch then
   end
 end
 local entries, more = {}, 0
-if known then
+if known and tonumber(known) > after then
   local from, left, bytes = ARGV[7], tonumber(ARGV[9]), 0
   local oldest = text(math.max(now - tonumber(ARGV[8]), 0))
   local limit = tonumber(ARGV[10])
@@ -172,7 +173,7 @@ return { epoch, log[2] }
 `
 
 /**
- * Keys: log, marks, check. Then: PUBLISH or SPUBLISH, and a channel. Answers as \`locate\` does.
+ * Keys: log, marks, check. Then: PUBLISH or SPUBLISH, and a channel. Answers as `locate` does.
  *
  * A server that was started again, or has taken over from another, may not have all that was acknowledged: the log goes
  * on in a new epoch. `before` says up to which offset it is the same as in the epochs before, so that nobody gets twice
@@ -220,7 +221,7 @@ try("XLEN", key)
 try("XTRIM", key, "MAXLEN", "~", 1)
 try("XREVRANGE", key, "+", "-", "COUNT", 1)
 try("DEL", key)
-try("SET", key, "1", "PX", "1000")
+try("SET", key, "1", "PXAT", text(now + 1000))
 try("GET", key)
 try("PEXPIRE", key, "1000")
 try("DEL", key)
