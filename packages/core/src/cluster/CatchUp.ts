@@ -4,129 +4,232 @@
  */
 import * as Effect from "effect/Effect"
 import * as Prepared from "../connection/Prepared.ts"
-import type { Written } from "../connection/WebSocket.ts"
 import type { Broker } from "./Broker.ts"
 import type { BrokerError } from "./BrokerError.ts"
-import type { Entry } from "./History.ts"
+import type { Entry, Missed } from "./History.ts"
 import type { Gap, Member, Notice } from "./Member.ts"
 import type { Parcel } from "./Parcel.ts"
-import type { Position } from "./Position.ts"
+import * as Position from "./Position.ts"
 import { Publication } from "./Publication.ts"
+import * as Spoken from "./Spoken.ts"
+import type { Keeper } from "./Topics.ts"
 
 /** What is kept for a member that is catching up. */
 export const maxKept = 1_024
 
-/** Stands in its topics for a member that is catching up. */
-export class StandIn implements Member {
-  readonly id: string | undefined
-  readonly user: string | undefined
+/** What is published to a member while it is catching up. */
+export class Kept implements Keeper {
   private items: Array<Publication | Notice> = []
   private hasOverflowed = false
+  /** Topics of which something was not kept that the log does not have. */
+  private readonly lost = new Set<string>()
+  isAdmitted = false
 
-  constructor({ id, user }: Member) {
-    this.id = id
-    this.user = user
-  }
-
-  tryWriteUnsafe(_message: Prepared.Prepared, publication: Publication): Written {
-    return this.keep(publication)
-  }
-
-  tellUnsafe(notice: Notice): Written {
-    return this.keep(notice)
-  }
-
-  close(): Effect.Effect<void> {
-    return Effect.void
-  }
-
-  private keep(item: Publication | Notice): Written {
-    if (this.items.length < maxKept) this.items.push(item)
-    else this.hasOverflowed = true
-    return "Written"
+  keep(item: Publication | Notice): void {
+    if (this.items.length < maxKept) return void this.items.push(item)
+    this.hasOverflowed = true
+    if (item instanceof Publication) {
+      if (item.at === undefined) this.lost.add(item.topic)
+    } else if (item._tag === "Gap") for (const topic of item.topics) this.lost.add(topic)
   }
 
   get isEmpty(): boolean {
-    return this.items.length === 0
+    return this.items.length === 0 && !this.hasOverflowed
   }
 
-  /** All that was kept; `undefined` when that is not all there was. */
-  take(): ReadonlyArray<Publication | Notice> | undefined {
+  /** All that was kept; when that is not all there was, the topics of which the log does not have the rest. */
+  take(): ReadonlyArray<Publication | Notice> | { readonly lost: ReadonlyArray<string> } {
     const { hasOverflowed, items } = this
+    const lost = [...this.lost]
     this.items = []
     this.hasOverflowed = false
-    return hasOverflowed ? undefined : items
+    this.lost.clear()
+    return hasOverflowed ? { lost } : items
   }
 }
 
-/** Publications that were read from the log, so that those that many ask for are encoded once. */
+/** Publications that were read from the log, so that those that many ask for at a time are encoded once. */
 export class Replays {
   private readonly publications = new Map<string, Publication>()
+  private readers = 0
+
+  /** Nothing is held when nobody reads. */
+  reading<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => void this.readers++),
+      () => effect,
+      () =>
+        Effect.sync(() => {
+          if (--this.readers === 0) this.publications.clear()
+        })
+    )
+  }
+
+  get size(): number {
+    return this.publications.size
+  }
 
   of({ offset, topic, value }: Entry<Parcel>, epoch: string): Publication {
     const name = `${epoch}:${offset}`
     const known = this.publications.get(name)
     if (known?.topic === topic) return known
     const made = new Publication(topic, Prepared.make(value.message), { epoch, offset })
+    if (this.readers === 0) return made
     this.publications.set(name, made)
     if (this.publications.size > maxKept) this.publications.delete(this.publications.keys().next().value!)
     return made
   }
 }
 
-/** Writes as the member has room. Succeeds with `false` when it has gone. */
-const write = (member: Member, item: Publication | Notice): Effect.Effect<boolean> =>
-  Effect.suspend(() => {
-    const written =
-      item instanceof Publication ? member.tryWriteUnsafe(item.message, item) : (member.tellUnsafe?.(item) ?? "Written")
-    if (written !== "Full") return Effect.succeed(written === "Written")
-    // Without `room` nobody says when: it goes without.
-    return member.room === undefined
-      ? Effect.succeed(true)
-      : Effect.flatMap(member.room, () => Effect.andThen(Effect.yieldNow, write(member, item)))
-  })
-
-const writeAll = (member: Member, items: Iterable<Publication | Notice>): Effect.Effect<boolean> =>
-  Effect.gen(function* () {
-    for (const item of items) if (!(yield* write(member, item))) return false
-    return true
-  })
+/** Who catches up, and how it is told. */
+export interface Catching {
+  readonly member: Member
+  /** Behind which it begins, and whether what was published since has to be read first. */
+  readonly from: Position.Position | undefined
+  readonly mustRead: boolean
+  /** Whether something of a topic is to be written to it still. */
+  readonly isIn: (topic: string) => boolean
+  readonly wants: (publication: Publication) => boolean
+  readonly kept: Kept
+  /** Called when there is no more, in the same step, with where the member is in each of its topics. */
+  readonly done: (reached: (topic: string) => Position.Position | undefined) => void
+}
 
 /**
- * Writes to the member what was published to the topics behind a position, in order, then what its stand-in has kept,
- * until there is no more. Succeeds in the same turn in which that is found, so that the member can take its own place;
- * with `false` when the member has gone.
+ * Writes to the member what was published to the topics behind a position, in order, then what was kept for it, until
+ * there is no more. Succeeds with `"Gone"` when the member is, and with `"Full"` when it has no room and does not say
+ * when it will have.
  */
 export const run = (
   broker: Broker["Service"],
   replays: Replays,
   topics: ReadonlyArray<string>,
-  member: Member,
-  standIn: StandIn,
-  since: Position | undefined,
-  wants: (publication: Publication) => boolean
-): Effect.Effect<boolean, BrokerError> =>
+  { done, from: start, isIn, kept, member, mustRead, wants }: Catching
+): Effect.Effect<"Done" | "Gone" | "Full", BrokerError> =>
   Effect.gen(function* () {
-    let from = since
-    for (;;) {
-      const missed = yield* broker.since(topics, from)
-      const { epoch } = missed.to
-      const first = missed.entries[0]
-      const to = first === undefined ? missed.to : { epoch, offset: first.offset - 1 }
-      const gap: Gap = { _tag: "Gap", topics: missed.gap, from, to }
-      if (missed.gap.length > 0 && !(yield* write(member, gap))) return false
-      const entries = missed.entries.map((entry) => replays.of(entry, epoch)).filter(wants)
-      if (!(yield* writeAll(member, entries))) return false
-      from = missed.to
-      for (let kept = standIn.take(); kept !== undefined; kept = standIn.take()) {
-        const { offset } = missed.to
-        const isNews = (item: Publication | Notice) =>
-          !(item instanceof Publication) ||
-          (wants(item) && (item.at === undefined || item.at.epoch !== epoch || item.at.offset > offset))
-        if (!(yield* writeAll(member, kept.filter(isNews)))) return false
-        const last = kept.findLast((item) => item instanceof Publication && item.at !== undefined)
-        if (last instanceof Publication) from = last.at
-        if (standIn.isEmpty) return true
+    /** What the log was read to. */
+    let read = start
+    /** What was written last of a topic that it was published to meanwhile. */
+    const last = new Map<string, Position.Position>()
+    /** What was written without a place, by its key. */
+    const unplaced = new Set<string>()
+    const reached = (topic: string) => last.get(topic) ?? read
+    const isNews = ({ at, topic }: Publication): boolean => {
+      const position = reached(topic)
+      return at === undefined || position === undefined || Position.isBehind(at, position)
+    }
+    let from = start
+    for (let mustReadNow = mustRead; ; mustReadNow = true) {
+      let missed: Missed<Parcel> | undefined
+      if (mustReadNow) {
+        missed = yield* broker.since(topics, from)
+        if (missed.gap.length > 0 && !isOf(missed.from, from)) {
+          // Of another epoch: all of it is missing. What is missing of this one is known when it is asked from its place.
+          const offset = (missed.entries[0]?.offset ?? missed.to.offset + 1) - 1
+          const to = { epoch: missed.to.epoch, offset }
+          const written = yield* write(member, [{ _tag: "Gap", topics: missed.gap, from, to }], isIn)
+          if (written !== "Done") return written
+          missed = yield* broker.since(topics, (from = to))
+        }
+        const { epoch } = missed.to
+        const entries = missed.entries.filter(({ offset, topic, value }) => {
+          const before = last.get(topic)
+          const isHad = before !== undefined && !Position.isBehind({ epoch, offset }, before)
+          return !isHad && !isFor(value, member, unplaced)
+        })
+        const items = entries.map((entry) => replays.of(entry, epoch)).filter(wants)
+        const written = yield* write(member, withGaps(items, missed, from), isIn)
+        if (written !== "Done") return written
+        from = read = missed.to
+      }
+      for (;;) {
+        const items = kept.take()
+        if ("lost" in items) {
+          if (items.lost.length === 0) break
+          const gap: Gap = { _tag: "Gap", topics: items.lost, from: undefined, to: undefined }
+          const written = yield* write(member, [gap], isIn)
+          if (written !== "Done") return written
+          break
+        }
+        const news: Array<Publication | Notice> = []
+        for (const item of items) {
+          if (!(item instanceof Publication)) news.push(item)
+          else if (isNews(item)) {
+            if (item.at !== undefined) last.set(item.topic, item.at)
+            else if (item.key !== undefined) {
+              if (missed?.entries.some(({ value }) => isKnownBy(value, item.key!)) === true) continue
+              unplaced.add(item.key)
+            }
+            news.push(item)
+            // In one process what comes later is later in all topics.
+            if (broker.isLocal && item.at !== undefined) from = item.at
+          }
+        }
+        const written = yield* write(member, news, isIn)
+        if (written !== "Done") return written
+        if (kept.isEmpty) {
+          done(reached)
+          return "Done"
+        }
       }
     }
+  })
+
+const isKnownBy = ({ key }: Parcel, name: string): boolean => key !== undefined && Spoken.nameOf(key) === name
+
+/** Whether a parcel is not for a member, or has been written to it already. */
+const isFor = ({ except, key }: Parcel, { id }: Member, unplaced: ReadonlySet<string>): boolean =>
+  (id !== undefined && except.includes(id)) ||
+  (unplaced.size > 0 && key !== undefined && unplaced.has(Spoken.nameOf(key)))
+
+/** Whether a position was known as it was told. */
+const isOf = (known: Position.Position, told: Position.Position | undefined): boolean =>
+  told !== undefined && known.epoch === told.epoch && known.offset === told.offset
+
+/**
+ * Each gap before the first of its topic, or at the end. So a member that has been told of one and goes has missed
+ * nothing of other topics that is before where the gap ends.
+ */
+const withGaps = (
+  publications: ReadonlyArray<Publication>,
+  { gap, to }: Missed<Parcel>,
+  from: Position.Position | undefined
+): ReadonlyArray<Publication | Notice> => {
+  if (gap.length === 0) return publications
+  const missing = new Set(gap)
+  const items: Array<Publication | Notice> = []
+  for (const publication of publications) {
+    const { at, topic } = publication
+    if (missing.delete(topic)) {
+      items.push({ _tag: "Gap", topics: [topic], from, to: { epoch: to.epoch, offset: at!.offset - 1 } })
+    }
+    items.push(publication)
+  }
+  if (missing.size > 0) items.push({ _tag: "Gap", topics: [...missing], from, to })
+  return items
+}
+
+/** As the member has room. */
+const write = (
+  member: Member,
+  items: Iterable<Publication | Notice>,
+  isIn: (topic: string) => boolean
+): Effect.Effect<"Done" | "Gone" | "Full"> =>
+  Effect.gen(function* () {
+    for (const item of items) {
+      for (;;) {
+        // It may have left the topic while it had to wait.
+        if (item instanceof Publication && !isIn(item.topic)) break
+        const written =
+          item instanceof Publication
+            ? member.tryWriteUnsafe(item.message, item)
+            : (member.tellUnsafe?.(item) ?? "Written")
+        if (written === "NotOpen") return "Gone"
+        if (written === "Written") break
+        if (member.room === undefined) return "Full"
+        yield* member.room
+        yield* Effect.yieldNow
+      }
+    }
+    return "Done"
   })

@@ -113,7 +113,7 @@ export const make = (
       const target = targetOf(payload)
       return target === undefined
         ? Effect.fail("no target")
-        : hub.move(target, text(payload, "from"), text(payload, "to"))
+        : Effect.mapError(hub.move(target, text(payload, "from"), text(payload, "to")), ({ message }) => message)
     })
 
     const count = (name: string, payload: Json, options?: AskOptions) =>

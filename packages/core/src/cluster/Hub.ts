@@ -9,23 +9,23 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as PubSub from "effect/PubSub"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Prepared from "../connection/Prepared.ts"
-import * as Message from "../protocol/Message.ts"
-import { Broker, type Missed, type Receipt } from "./Broker.ts"
+import type * as Message from "../protocol/Message.ts"
+import { Broker, type Missed } from "./Broker.ts"
 import type { BrokerError } from "./BrokerError.ts"
-import * as CatchUp from "./CatchUp.ts"
+import { type EnterOptions, Entrance } from "./Entrance.ts"
 import type { Member, Notice } from "./Member.ts"
 import * as MemoryBroker from "./MemoryBroker.ts"
-import * as Parcel from "./Parcel.ts"
-import type { Position } from "./Position.ts"
+import type * as Parcel from "./Parcel.ts"
+import type * as Position from "./Position.ts"
 import { Publication } from "./Publication.ts"
-import { type Published, PublishError, type PublishOptions } from "./Published.ts"
+import type { Published, PublishError, PublishOptions } from "./Published.ts"
+import { Publishing, type WhenDown } from "./Publishing.ts"
 import * as SlowConsumer from "./SlowConsumer.ts"
 import { Spoken } from "./Spoken.ts"
 import * as Target from "./Target.ts"
@@ -33,14 +33,7 @@ import * as TargetCast from "./TargetCast.ts"
 import { type SeatOptions, Topics } from "./Topics.ts"
 
 export { type Published, PublishError, type PublishOptions } from "./Published.ts"
-export type { Member, Notice }
-
-/** What becomes of a publication while the broker cannot be reached. Members of this node get it at once in either case. */
-export type WhenDown =
-  /** `publish` fails. */
-  | { readonly _tag: "Fail" }
-  /** `publish` waits for the broker to come back, and fails when that takes longer. */
-  | { readonly _tag: "Wait"; readonly atMost: Duration.Input }
+export type { EnterOptions, Member, Notice, WhenDown }
 
 /** What a hub does with members that do not keep up, and with its broker. */
 export interface Options {
@@ -48,13 +41,6 @@ export interface Options {
   readonly slowConsumer?: SlowConsumer.SlowConsumer | ((topic: string) => SlowConsumer.SlowConsumer) | undefined
   /** Default: `Fail`. */
   readonly whenDown?: WhenDown | undefined
-}
-
-export interface EnterOptions<E = never, R = never> extends SeatOptions {
-  /** Where the member was: it gets what it missed, in order, or a `Gap`. Default: it begins now. */
-  readonly since?: Position | undefined
-  /** Run when the topics are subscribed to, before the first message: `at` is behind what the member will not get. */
-  readonly admitted?: ((at: Position | undefined) => Effect.Effect<unknown, E, R>) | undefined
 }
 
 /** What went through a hub since it was made. */
@@ -86,8 +72,9 @@ export class Hub extends Context.Service<
       options?: EnterOptions<E, R>
     ) => Effect.Effect<void, BrokerError | E, R | Scope.Scope>
     /**
-     * The same for several topics and without a scope: whoever enters has to leave. Succeeds when the member is in and
-     * has what it missed, or when it has gone. Interrupted or failed, it is in none of them.
+     * The same for several topics and without a scope: whoever enters has to leave, also when it was interrupted, which
+     * may have been when it was in. Succeeds when the member is in and has what it missed, or when it has gone; failed, it
+     * is in none of them. Where it is in already, or on its way in, it stays, with the new filter. A member that is full and has no `room` is closed with 1013.
      */
     readonly enter: <E = never, R = never>(
       topics: ReadonlyArray<string>,
@@ -97,9 +84,11 @@ export class Hub extends Context.Service<
     /** At once; `false` when nothing changed. What other nodes publish it gets when the broker knows of it. */
     readonly joinUnsafe: (topic: string, member: Member, options?: SeatOptions) => boolean
     readonly leaveUnsafe: (topic: string, member: Member) => boolean
+    /** Out of the topic, or of where it was moved to from there: for who made it enter, at its end. */
+    readonly departUnsafe: (topic: string, member: Member) => void
     /**
      * Publishes to a topic, which gives it a place in the log; or to a target, which delivers it to who is there now, on
-     * all nodes, at most once.
+     * all nodes, at most once and without a key. Dies of a `RangeError` for a target that is nested deeper than 16.
      */
     readonly publish: (
       to: string | Target.Target,
@@ -109,22 +98,25 @@ export class Hub extends Context.Service<
     /** What was published to these topics behind a position, as far as it is kept. */
     readonly since: (
       topics: ReadonlyArray<string>,
-      position: Position | undefined
+      position: Position.Position | undefined
     ) => Effect.Effect<Missed<Parcel.Parcel>, BrokerError>
     /** Takes members of this node out of a topic, and tells them. Succeeds with how many. */
     readonly kick: (target: Target.Target, topic: string, reason: string) => Effect.Effect<number>
-    /** Takes members of this node out of one topic and into another, and tells them. Succeeds with how many. */
-    readonly move: (target: Target.Target, from: string, to: string) => Effect.Effect<number>
-    /** How many topics have a member here now, or somebody on the way in. */
+    /**
+     * Takes members of this node out of one topic and into another in one step, and tells them. Succeeds with how many;
+     * fails, with nobody moved, when the broker refuses.
+     */
+    readonly move: (target: Target.Target, from: string, to: string) => Effect.Effect<number, BrokerError>
+    /** How many topics have a member here now, those on the way in counted. */
     readonly topics: () => number
     readonly names: () => Iterable<string>
-    /** How many members a topic has here now. */
+    /** How many members a topic has here now, without those that are not admitted yet. */
     readonly members: (topic: string) => number
-    /** Those members. Must be read in one turn. */
+    /** Those members, and those that are not admitted yet. Must be read in one turn. */
     readonly membersOf: (topic: string) => Iterable<Member>
     readonly counters: () => Readonly<SlowConsumer.Counters>
     readonly traffic: () => Readonly<Traffic>
-    /** From now on. */
+    /** From when the stream is run on, and never ends but with the hub. */
     readonly lifecycle: Stream.Stream<Lifecycle>
   }
 >()("@millrace/core/cluster/Hub") {
@@ -153,233 +145,153 @@ export const on = (
 ): Effect.Effect<Hub["Service"], BrokerError, Scope.Scope> =>
   Effect.gen(function* () {
     const { slowConsumer = SlowConsumer.disconnect, whenDown = { _tag: "Fail" } } = options
-    const policyOf =
-      typeof slowConsumer === "function"
-        ? (topic: string) => SlowConsumer.check(slowConsumer(topic))
-        : (
-            (checked) => () =>
-              checked
-          )(SlowConsumer.check(slowConsumer))
     const context = yield* Effect.context<never>()
-    const run = Effect.runForkWith(context)
+    const fork = Effect.runForkWith(context)
+    const run = (effect: Effect.Effect<unknown>) => void fork(effect)
     const clock = Context.get(context, Clock.Clock)
-    const lifecycle = yield* PubSub.sliding<Lifecycle>(lifecycleBehind)
-    const spoken = new Spoken()
-    const replays = new CatchUp.Replays()
-    /** What was delivered last: in one process that is what `publish` has just published. */
-    let last: { readonly offset: number; readonly receivers: number } | undefined
-    /** What somebody had prepared and is publishing now. */
-    let given: Prepared.Prepared | undefined
-    let sequence = 0
-    const traffic: Traffic = { publications: 0, deliveries: 0 }
-    const passed = (receivers: number): number => {
-      traffic.publications++
-      traffic.deliveries += receivers
-      return receivers
-    }
-
+    const lifecycle = yield* Effect.acquireRelease(PubSub.sliding<Lifecycle>(lifecycleBehind), PubSub.shutdown)
     const tell = (event: Lifecycle) => void PubSub.publishUnsafe(lifecycle, event)
+    const spoken = new Spoken()
     const topics: Topics = new Topics({
-      slowConsumer: policyOf,
-      run: (effect) => void run(effect),
+      slowConsumer: policyOf(slowConsumer, run),
+      spoken,
+      run,
       opened: (topic) => tell({ _tag: "Opened", topic }),
       closed: (topic) => {
         attachment.unsubscribe(topic)
         tell({ _tag: "Closed", topic })
       }
     })
-
+    const publishing = new Publishing(broker, topics, spoken, whenDown, clock)
+    /** What was delivered last, of any topic. */
+    let latest: Position.Position | undefined
     const attachment = yield* broker.attach({
       deliver: ({ parcel, position, topic }) => {
-        const prepared = given?.message === parcel.message ? given : Prepared.make(parcel.message)
-        const publication = new Publication(topic, prepared, position)
-        const heard = parcel.key === undefined || spoken.isEmpty ? undefined : spoken.take(parcel.key)
-        for (const member of heard ?? []) topics.insist(member, { _tag: "Advanced", topic, position })
-        const receivers = passed(topics.publish(publication, leftOut(parcel.except, heard)))
-        last = { offset: position.offset, receivers }
+        latest = position
+        publishing.deliver(topic, parcel, position)
       },
       lost: ({ from, to, topic }) => topics.tell(topic, { _tag: "Gap", topics: [topic], from, to })
     })
+    const entrance = new Entrance(broker, attachment, topics, run)
 
-    // Entering.
-
-    const enter = <E, R>(
-      names: ReadonlyArray<string>,
-      member: Member,
-      { admitted, filter, since }: EnterOptions<E, R> = {}
-    ): Effect.Effect<void, BrokerError | E, R> => {
-      const seat = () => {
-        for (const name of names) topics.join(name, member, { filter })
+    const targets = yield* TargetCast.make(broker, (target, prepared) => {
+      const publication = new Publication("", prepared)
+      let receivers = 0
+      for (const member of Target.select(target, topics)) {
+        const written = member.tryWriteUnsafe(prepared, publication)
+        if (written === "Written") receivers++
+        else if (written === "Full") topics.counters.dropped++
       }
-      const go = Effect.gen(function* () {
-        let at: Position | undefined
-        for (const name of names) at = yield* attachment.subscribe(name)
-        if (since === undefined) {
-          if (admitted !== undefined) yield* admitted(at)
-          return seat()
-        }
-        const standIn = new CatchUp.StandIn(member)
-        const stand = Effect.sync(() => {
-          for (const name of names) topics.join(name, standIn)
-        })
-        const step = Effect.sync(() => {
-          for (const name of names) topics.leave(name, standIn)
-        })
-        yield* Effect.ensuring(
-          Effect.gen(function* () {
-            yield* stand
-            if (admitted !== undefined) yield* admitted(at)
-            const wants = filter ?? (() => true)
-            // In the same turn as what was missed last: nothing comes between the two.
-            if (yield* CatchUp.run(broker, replays, names, member, standIn, since, wants)) seat()
-          }),
-          step
-        )
-      })
-      return Effect.acquireUseRelease(
-        Effect.sync(() => {
-          for (const name of names) topics.hold(name)
-        }),
-        () => go,
-        () =>
-          Effect.sync(() => {
-            for (const name of names) topics.release(name)
-          })
-      )
+      return receivers
+    })
+
+    /** Where those are now that were moved, for who makes them leave at the end. */
+    const moves = new WeakMap<Member, Map<string, string>>()
+    const leaveUnsafe = (topic: string, member: Member): boolean => {
+      const isOut = topics.leave(topic, member)
+      const moved = isOut ? moves.get(member) : undefined
+      if (moved !== undefined) for (const [from, to] of moved) if (to === topic) moved.delete(from)
+      return isOut
+    }
+    const departUnsafe = (topic: string, member: Member): void => {
+      for (let name: string | undefined = topic; name !== undefined;) {
+        if (leaveUnsafe(name, member)) return
+        const next: string | undefined = moves.get(member)?.get(name)
+        moves.get(member)?.delete(name)
+        name = next
+      }
     }
 
     const joinUnsafe = (topic: string, member: Member, seat?: SeatOptions): boolean => {
       const isNew = topics.join(topic, member, seat)
-      if (isNew) run(Effect.ignore(attachment.subscribe(topic), { log: "Warn" }))
-      return isNew
-    }
-
-    // Publishing.
-
-    const published = (topic: string, { position, repeated }: Receipt): Effect.Effect<Published> => {
-      const isLast = last?.offset === position.offset && broker.isLocal
-      const receivers = repeated ? 0 : isLast ? last!.receivers : topics.count(topic)
-      const value = Effect.succeed({ position, repeated, receivers })
-      return policyIsSuspend(topic) ? Effect.andThen(topics.settled(topic), value) : value
-    }
-    const policyIsSuspend = (topic: string) => topics.count(topic) > 0 && policyOf(topic)._tag === "Suspend"
-
-    /** To the members of this node alone, once. */
-    const speak = (topic: string, parcel: Parcel.Parcel): number => {
-      const key = parcel.key!
-      if (spoken.has(key)) return 0
-      const members = new Set(topics.ofTopic(topic))
-      for (const id of parcel.except) for (const one of members) if (one.id === id) members.delete(one)
-      const publication = new Publication(topic, Prepared.make(parcel.message))
-      const receivers = passed(topics.publish(publication, leftOut(parcel.except)))
-      spoken.add(key, members)
-      return receivers
-    }
-
-    const append = (topic: string, message: Message.Message, { except, key }: PublishOptions) => {
-      if (broker.isLocal) return placed(topic, Parcel.make(message, key, except))
-      const parcel = Parcel.make(message, key ?? { producer: broker.node, epoch: 0, sequence: sequence++ }, except)
-      return Effect.catch(placed(topic, parcel), (error) => {
-        if (error.reason._tag !== "Unavailable") return Effect.fail(error)
-        const receivers = speak(topic, parcel)
-        const failed = Effect.fail(new PublishError({ reason: error.reason, receivers }))
-        if (whenDown._tag === "Fail") return failed
-        const deadline = clock.currentTimeMillisUnsafe() + Duration.toMillis(whenDown.atMost)
-        const again: Effect.Effect<Published, PublishError> = Effect.suspend(() => {
-          const left = deadline - clock.currentTimeMillisUnsafe()
-          if (left <= 0) return failed
-          return isUp(broker).pipe(
-            Effect.timeoutOrElse({ duration: left, orElse: () => failed }),
-            Effect.andThen(placed(topic, parcel)),
-            Effect.catch((next) => (next.reason._tag === "Unavailable" ? again : Effect.fail(next)))
-          )
+      if (!isNew) return false
+      const refused = (error: BrokerError) =>
+        Effect.sync(() => {
+          if (topics.leave(topic, member)) topics.insist(member, { _tag: "Kicked", topic, reason: error.message })
         })
-        return Effect.map(again, (value) => ({ ...value, receivers }))
-      })
+      run(Effect.catch(attachment.subscribe(topic), refused))
+      return true
     }
 
-    const placed = (topic: string, parcel: Parcel.Parcel): Effect.Effect<Published, PublishError> =>
-      Effect.matchEffect(broker.publish(topic, parcel), {
-        onFailure: ({ reason }) => Effect.fail(new PublishError({ reason, receivers: 0 })),
-        onSuccess: (receipt) => published(topic, receipt)
-      })
+    /** Those of a topic that are in a target as well. */
+    const selected = (target: Target.Target, topic: string): ReadonlyArray<Member> =>
+      [...topics.ofTopic(topic)].filter((member) => Target.includes(target, member, (name) => topics.has(name, member)))
 
-    const targets = yield* TargetCast.make(broker, (target, message) => {
-      const publication = new Publication("", Prepared.make(message))
-      let receivers = 0
-      for (const member of Target.select(target, topics)) {
-        if (member.tryWriteUnsafe(publication.message, publication) === "Written") receivers++
-        else topics.counters.dropped++
-      }
-      return receivers
-    })
+    const move = (target: Target.Target, from: string, to: string) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => topics.hold(to)),
+        () =>
+          Effect.map(attachment.subscribe(to), (at) => {
+            // Something may have been delivered since; it is told where it really begins.
+            const isLater = at !== undefined && latest?.epoch === at.epoch && latest.offset > at.offset
+            const position = isLater ? latest : at
+            const members = selected(target, from)
+            for (const member of members) {
+              topics.leave(from, member)
+              topics.join(to, member)
+              const known = moves.get(member) ?? new Map<string, string>()
+              moves.set(member, known.set(from, to))
+              known.delete(to)
+              topics.insist(member, { _tag: "Moved", from, to, position })
+            }
+            return members.length
+          }),
+        () => Effect.sync(() => topics.release(to))
+      )
 
     return Hub.of({
       broker,
-      join: (topic, member, seat) =>
-        Effect.acquireRelease(
-          Effect.suspend(() => {
-            const wasIn = [...topics.ofTopic(topic)].includes(member)
-            return Effect.as(enter([topic], member, seat), !wasIn)
-          }),
-          (joined) => Effect.sync(() => joined && topics.leave(topic, member)),
-          { interruptible: true }
-        ).pipe(Effect.asVoid),
-      enter,
+      join: (topic, member, seat) => entrance.join(topic, member, seat, () => departUnsafe(topic, member)),
+      enter: (names, member, seat) => Effect.asVoid(entrance.enter(names, member, seat)),
       joinUnsafe,
-      leaveUnsafe: (topic, member) => topics.leave(topic, member),
+      leaveUnsafe,
+      departUnsafe,
       publish: (to, sendable, publication = {}) =>
         Effect.suspend(() => {
-          given = sendable instanceof Prepared.Prepared ? sendable : undefined
-          const message = given?.message ?? Message.from(sendable as Message.Sendable)
-          return typeof to === "string" ? append(to, message, publication) : targets.publish(to, message)
+          const prepared = sendable instanceof Prepared.Prepared ? sendable : Prepared.make(sendable)
+          return typeof to === "string"
+            ? publishing.publish(to, prepared, publication)
+            : targets.publish(exceptOf(to, publication), prepared)
         }),
       since: broker.since,
       kick: (target, topic, reason) =>
         Effect.sync(() => {
-          let kicked = 0
-          for (const member of Target.select(target, topics)) {
-            if (!topics.leave(topic, member)) continue
-            kicked++
+          const members = selected(target, topic)
+          for (const member of members) {
+            leaveUnsafe(topic, member)
             topics.insist(member, { _tag: "Kicked", topic, reason })
           }
-          return kicked
+          return members.length
         }),
-      move: (target, from, to) =>
-        Effect.gen(function* () {
-          let moved = 0
-          for (const member of Target.select(target, topics)) {
-            if (!topics.leave(from, member)) continue
-            moved++
-            const admitted = (position: Position | undefined) =>
-              Effect.sync(() => topics.insist(member, { _tag: "Moved", from, to, position }))
-            yield* Effect.ignore(enter([to], member, { admitted }), { log: "Warn" })
-          }
-          return moved
-        }),
+      move: (target, from, to) => (from === to ? Effect.succeed(0) : move(target, from, to)),
       topics: () => topics.size,
       names: () => topics.names(),
       members: (topic) => topics.count(topic),
       membersOf: (topic) => topics.ofTopic(topic),
       counters: () => ({ ...topics.counters }),
-      traffic: () => ({ ...traffic }),
+      traffic: () => ({ publications: publishing.publications, deliveries: publishing.deliveries }),
       lifecycle: Stream.fromPubSub(lifecycle)
     })
   })
 
-/** Succeeds when the broker can be reached. */
-const isUp = (broker: Broker["Service"]): Effect.Effect<void> =>
-  broker.statuses.pipe(
-    Stream.filter((status) => status._tag === "Up"),
-    Stream.take(1),
-    Stream.runDrain
-  )
-
-/** Who does not get a publication; `undefined` when everybody does. */
-const leftOut = (
-  except: ReadonlyArray<string>,
-  heard?: ReadonlySet<Member>
-): ((member: Member) => boolean) | undefined => {
-  if (except.length === 0) return heard === undefined ? undefined : (member) => heard.has(member)
-  return (member) => heard?.has(member) === true || (member.id !== undefined && except.includes(member.id))
+/** What to do about a member of a topic that does not keep up. One that cannot be is the program's fault, and not that of who publishes. */
+const policyOf = (
+  policy: NonNullable<Options["slowConsumer"]>,
+  run: (effect: Effect.Effect<unknown>) => void
+): ((topic: string) => SlowConsumer.SlowConsumer) => {
+  if (typeof policy !== "function") {
+    const checked = SlowConsumer.check(policy)
+    return () => checked
+  }
+  return (topic) => {
+    try {
+      return SlowConsumer.check(policy(topic))
+    } catch (cause) {
+      run(Effect.logError(`there is no policy for ${JSON.stringify(topic)}`, cause))
+      return SlowConsumer.disconnect
+    }
+  }
 }
+
+const exceptOf = (target: Target.Target, { except = [] }: PublishOptions): Target.Target =>
+  except.length === 0 ? target : Target.except(target, Target.union(...except.map(Target.member)))

@@ -23,3 +23,7 @@ export const parse = (text: string): Position | undefined => {
   const offset = Number(digits)
   return Number.isSafeInteger(offset) ? { epoch: text.slice(0, colon), offset } : undefined
 }
+
+/** Whether one comes after the other, as far as anybody can tell: those of two epochs cannot be compared. */
+export const isBehind = (one: Position, other: Position): boolean =>
+  one.epoch !== other.epoch || one.offset > other.offset

@@ -17,13 +17,16 @@ export class Publication {
   readonly message: Prepared
   /** Where it is in the log; `undefined` for what is not in it: what was said while the broker was away, or to a target. */
   readonly at: Position.Position | undefined
+  /** By which it is known when it gets its place after all. Only what was said while the broker was away has one. */
+  readonly key: string | undefined
   private printed: string | undefined
   private encoded: Map<Encoding<unknown>, unknown> | undefined
 
-  constructor(topic: string, message: Prepared, at?: Position.Position) {
+  constructor(topic: string, message: Prepared, at?: Position.Position, key?: string) {
     this.topic = topic
     this.message = message
     this.at = at
+    this.key = key
   }
 
   /** The position behind it, as clients are told it. */

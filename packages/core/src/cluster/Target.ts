@@ -51,12 +51,39 @@ export const select = <M>(target: Target, places: Places<M>): Set<M> => {
   }
 }
 
+/** Whether a member is in a target. `isIn` says in which topics it is. */
+export const includes = (
+  target: Target,
+  member: { readonly id?: string | undefined; readonly user?: string | undefined },
+  isIn: (topic: string) => boolean
+): boolean => {
+  switch (target._tag) {
+    case "Topic":
+      return isIn(target.topic)
+    case "Member":
+      return member.id === target.id
+    case "User":
+      return member.user === target.user
+    case "Union":
+      return target.targets.some((part) => includes(part, member, isIn))
+    case "Except":
+      return includes(target.target, member, isIn) && !includes(target.not, member, isIn)
+  }
+}
+
 /** As text, for other nodes. */
 export const print = (target: Target): string => JSON.stringify(target)
 
-/** How deep targets may be nested, and how many parts one may have: far more than anybody needs. */
+/** How deep targets may be nested, and how many parts one may have: more than fit into what nodes say to each other. */
 export const maxDepth = 16
-export const maxParts = 4_096
+export const maxParts = 16_384
+
+/** Whether other nodes read it. */
+export const isTooDeep = (target: Target, depth = 1): boolean => {
+  if (depth > maxDepth) return true
+  if (target._tag === "Union") return target.targets.some((part) => isTooDeep(part, depth + 1))
+  return target._tag === "Except" && (isTooDeep(target.target, depth + 1) || isTooDeep(target.not, depth + 1))
+}
 
 /** What `print` printed; `undefined` for anything else, and for one that is nested too deep or has too many parts. */
 export const parse = (text: string): Target | undefined => {

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Result from "effect/Result"
+import * as Prepared from "../connection/Prepared.ts"
 import type { Message } from "../protocol/Message.ts"
 import type { Broker } from "./Broker.ts"
 import type { BrokerError } from "./BrokerError.ts"
@@ -58,23 +59,27 @@ const decode = (bytes: Uint8Array): Cast | undefined => {
  */
 export const make = (
   broker: Broker["Service"],
-  deliver: (target: Target.Target, message: Message) => number
+  deliver: (target: Target.Target, prepared: Prepared.Prepared) => number
 ): Effect.Effect<
-  { readonly publish: (target: Target.Target, message: Message) => Effect.Effect<Published, PublishError> },
+  { readonly publish: (target: Target.Target, prepared: Prepared.Prepared) => Effect.Effect<Published, PublishError> },
   BrokerError,
   Scope.Scope
 > =>
   Effect.as(
     broker.hear(channel, (bytes) => {
       const cast = decode(bytes)
-      if (cast !== undefined && cast.node !== broker.node) deliver(cast.target, cast.message)
+      if (cast !== undefined && cast.node !== broker.node) deliver(cast.target, Prepared.make(cast.message))
     }),
     {
-      publish: (target, message) =>
+      publish: (target, prepared) =>
         Effect.suspend(() => {
-          const receivers = deliver(target, message)
+          // Other nodes would not read it, and say nothing.
+          if (Target.isTooDeep(target)) {
+            return Effect.die(new RangeError(`a target may be nested ${Target.maxDepth} deep`))
+          }
+          const receivers = deliver(target, prepared)
           if (broker.isLocal) return Effect.succeed({ position: undefined, repeated: false, receivers })
-          return Effect.matchEffect(broker.cast(channel, encode(broker.node, target, message)), {
+          return Effect.matchEffect(broker.cast(channel, encode(broker.node, target, prepared.message)), {
             onFailure: ({ reason }) => Effect.fail(new PublishError({ reason, receivers })),
             onSuccess: () => Effect.succeed({ position: undefined, repeated: false, receivers })
           })

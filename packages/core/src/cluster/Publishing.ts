@@ -1,0 +1,203 @@
+/**
+ * How something gets into the log, and to the members of this node when it does not: what is on its way, what was
+ * delivered without a place, and who waits for the broker.
+ */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Prepared from "../connection/Prepared.ts"
+import type { Broker, Receipt } from "./Broker.ts"
+import * as Life from "./Life.ts"
+import type { Member } from "./Member.ts"
+import * as Parcel from "./Parcel.ts"
+import type { Position } from "./Position.ts"
+import { Publication } from "./Publication.ts"
+import { type Published, PublishError, type PublishOptions } from "./Published.ts"
+import * as Spoken from "./Spoken.ts"
+import type { Topics } from "./Topics.ts"
+
+/** What becomes of a publication while the broker cannot be reached. Members of this node get it at once in either case. */
+export type WhenDown =
+  /** `publish` fails. */
+  | { readonly _tag: "Fail" }
+  /** `publish` waits for the broker to come back, and fails when that takes longer. */
+  | { readonly _tag: "Wait"; readonly atMost: Duration.Input }
+
+/** How long a broker is left alone that says it is there and takes nothing, in milliseconds. */
+const pause = 100
+
+/** A publication of this node that is on its way, and what became of it here. */
+interface Flight {
+  readonly prepared: Prepared.Prepared
+  delivered: { readonly position: Position; readonly receivers: number } | undefined
+  /** How many publish it at a time. */
+  publishers: number
+}
+
+/** One for each hub. */
+export class Publishing {
+  /** What was delivered here so far, and how often. */
+  publications = 0
+  deliveries = 0
+  private readonly broker: Broker["Service"]
+  private readonly topics: Topics
+  private readonly spoken: Spoken.Spoken
+  private readonly whenDown: WhenDown
+  private readonly clock: Clock.Clock
+  /** What has no key of its own is known by this one: several hubs may stand on one broker. */
+  private readonly producer: string
+  private sequence = 0
+  /** By parcel in one process, and by key where others are in between. */
+  private readonly flights = new Map<Parcel.Parcel | string, Flight>()
+
+  constructor(
+    broker: Broker["Service"],
+    topics: Topics,
+    spoken: Spoken.Spoken,
+    whenDown: WhenDown,
+    clock: Clock.Clock
+  ) {
+    this.broker = broker
+    this.topics = topics
+    this.spoken = spoken
+    this.whenDown = whenDown
+    this.clock = clock
+    this.producer = `${broker.node}.${Life.next(broker, clock.currentTimeMillisUnsafe())}`
+  }
+
+  /** Publications that are on their way. */
+  get inFlight(): number {
+    return this.flights.size
+  }
+
+  /** Writes what the broker delivers to the members of this node. */
+  deliver(topic: string, parcel: Parcel.Parcel, position: Position): void {
+    const flight = this.flights.size === 0 ? undefined : this.flights.get(this.nameOf(parcel))
+    const publication = new Publication(topic, flight?.prepared ?? Prepared.make(parcel.message), position)
+    const heard = parcel.key === undefined || this.spoken.isEmpty ? undefined : this.spoken.take(parcel.key)
+    if (heard !== undefined) this.topics.advance(topic, position, heard)
+    const receivers = this.write(publication, leftOut(parcel.except, heard))
+    if (flight !== undefined) flight.delivered = { position, receivers }
+  }
+
+  publish(topic: string, prepared: Prepared.Prepared, options: PublishOptions): Effect.Effect<Published, PublishError> {
+    const published = Effect.suspend(() => this.fly(topic, prepared, options))
+    return this.topics.behind === 0 ? published : Effect.andThen(this.topics.settled(topic), published)
+  }
+
+  private fly(topic: string, prepared: Prepared.Prepared, { except, key }: PublishOptions) {
+    const { broker, flights } = this
+    const own = key ?? (broker.isLocal ? undefined : { producer: this.producer, epoch: 0, sequence: this.sequence++ })
+    const parcel = Parcel.make(prepared.message, own, except)
+    const name = this.nameOf(parcel)
+    const flight: Flight = flights.get(name) ?? { prepared, delivered: undefined, publishers: 0 }
+    flight.publishers++
+    flights.set(name, flight)
+    const published = this.place(topic, parcel, flight)
+    return Effect.ensuring(
+      broker.isLocal ? published : this.orSpeak(topic, parcel, flight, published),
+      Effect.sync(() => {
+        if (--flight.publishers === 0) flights.delete(name)
+      })
+    )
+  }
+
+  private nameOf(parcel: Parcel.Parcel): Parcel.Parcel | string {
+    return this.broker.isLocal || parcel.key === undefined ? parcel : Spoken.nameOf(parcel.key)
+  }
+
+  private place(topic: string, parcel: Parcel.Parcel, flight: Flight): Effect.Effect<Published, PublishError> {
+    return Effect.matchEffect(this.broker.publish(topic, parcel), {
+      onFailure: ({ reason }) => Effect.fail(new PublishError({ reason, receivers: 0 })),
+      onSuccess: (receipt) => Effect.succeed(this.publishedOf(topic, receipt, flight))
+    })
+  }
+
+  private publishedOf(topic: string, { position, repeated }: Receipt, { delivered }: Flight): Published {
+    const receivers = repeated ? 0 : (delivered?.receivers ?? this.topics.count(topic))
+    return { position, repeated, receivers }
+  }
+
+  /** While the broker cannot be reached, members of this node get it all the same. */
+  private orSpeak(
+    topic: string,
+    parcel: Parcel.Parcel,
+    flight: Flight,
+    published: Effect.Effect<Published, PublishError>
+  ): Effect.Effect<Published, PublishError> {
+    return Effect.catch(published, (error) => {
+      if (error.reason._tag !== "Unavailable") return Effect.fail(error)
+      const seen = seenOf(flight)
+      if (seen !== undefined) return seen
+      const receivers = this.speak(topic, parcel, flight.prepared)
+      const { whenDown } = this
+      return whenDown._tag === "Fail"
+        ? Effect.fail(new PublishError({ reason: error.reason, receivers }))
+        : Effect.mapBoth(this.again(published, flight, error, Duration.toMillis(whenDown.atMost)), {
+            onFailure: ({ reason }) => new PublishError({ reason, receivers }),
+            onSuccess: (value) => ({ ...value, receivers })
+          })
+    })
+  }
+
+  /** Once: who publishes again what could not be placed has nobody hear it twice. */
+  private speak(topic: string, parcel: Parcel.Parcel, prepared: Prepared.Prepared): number {
+    const key = parcel.key!
+    if (this.spoken.has(key)) return 0
+    // Before it is delivered: who comes in by that has not had it.
+    this.spoken.add(topic, key)
+    const publication = new Publication(topic, prepared, undefined, Spoken.nameOf(key))
+    return this.write(publication, leftOut(parcel.except))
+  }
+
+  private write(publication: Publication, isLeftOut: ((member: Member) => boolean) | undefined): number {
+    const receivers = this.topics.publish(publication, isLeftOut)
+    this.publications++
+    this.deliveries += receivers
+    return receivers
+  }
+
+  private again(
+    published: Effect.Effect<Published, PublishError>,
+    flight: Flight,
+    error: PublishError,
+    left: number
+  ): Effect.Effect<Published, PublishError> {
+    const deadline = this.clock.currentTimeMillisUnsafe() + left
+    const leftNow = () => deadline - this.clock.currentTimeMillisUnsafe()
+    const orElse = (last: PublishError) => (last.reason._tag === "Unavailable" ? next(last) : Effect.fail(last))
+    const next = (last: PublishError): Effect.Effect<Published, PublishError> =>
+      Effect.suspend(() => {
+        const seen = seenOf(flight)
+        if (seen !== undefined) return seen
+        if (leftNow() <= 0) return Effect.fail(last)
+        const up = Effect.timeoutOrElse(isUp(this.broker), { duration: leftNow(), orElse: () => Effect.fail(last) })
+        const waited = Effect.andThen(Effect.sleep(Math.min(pause, leftNow())), up)
+        return Effect.andThen(waited, Effect.catch(published, orElse))
+      })
+    return next(error)
+  }
+}
+
+/** Its acknowledgement was lost, and it was delivered: it is in the log. */
+const seenOf = ({ delivered }: Flight): Effect.Effect<Published> | undefined =>
+  delivered && Effect.succeed({ ...delivered, repeated: false })
+
+/** Succeeds when the broker can be reached. */
+const isUp = (broker: Broker["Service"]): Effect.Effect<void> =>
+  broker.statuses.pipe(
+    Stream.filter((status) => status._tag === "Up"),
+    Stream.take(1),
+    Stream.runDrain
+  )
+
+/** Who does not get a publication; `undefined` when everybody does. */
+const leftOut = (
+  except: ReadonlyArray<string>,
+  heard?: (member: Member) => boolean
+): ((member: Member) => boolean) | undefined => {
+  if (except.length === 0) return heard
+  const names = new Set(except)
+  return (member) => heard?.(member) === true || (member.id !== undefined && names.has(member.id))
+}
