@@ -61,6 +61,10 @@ interface Joined {
   readonly topics: Set<string>
   readonly channels: Set<string>
   readonly ended: Deferred.Deferred<BrokerError>
+  /** Of the server. */
+  readonly life: number
+  /** What comes until then is done, although the link was cut. */
+  until: number
   /** When the last thing of those that keep their order comes, in each direction. */
   lastIn: number
   lastOut: number
@@ -206,6 +210,7 @@ export class FaultyServer {
 
   private end(link: Joined, why: string): void {
     this.links.delete(link)
+    link.until = this.later
     Deferred.doneUnsafe(link.ended, Exit.succeed(unavailable(why)))
   }
 
@@ -255,7 +260,8 @@ export class FaultyServer {
       const time = Math.max(link.lastIn, this.later)
       link.lastIn = time
       const answered = () => {
-        if (!this.links.has(link)) return
+        // What was said before the link was cut may be done all the same, up to somewhere, and nobody is told.
+        if (!this.links.has(link) && (link.life !== this.life || time > link.until)) return
         let exit: Exit.Exit<A, BrokerError>
         try {
           const refused = this.refuse(name)
@@ -298,6 +304,8 @@ export class FaultyServer {
             topics: new Set(),
             channels: new Set(),
             ended: Deferred.makeUnsafe(),
+            life: this.life,
+            until: 0,
             lastIn: 0,
             lastOut: 0
           }

@@ -5,11 +5,12 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Schedule from "effect/Schedule"
+import * as Scheduler from "effect/Scheduler"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { Broker, Delivery, Gap } from "@millrace/core/cluster/Broker"
-import { BrokerError, Rejected, StaleKey } from "@millrace/core/cluster/BrokerError"
+import { BrokerError, Rejected, StaleKey, Unavailable } from "@millrace/core/cluster/BrokerError"
 import * as EngineBroker from "@millrace/core/cluster/EngineBroker"
 import * as Parcel from "@millrace/core/cluster/Parcel"
 import * as Message from "@millrace/core/protocol/Message"
@@ -272,6 +273,81 @@ describe("subscribing", () => {
     })
   )
 
+  it.effect("begins on the next link when the first broke before it was known where", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { subscribe, told } = yield* listener(its)
+      server.refuse = (call) => {
+        if (call === "position") server.cut("a")
+        return undefined
+      }
+      expect(yield* subscribe("t")).toBeUndefined()
+      server.refuse = () => undefined
+      yield* TestClock.adjust("1 second")
+      yield* its.publish("t", text("x"))
+      expect(told).toEqual(["lost undefined:undefined life0:0", "1 x"])
+    })
+  )
+
+  it.effect("does not come back for what was left while it was being asked for", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { subscribe, unsubscribe } = yield* listener(its)
+      server.network.delay = 1_000
+      yield* start(subscribe("t"))
+      yield* settled
+      unsubscribe("t")
+      server.cut("a")
+      server.network.delay = 0
+      yield* TestClock.adjust("2 seconds")
+      yield* settled
+      expect(its.status()._tag).toBe("Up")
+      expect(callsOf(server, "listen")).toEqual(["listen t"])
+    })
+  )
+
+  it.effect("delivers what is published by who is told behind what they are told, to all", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const answering = yield* its.attach({
+        deliver: ({ parcel }) => {
+          if ((parcel.message as Message.Text).text === "a") Effect.runFork(its.publish("t", text("b")))
+        },
+        lost: () => {}
+      })
+      const { subscribe, told } = yield* listener(its)
+      yield* answering.subscribe("t")
+      yield* subscribe("t")
+      yield* its.publish("t", text("a"))
+      yield* settled
+      expect(told).toEqual(["1 a", "2 b"])
+    })
+  )
+
+  for (const ops of [3, 4, 5, 7, 11, 17, 40]) {
+    it.effect(`loses nothing when fibers yield after ${ops} operations`, () =>
+      Effect.gen(function* () {
+        const server = yield* FaultyEngine.make()
+        const its = yield* broker(server)
+        const hear = its.hear("c", () => {})
+        yield* hear
+        yield* its.position
+        const { subscribe, told, unsubscribe } = yield* listener(its)
+        for (let i = 0; i < 20; i++) {
+          const topic = `${i % 3}`
+          expect(yield* subscribe(topic)).toBeDefined()
+          const { position } = yield* its.publish(topic, text(`${i}`))
+          expect(told.at(-1)).toBe(`${position.offset} ${i}`)
+          if (i % 2 === 0) unsubscribe(topic)
+          if (i % 5 === 0) yield* Effect.yieldNow
+        }
+      }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops))
+    )
+  }
+
   it.effect("asks about so many topics at once after a break, and no more", () =>
     Effect.gen(function* () {
       const server = yield* FaultyEngine.make({ network: { delay: 0 } })
@@ -421,6 +497,48 @@ describe("publishing", () => {
       server.refuse = () => undefined
       yield* publish("c")
       expect(ended.at(-1)).toBe("c 1")
+    })
+  )
+
+  it.effect("ends the link over which it cannot be done, and does it over the next", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const gone = new BrokerError({ reason: new Unavailable({ outcome: "NotPublished", cause: "moved" }) })
+      server.refuse = (call) => (call.startsWith("append") ? gone : undefined)
+      const { ended, publish } = publisher(its)
+      yield* publish("a")
+      yield* settled
+      expect(its.status()).toMatchObject({ _tag: "Down", error: gone })
+      server.refuse = () => undefined
+      yield* TestClock.adjust("1 second")
+      expect(ended).toEqual(["a 1"])
+    })
+  )
+
+  it.effect("is no repeat when it was there, as the answer was lost", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const losing = (parcel: Parcel.Parcel) =>
+        Effect.gen(function* () {
+          server.refuse = (call) => {
+            // It is done, and the answer goes over the link that is cut now.
+            if (call.startsWith("append")) server.network.delay = 100
+            return undefined
+          }
+          const publishing = yield* start(its.publish("t", parcel))
+          server.cut("a")
+          server.network.delay = 0
+          server.refuse = () => undefined
+          yield* TestClock.adjust("1 second")
+          const { position, repeated } = yield* Fiber.join(publishing)
+          return [position.offset, repeated]
+        })
+      expect(yield* losing(text("own"))).toEqual([1, false])
+      // Who has published with this key before is not to be told apart.
+      const key = { producer: "p", epoch: 0, sequence: 0 }
+      expect(yield* losing(Parcel.make(new Message.Text("keyed"), key))).toEqual([2, true])
     })
   )
 
