@@ -446,6 +446,59 @@ describe("publishing", () => {
     })
   )
 
+  it.effect("has its own time, from when its own link broke", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 1, publishTimeout: "3 seconds", callTimeout: "1 minute" })
+      server.network.lose = 1
+      const { ended, publish } = publisher(its)
+      yield* publish("a")
+      server.cut("a")
+      server.network.lose = 0
+      server.refuse = (call) => {
+        if (call.startsWith("append")) server.network.lose = 1
+        return undefined
+      }
+      yield* TestClock.adjust("2 seconds")
+      expect(its.status()._tag).toBe("Up")
+      yield* publish("b")
+      server.partition("a")
+      server.cut("a")
+      yield* TestClock.adjust("1 second")
+      expect(ended).toEqual(["a Unknown"])
+      yield* TestClock.adjust("1999 millis")
+      expect(ended).toEqual(["a Unknown"])
+      yield* TestClock.adjust("1 millis")
+      expect(ended).toEqual(["a Unknown", "b NotPublished"])
+    })
+  )
+
+  it.effect("is not sent again when nobody waits for it any more", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      server.network.lose = 1
+      const [interrupted] = [yield* start(its.publish("t", text("a"))), yield* start(its.publish("t", text("b")))]
+      yield* Fiber.interrupt(interrupted)
+      server.cut("a")
+      server.network.lose = 0
+      yield* TestClock.adjust("1 second")
+      expect(callsOf(server, "append")).toHaveLength(3)
+      expect(server.at.offset).toBe(1)
+    })
+  )
+
+  it.effect("has no more on its way than repeats of one producer are known", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 5_000 })
+      server.network.delay = 1_000
+      const { publish } = publisher(its)
+      yield* publish(...Array.from({ length: 1_500 }, (_, i) => `${i}`))
+      expect(callsOf(server, "append")).toHaveLength(1_000)
+    })
+  )
+
   it.effect("does not send again what the server may have had before it forgot", () =>
     Effect.gen(function* () {
       const server = yield* FaultyEngine.make()
@@ -625,11 +678,13 @@ describe("the history", () => {
         if (call === "since b" && isFirst) {
           isFirst = false
           server.forget()
+          for (const topic of ["c", "c", "a"]) server.append(topic, Parcel.encode(text(topic)))
         }
         return undefined
       }
       const missed = yield* its.since(["a", "b"], { epoch: "life0", offset: 0 })
-      expect([missed.entries, missed.gap, missed.to]).toEqual([[], ["a", "b"], { epoch: "life1", offset: 0 }])
+      expect(missed.entries.map(({ offset }) => offset)).toEqual([3])
+      expect([missed.gap, missed.to]).toEqual([["a", "b"], { epoch: "life1", offset: 3 }])
     })
   )
 })
