@@ -40,9 +40,12 @@ export const decode = (bytes: Uint8Array, maxBytes: number): Json | undefined =>
 /** Bytes of a text in UTF-8. */
 export const lengthOf = (text: string): number => encoder.encode(text).length
 
-/** Whether it is a text of `min` to `max` bytes. What is too long is not encoded to find out. */
+/** Whether it is a text of `min` to `max` bytes. Only one that may be too long, by its characters, is encoded to find out. */
 export const isText = (value: unknown, max: number, min = 1): value is string =>
-  typeof value === "string" && value.length >= min && value.length <= max && lengthOf(value) <= max
+  typeof value === "string" &&
+  value.length >= min &&
+  value.length <= max &&
+  (value.length * 3 <= max || lengthOf(value) <= max)
 
 /** A whole number from 0 to 2^53 - 1. */
 export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
