@@ -17,13 +17,22 @@ describe.concurrent("--help", () => {
         expect(stdout).toMatch(/^ {2}echo +Echo every message/m)
         expect(stdout).toMatch(/^ {2}connect +Talk to a WebSocket server/m)
         expect(stdout).toMatch(/^ {2}listen +Show the events of a server/m)
+        expect(stdout).toMatch(/^ {2}publish +Publish to a topic of a hub/m)
         expect(stdout).toMatch(/^ {2}replay +Play a recording to a server/m)
       }
     })
   )
 
   it.live.each([
-    ["serve", ["--host", "--port", "--max-message", "--allow-origin"], ["Default 8080", "Default 1MiB"]],
+    [
+      "serve",
+      [
+        ...["--host", "--port", "--max-message", "--allow-origin", "--broker", "--history-size", "--history-age"],
+        ...["--when-down", "--advertise", "--publish-token", "--slow-consumer"]
+      ],
+      ["Default 8080", "Default 1MiB", "Default memory", "Default 1000", "Default 5m", "Default fail", "disconnect"]
+    ],
+    ["publish", ["--key", "--token"], ["exit code is 0 when", "MILLRACE_PUBLISH_TOKEN"]],
     ["echo", ["--host", "--port", "--max-message"], ["Default 9001", "Default 64MiB"]],
     [
       "connect",
@@ -74,6 +83,13 @@ describe.concurrent("a mistake", () => {
   const mistakes: ReadonlyArray<readonly [flags: ReadonlyArray<string>, sentence: RegExp]> = [
     [["frobnicate"], /Unknown subcommand "frobnicate".* Try millrace --help\.$/],
     [["serve", "--bogus"], /Unrecognized flag: --bogus .* Try millrace serve --help\.$/],
+    [["serve", "--broker", "kafka://localhost"], /--broker: "kafka:.* Expected: memory, or a URL such as redis:/],
+    [["serve", "--broker", "redis://"], /--broker: .* Expected: memory, or a URL such as redis:/],
+    [["serve", "--history-size", "0"], /--history-size: "0"\. Expected: a number from 1 to/],
+    [["serve", "--history-age", "soon"], /--history-age: "soon"\. Expected: a time such as/],
+    [["serve", "--when-down", "never"], /--when-down: "never"\. Expected: fail, or a time such as/],
+    [["serve", "--slow-consumer", "kill"], /--slow-consumer/],
+    [["serve", "--advertise", "here"], /--advertise: "here"\. Expected: a URL such as/],
     [["serve", "extra"], /Unexpected positional argument: "extra"\. Try/],
     [
       ["echo", "--port", "abc"],

@@ -13,7 +13,6 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Argument from "effect/cli/Argument"
@@ -24,43 +23,8 @@ import * as compression from "./compression.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
 import * as inspect from "./inspect.ts"
+import { lines } from "./lines.ts"
 import * as words from "./words.ts"
-
-/**
- * The lines of standard input, read no faster than they are taken. Only a line feed ends one, with or without a carriage
- * return: `node:readline` would also cut at U+2028, which JSON may hold.
- */
-const lines: Stream.Stream<string> = Stream.callback<string>((queue) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const input = process.stdin.setEncoding("utf8")
-      let rest = ""
-      const take = (chunk: string) => {
-        rest += chunk
-        if (!chunk.includes("\n")) return
-        const whole = rest.split("\n")
-        rest = whole.pop()!
-        input.pause()
-        const offered = Queue.offerAll(queue, whole.map(withoutReturn))
-        Effect.runFork(
-          Effect.andThen(
-            offered,
-            Effect.sync(() => input.resume())
-          )
-        )
-      }
-      const end = () => {
-        const offered = rest === "" ? Effect.void : Queue.offer(queue, withoutReturn(rest))
-        Effect.runFork(Effect.andThen(offered, Queue.end(queue)))
-      }
-      input.on("data", take).on("end", end).on("error", end)
-      return () => input.off("data", take).off("end", end).pause()
-    }),
-    (stop) => Effect.sync(stop)
-  )
-)
-
-const withoutReturn = (text: string): string => (text.endsWith("\r") ? text.slice(0, -1) : text)
 
 /** A message as one line. */
 const line = (message: Message.Message): string =>

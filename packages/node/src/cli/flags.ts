@@ -112,3 +112,17 @@ function policyOf(origins: ReadonlyArray<string>): Result.Result<Origin.Policy, 
   if (origins.length === 0) return Result.succeed(Origin.sameOrigin)
   return origins.includes("*") ? Result.succeed(Origin.any) : Origin.allow(origins)
 }
+
+/** A token, of the flag or of the environment, where other users of the machine do not see it. */
+export const token = (description: string, name = "token") =>
+  Flag.String(name).pipe(
+    Flag.withMetavar("text"),
+    Flag.withDescription(`${description} Default: MILLRACE_PUBLISH_TOKEN of the environment.`),
+    Flag.optional,
+    Flag.map((given) =>
+      Option.filter(
+        Option.orElse(given, () => Option.fromUndefinedOr(process.env["MILLRACE_PUBLISH_TOKEN"])),
+        (text) => text !== ""
+      )
+    )
+  )

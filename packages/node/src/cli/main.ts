@@ -19,13 +19,14 @@ import { connect } from "./connect.ts"
 import { echo } from "./echo.ts"
 import { Failure } from "./Failure.ts"
 import { listen } from "./listen.ts"
+import { publish } from "./publish.ts"
 import { replay } from "./replay.ts"
 import { serve } from "./serve.ts"
 import * as words from "./words.ts"
 
 const millrace = Command.make("millrace").pipe(
   Command.withDescription("WebSockets and Server-Sent Events from the command line: a hub, an echo server, clients."),
-  Command.withSubcommands([serve, echo, connect, listen, replay])
+  Command.withSubcommands([serve, echo, connect, listen, publish, replay])
 )
 
 /** Help is for those who ask for it; a mistake gets the sentence that it needs. */
