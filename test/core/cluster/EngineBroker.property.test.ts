@@ -129,7 +129,7 @@ it("delivers each publication once, in order, or tells the gap in which it lies"
         })
       )
     ),
-    { numRuns: 150 }
+    { numRuns: 60 }
   )
 }, 60_000)
 
@@ -163,6 +163,6 @@ it("delivers what the broker in memory delivers, where nothing was forgotten", a
         }).pipe(Effect.scoped, Effect.orDie)
       )
     ),
-    { numRuns: 100 }
+    { numRuns: 40 }
   )
 }, 60_000)

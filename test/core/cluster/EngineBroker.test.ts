@@ -17,6 +17,7 @@ import * as Message from "@millrace/core/protocol/Message"
 import { counted, start, turn } from "../../support/connection.ts"
 import { settled } from "../../support/eventually.ts"
 import * as FaultyEngine from "../../support/faultyEngine.ts"
+import { logged } from "../../support/logged.ts"
 
 const text = (value: string) => Parcel.make(new Message.Text(value))
 const reconnect = Schedule.spaced("1 second")
@@ -645,6 +646,24 @@ describe("what cannot be read", () => {
       expect([entries.map(({ offset }) => offset), gap]).toEqual([[3], []])
       expect((yield* Metric.value(EngineBroker.unreadable)).count - before).toBe(4)
     })
+  )
+
+  it.effect("is logged once, at debug, as it may come a million times", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const server = yield* FaultyEngine.make()
+        const its = yield* up(server)
+        const { subscribe } = yield* listener(its)
+        yield* subscribe("t")
+        for (let i = 0; i < 3; i++) server.append("t", Uint8Array.of(255))
+        expect(entries).toEqual([
+          {
+            level: "Debug",
+            message: 'something in "t" is no parcel: it has flags that are not known; others are only counted'
+          }
+        ])
+      })
+    )
   )
 })
 

@@ -23,6 +23,9 @@ export interface Bounds {
   readonly maxHeldBytes: number
 }
 
+/** There are many who wait for nothing. */
+const nobody: ReadonlyArray<never> = []
+
 /** Most topics of one call. */
 const batch = 1_000
 
@@ -133,7 +136,7 @@ export class EngineTopics {
       let member = mine.get(name)
       const isNew = member === undefined || member.state === "Gone"
       if (member === undefined || member.state === "Gone") {
-        member = { subscriber, state: "Waiting", waiting: [] }
+        member = { subscriber, state: "Waiting", waiting: nobody }
         mine.set(name, member)
         topic.members = [...topic.members, member]
       }
@@ -172,7 +175,7 @@ export class EngineTopics {
     mine.delete(name)
     member.state = "Gone"
     const { waiting } = member
-    member.waiting = []
+    member.waiting = nobody
     topic.members = topic.members.filter((other) => other !== member)
     // While it is being asked for, it is left to whoever asks.
     if (topic.members.length === 0 && topic.listening !== "Asked") this.forget(topic)
@@ -214,7 +217,7 @@ export class EngineTopics {
   private channelOf(name: string): Channel {
     let channel = this.channels.get(name)
     if (channel !== undefined) return channel
-    channel = { name, hearing: [], listening: "No", waiting: [] }
+    channel = { name, hearing: [], listening: "No", waiting: nobody }
     this.channels.set(name, channel)
     this.toHear.add(channel)
     this.wake?.()
@@ -292,7 +295,7 @@ export class EngineTopics {
       const { state, waiting } = member
       if (state === "Active" || state === "Gone") continue
       member.state = "Active"
-      member.waiting = []
+      member.waiting = nobody
       if (state === "Pending") member.subscriber.lost({ topic: topic.name, from: undefined, to: position })
       for (const resume of waiting) this.woken.push(() => resume(Effect.succeed(position)))
     }
@@ -340,13 +343,13 @@ export class EngineTopics {
         const { waiting } = member
         if (member.state !== "Waiting") continue
         member.state = "Pending"
-        member.waiting = []
+        member.waiting = nobody
         for (const resume of waiting) resume(Effect.undefined)
       }
     }
     for (const channel of this.channels.values()) {
       const { waiting } = channel
-      channel.waiting = []
+      channel.waiting = nobody
       for (const go of waiting) go(Effect.void)
     }
   }
@@ -407,7 +410,7 @@ export class EngineTopics {
       for (const channel of channels) {
         channel.listening = "Yes"
         const { waiting } = channel
-        channel.waiting = []
+        channel.waiting = nobody
         for (const go of waiting) go(Effect.void)
         if (channel.hearing.length === 0) this.forgetChannel(channel)
       }
@@ -442,7 +445,7 @@ export class EngineTopics {
       for (const member of topic.members) {
         const { waiting } = member
         member.state = "Gone"
-        member.waiting = []
+        member.waiting = nobody
         for (const resume of waiting) resume(Effect.fail(error))
       }
     })
