@@ -1,8 +1,10 @@
 /** `millrace serve --workers` from outside: the processes that it has started, and who of them has which connection. */
+import { spawn } from "node:child_process"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { type Command, start } from "./command.ts"
+import { Command, start } from "./command.ts"
 import { eventually } from "./eventually.ts"
 
 /** Of what cannot be read, as it is gone already. */
@@ -57,27 +59,46 @@ export interface Workers {
   readonly pids: () => ReadonlyArray<number>
 }
 
-/** Started, and all of them listening; killed with all that it has started when the scope is closed. */
-export const workers = (count: number): Effect.Effect<Workers, never, Scope.Scope> =>
-  Effect.gen(function* () {
-    const command = yield* start("serve", "--port", "0", "--workers", `${count}`)
-    const { pid } = command.process
-    const known = new Set<number>()
-    const pids = () => {
-      for (const child of childrenOf(pid!)) known.add(child)
-      return [...known].filter(isAlive)
-    }
-    yield* Effect.addFinalizer(() =>
+/** What a command starts: killed, with the command, when the scope is closed. */
+const watched = (command: Command): Effect.Effect<Workers["pids"], never, Scope.Scope> => {
+  const { pid } = command.process
+  const known = new Set<number>()
+  const pids = () => {
+    for (const child of childrenOf(pid!)) known.add(child)
+    return [...known].filter(isAlive)
+  }
+  return Effect.as(
+    Effect.addFinalizer(() =>
       Effect.suspend(() => {
-        const all = pids()
+        pids()
         command.signal("SIGKILL")
         return eventually(() => {
           // One may have been on its way.
-          for (const child of [...all, ...pids()]) unless(true, () => process.kill(child, "SIGKILL"))
+          for (const child of pids()) unless(true, () => process.kill(child, "SIGKILL"))
           return pids().length === 0 && !isAlive(pid!)
         })
       })
-    )
+    ),
+    pids
+  )
+}
+
+/** `millrace serve`, started, and all of them listening. */
+export const workers = (count: number): Effect.Effect<Workers, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const command = yield* start("serve", "--port", "0", "--workers", `${count}`)
+    const pids = yield* watched(command)
     const [, port] = yield* command.says(/:(\d+)\/.*\n/)
+    return { command, port: Number(port), pids }
+  })
+
+/** Two that answer with their number, by the program `workersProgram`. */
+export const answering = (reusePort: boolean): Effect.Effect<Workers, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const program = fileURLToPath(new URL("workersProgram.ts", import.meta.url))
+    const flags = ["--conditions=@millrace/source", program, reusePort ? "alone" : "together"]
+    const command = new Command(spawn(process.execPath, flags))
+    const pids = yield* watched(command)
+    const [, port] = yield* command.says(/at (\d+)\n/)
     return { command, port: Number(port), pids }
   })

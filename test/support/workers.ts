@@ -32,10 +32,12 @@ export interface Reign extends WorkersEngine.Reign {
 export class Worker {
   readonly name: string
   readonly process: ChildProcess
-  isReady = false
+  /** How many milliseconds it took to begin; `undefined` before. */
+  began: number | undefined
   isDead = false
   report: Report | undefined
   readonly reigns: Array<Reign> = []
+  private readonly started = Date.now()
 
   constructor(name: string, directory: string, host: boolean) {
     this.name = name
@@ -43,11 +45,16 @@ export class Worker {
       fileURLToPath(new URL("workersNode.ts", import.meta.url)),
       [directory, name, host ? "host" : "guest"],
       {
-        execArgv: ["--conditions=@millrace/source"]
+        execArgv: ["--conditions=@millrace/source"],
+        serialization: "advanced"
       }
     )
     this.process.on("message", (told: Told) => this.told(told))
     this.process.on("exit", () => (this.isDead = true))
+  }
+
+  get isReady(): boolean {
+    return this.began !== undefined
   }
 
   /** Whether it is the host, as far as it has said. */
@@ -74,7 +81,7 @@ export class Worker {
 
   private told(told: Told): void {
     if (this.process.signalCode !== null) return
-    if (told._tag === "Ready") this.isReady = true
+    if (told._tag === "Ready") this.began = told.at - this.started
     else if (told._tag === "Report") this.report = told.report
     else if (told.reign === undefined) this.reigns.at(-1)!.to ??= told.at
     else this.reigns.push({ node: this.name, ...told.reign, from: told.at, to: undefined })

@@ -16,6 +16,9 @@ const overlaps = (reigns: ReadonlyArray<Reign>, now: number): ReadonlyArray<numb
       .filter((length) => length > 0)
   )
 
+const quantile = (values: ReadonlyArray<number>, part: number): number =>
+  values.toSorted((one, other) => one - other)[Math.floor(values.length * part)]!
+
 /** Whether a position lies behind `from` and not behind `to`, where epochs have an order. */
 const isBetween = (
   epochs: ReadonlyArray<string>,
@@ -67,12 +70,19 @@ describe("eight processes whose host is killed again and again", () => {
         yield* Effect.sleep(500)
         const reports = yield* Effect.forEach(living, ({ tell }) => tell)
 
-        // Of each kill, in milliseconds. The machine may be busy with something else now and then.
-        const sorted = waits.toSorted((one, other) => one - other)
-        expect(sorted[Math.floor(sorted.length * 0.9)]).toBeLessThan(1_000)
+        // Of each kill, in milliseconds; where the machine is busy, not longer than a process takes to begin.
+        const soon = Math.max(
+          1_000,
+          2 *
+            quantile(
+              all.flatMap(({ began }) => began ?? []),
+              0.5
+            )
+        )
+        expect(quantile(waits, 0.9)).toBeLessThan(soon)
         const now = Date.now()
         const reigns = all.flatMap((one) => one.reigns)
-        for (const length of overlaps(reigns, now)) expect(length).toBeLessThan(1_000)
+        for (const length of overlaps(reigns, now)) expect(length).toBeLessThan(soon)
         expect(living.filter(({ isHost }) => isHost)).toHaveLength(1)
         expect(readdirSync(directory)).toHaveLength(1)
 
@@ -94,6 +104,6 @@ describe("eight processes whose host is killed again and again", () => {
         }
         expect(told).toBeGreaterThan(1_000)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })

@@ -41,6 +41,9 @@ const values = ({ entries, gap, to }: Engine.Tail) => [
   to.offset
 ]
 
+/** Of which several hundred fit into a block, and one now and then has a block of its own. */
+const payload = (i: number) => "p".repeat(i % 500 === 7 ? 70_000 : i % 200)
+
 const reasonOf = (effect: Effect.Effect<unknown, BrokerError, Scope.Scope>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
@@ -125,6 +128,22 @@ describe("a log of several nodes", () => {
       expect(a.gap).toEqual([0, 0, 1])
       expect(b.told).toEqual(["x 1 one", "x 3 three"])
       expect(c.told).toEqual([])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("tells each only what it listens to, in order, when much is appended at once", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const [a, b, c] = yield* Effect.all([node({ directory }), node({ directory }), node({ directory })])
+      yield* Effect.all([a.link.listen(["x", "y"]), b.link.listen(["y", "z"])])
+      const topics = Array.from({ length: 3_000 }, (_, i) => "xyz"[(i + (i >> 2)) % 3] ?? "x")
+      yield* Effect.forEach(topics, (topic, i) => c.link.append(topic, bytes(payload(i)), undefined), {
+        concurrency: 200
+      })
+      const expected = (listens: string) =>
+        topics.flatMap((topic, i) => (listens.includes(topic) ? [`${topic} ${i + 1} ${payload(i)}`] : []))
+      yield* eventually(() => a.told.length >= expected("xy").length && b.told.length >= expected("yz").length)
+      expect([a.told, b.told]).toEqual([expected("xy"), expected("yz")])
     }).pipe(Effect.scoped)
   )
 
@@ -363,7 +382,7 @@ describe("a node", () => {
   it.live.each<readonly [string, Uint8Array]>([
     ["a packet that cannot be read", frame(99)],
     ["a packet of the host", frame(22, 0, 0, 0, 1)],
-    ["a frame that is no packet", new Uint8Array([0x81, 0])],
+    ["a packet as text", new Uint8Array([0x81, 5, 3, 0, 0, 0, 1])],
     ["a masked frame", new Uint8Array([0x82, 0x80, 0, 0, 0, 0])],
     ["a frame that is too long", new Uint8Array([0x82, 127, 0, 0, 0, 1, 0, 0, 0, 0])]
   ])("that says %s is cut, and nobody else", ([, wrong]) =>
@@ -402,6 +421,40 @@ describe("a node", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("says no more than the host reads: who has more to say waits, and can be interrupted", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      yield* scripted(directory, 1, (socket) => socket.pause().write(welcome(1)))
+      const { link } = yield* node({ directory, host: false, outboxBytes: 100_000 })
+      const payload = new Uint8Array(100_000)
+      const before = process.memoryUsage().arrayBuffers
+      const saying = yield* Effect.forkChild(
+        Effect.forEach(Array.from({ length: 500 }), () => link.append("x", payload, undefined), {
+          concurrency: "unbounded"
+        }),
+        { startImmediately: true }
+      )
+      yield* settled
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10_000_000)
+      yield* Fiber.interrupt(saying)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("is answered no more than it reads, however much it asks at once", () =>
+    Effect.gen(function* () {
+      const directory = yield* folder
+      const a = yield* node({ directory, outboxBytes: 100_000 })
+      for (let i = 0; i < 10; i++) yield* a.link.append("x", new Uint8Array(100_000), undefined)
+      const socket = yield* dialled(directory, 1)
+      socket.pause()
+      const before = process.memoryUsage().arrayBuffers
+      // A megabyte each.
+      socket.write(Buffer.concat(Array.from({ length: 500 }, () => frame(2, 0, 0, 0, 1, 0, 0, 1, 120))))
+      yield* settled
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("that reads slowly, but reads, is not cut, and is told everything", () =>
     Effect.gen(function* () {
       const directory = yield* folder
@@ -417,6 +470,9 @@ describe("a node", () => {
         concurrency: 50
       })
       yield* eventually(() => socket.bytesRead > 3_000_000)
+      // Nor is it later, when there is nothing to be read.
+      const read = performance.now()
+      yield* eventually(() => performance.now() > read + 600)
       expect(socket.destroyed).toBe(false)
     }).pipe(Effect.scoped)
   )

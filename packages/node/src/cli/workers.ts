@@ -3,9 +3,12 @@
  * runs the same command and listens on the same port, has the log that they share, and serves nobody itself, so that it
  * hardly ever dies. When it is killed all the same, the others go on, and one of them has the log.
  *
- * New connections are shared out by the system: all listen on the port of their own, with `SO_REUSEPORT`.
+ * New connections are shared out by the system: all listen on the port of their own, with `SO_REUSEPORT`. Where there is
+ * no such thing, as on macOS, the first process accepts them and hands them on, which `node:cluster` does; then the others
+ * end with it.
  */
 import { type ChildProcess, fork } from "node:child_process"
+import cluster from "node:cluster"
 import { mkdtempSync, rmSync } from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
@@ -29,8 +32,10 @@ export interface Worker {
   readonly count: number
   /** Where they meet: that of `WorkersBroker`. */
   readonly directory: string
-  /** To listen on, with `reusePort`; 0 where the first has to choose one. */
+  /** To listen on; 0 where the first has to choose one. */
   readonly port: number
+  /** To listen with. */
+  readonly reusePort: boolean
 }
 
 const variable = "MILLRACE_WORKER"
@@ -38,7 +43,12 @@ const variable = "MILLRACE_WORKER"
 /** What this process is told; `undefined` where nobody has started it as a worker. */
 export const mine = (): Worker | undefined => {
   const text = process.env[variable]
-  return text === undefined ? undefined : (JSON.parse(text) as Worker)
+  if (text === undefined) return undefined
+  const worker = JSON.parse(text) as Worker
+  // Ctrl-C is for the first process, which tells the others, once: a second one would be the end at once.
+  // In a while, as who would listen to it does so when the program has begun.
+  if (!worker.reusePort) setImmediate(() => process.removeAllListeners("SIGINT").on("SIGINT", () => {}))
+  return worker
 }
 
 /** The broker of a worker. Says so when the worker has the log, which is when the first process was killed. */
@@ -75,10 +85,12 @@ export interface Options {
   readonly host: string
   /** 0 for one that is free. */
   readonly port: number
-  /** Of the log. */
-  readonly log?: Omit<WorkersEngine.Options, "directory" | "host"> | undefined
+  /** Of the log. Without one where the workers have another broker. */
+  readonly log?: Omit<WorkersEngine.Options, "directory" | "host"> | false | undefined
   /** When all listen for the first time. */
   readonly ready: (port: number) => Effect.Effect<void>
+  /** Whether each listens by itself. Default: where the system can. */
+  readonly reusePort?: boolean | undefined
 }
 
 /** Where several processes can listen on one port, each with a queue of its own. */
@@ -92,11 +104,13 @@ const waits = { first: 100, longest: 10_000 }
 
 const failure = (sentence: string): Failure => new Failure({ sentence })
 
-/** Fails when somebody listens there, also one who would share the port with us. */
-const free = (host: string, port: number): Effect.Effect<void, Failure> =>
+/** A port that is free, that one if it is not 0. Fails when somebody listens there, also one who would share it with us. */
+const free = (host: string, port: number): Effect.Effect<number, Failure> =>
   Effect.scoped(Listen.listen(net.createServer(), { host, port })).pipe(
-    Effect.mapError(({ message }) => failure(`${message}; choose another with --host and --port`)),
-    Effect.asVoid
+    Effect.mapBoth({
+      onSuccess: ({ port }) => port,
+      onFailure: ({ message }) => failure(`${message}; choose another with --host and --port`)
+    })
   )
 
 const folder = Effect.acquireRelease(
@@ -132,17 +146,22 @@ const killAll = () => {
   for (const child of living) child.kill("SIGKILL")
 }
 
+/** The same command once more. */
+const start = (worker: Worker): ChildProcess => {
+  const env = { ...process.env, [variable]: JSON.stringify(worker) }
+  const options = { execArgv: process.execArgv, stdio: ["ignore", "inherit", "inherit", "ipc"] as Array<never> }
+  const [, exec = "", ...args] = process.argv
+  // A terminal that is closed is for the first process, too.
+  if (worker.reusePort) return fork(exec, args, { ...options, env, detached: true })
+  cluster.setupPrimary({ ...options, exec, args })
+  return cluster.fork(env).process
+}
+
 /** A worker's life. Who is interrupted ends it in good order, as Ctrl-C would. */
 const life = (worker: Worker, listens: (port: number) => void): Effect.Effect<Ended> =>
   Effect.callback((resume) => {
     const started = performance.now()
-    const child = fork(process.argv[1]!, process.argv.slice(2), {
-      env: { ...process.env, [variable]: JSON.stringify(worker) },
-      execArgv: process.execArgv,
-      // Ctrl-C is for the first process, which tells the others, once.
-      detached: true,
-      stdio: ["ignore", "inherit", "inherit", "ipc"]
-    })
+    const child = start(worker)
     living.add(child)
     const over = (code: number | null, signal: string | null) => {
       living.delete(child)
@@ -158,7 +177,9 @@ const life = (worker: Worker, listens: (port: number) => void): Effect.Effect<En
     child.on("error", () => {
       if (child.pid === undefined) over(null, "it could not be started")
     })
-    child.on("message", (message: { readonly listening: number }) => listens(message.listening))
+    child.on("message", ({ listening }: { readonly listening?: number }) => {
+      if (listening !== undefined) listens(listening)
+    })
     return Effect.callback<void>((resume) => {
       if (!living.has(child)) return resume(Effect.void)
       const timer = setTimeout(() => child.kill("SIGKILL"), patience)
@@ -166,7 +187,7 @@ const life = (worker: Worker, listens: (port: number) => void): Effect.Effect<En
         clearTimeout(timer)
         resume(Effect.void)
       })
-      child.kill("SIGINT")
+      child.kill("SIGTERM")
     })
   })
 
@@ -195,13 +216,12 @@ const lives = (worker: Worker, listens: (port: number) => void): Effect.Effect<n
  */
 export const supervise = (options: Options): Effect.Effect<never, Failure, Scope.Scope> =>
   Effect.gen(function* () {
-    const { count, host, port, ready } = options
-    if (!sharing.has(process.platform)) {
-      return yield* Effect.fail(failure(`--workers needs Linux or FreeBSD, where processes can share a port`))
-    }
-    if (port !== 0) yield* free(host, port)
+    const { count, host, ready, reusePort = sharing.has(process.platform) } = options
+    const port = options.port === 0 && reusePort ? 0 : yield* free(host, options.port)
     const directory = yield* folder
-    yield* Effect.forkScoped(standing({ ...options.log, directory }), { startImmediately: true })
+    if (options.log !== false) {
+      yield* Effect.forkScoped(standing({ ...options.log, directory }), { startImmediately: true })
+    }
     yield* Effect.acquireRelease(
       Effect.sync(() => process.on("exit", killAll).on("SIGHUP", hangUp)),
       () => Effect.sync(() => process.off("exit", killAll).off("SIGHUP", hangUp))
@@ -210,7 +230,7 @@ export const supervise = (options: Options): Effect.Effect<never, Failure, Scope
     const all = yield* Deferred.make<number>()
     const found = new Set<number>()
     const one = (number: number, port: number) =>
-      lives({ number, count, directory, port }, (port) => {
+      lives({ number, count, directory, port, reusePort }, (port) => {
         found.add(number)
         Deferred.doneUnsafe(chosen, Effect.succeed(port))
         if (found.size === count) Deferred.doneUnsafe(all, Effect.succeed(port))

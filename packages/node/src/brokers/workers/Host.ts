@@ -88,6 +88,11 @@ export class Host {
     return this.members.size
   }
 
+  /** How many topics and channels somebody listens to. */
+  get names(): number {
+    return this.listeners.size + this.hearers.size
+  }
+
   /** Takes who has connected. */
   serve(socket: Socket): void {
     const member = new Member(this, socket, this.maxParcelBytes + Wire.maxOverhead)

@@ -90,7 +90,7 @@ class WorkersLink implements Engine.Link {
       return this.call(
         (id) => ({ _tag: "Since", id, topic, after }),
         (packet) => {
-          if (packet._tag === "Entry") entries.push({ offset: packet.offset, bytes: new Uint8Array(packet.bytes) })
+          if (packet._tag === "Entry") entries.push({ offset: packet.offset, bytes: packet.bytes })
           return packet._tag === "Tail"
             ? { entries, gap: packet.gap, to: { epoch: this.epoch!, offset: packet.offset } }
             : undefined

@@ -13,7 +13,7 @@ import * as Wire from "./Wire.ts"
 
 /** Who reads. Nothing is told after `ended`. */
 export interface Owner {
-  /** A packet, whose bytes are the owner's until the call is over: a view of what was read. */
+  /** A packet: a view of what was read, which nobody writes over. */
   readonly packet: (bytes: Uint8Array) => void
   /** Something has left, so `waiting` is lower, perhaps. */
   readonly drained: () => void
