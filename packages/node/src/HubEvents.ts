@@ -317,7 +317,7 @@ const answer = (
           // What is kept for it is this, and no fiber.
           opened.whenClosed(() => {
             member.leave()
-            for (const name of member.topics) hub.leaveUnsafe(name, member)
+            for (const name of member.topics) hub.departUnsafe(name, member)
           })
         })
     })

@@ -27,8 +27,17 @@ describe.concurrent("--help", () => {
     [
       "serve",
       [
-        ...["--host", "--port", "--max-message", "--allow-origin", "--broker", "--history-size", "--history-age"],
-        ...["--when-down", "--advertise", "--publish-token", "--slow-consumer"]
+        "--host",
+        "--port",
+        "--max-message",
+        "--allow-origin",
+        "--broker",
+        "--history-size",
+        "--history-age",
+        "--when-down",
+        "--advertise",
+        "--publish-token",
+        "--slow-consumer"
       ],
       ["Default 8080", "Default 1MiB", "Default memory", "Default 1000", "Default 5m", "Default fail", "disconnect"]
     ],

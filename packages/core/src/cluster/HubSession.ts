@@ -81,7 +81,13 @@ export const serve = <Request = undefined>(
             if (!member.topics.has(topic)) hub.leaveUnsafe(topic, member)
           })
         ),
-        Effect.tapCause(() => Effect.sync(() => member.topics.delete(topic))),
+        Effect.tapCause(() =>
+          Effect.sync(() => {
+            // Who was interrupted may be in.
+            hub.departUnsafe(topic, member)
+            member.topics.delete(topic)
+          })
+        ),
         Effect.catchTag("BrokerError", (error) => send(HubMessage.refuseBroker(error, id)))
       )
     }
@@ -148,7 +154,7 @@ export const serve = <Request = undefined>(
       Pull.catchDone(() => Effect.void),
       Effect.ensuring(
         Effect.sync(() => {
-          for (const topic of member.topics) hub.leaveUnsafe(topic, member)
+          for (const topic of member.topics) hub.departUnsafe(topic, member)
           member.leave()
         })
       )
