@@ -312,7 +312,7 @@ describe("subscribing", () => {
   it.effect("delivers what is published by who is told behind what they are told, to all", () =>
     Effect.gen(function* () {
       const server = yield* FaultyEngine.make()
-      const its = yield* up(server)
+      const [its, other] = [yield* up(server), yield* up(server, {}, "b")]
       const answering = yield* its.attach({
         deliver: ({ parcel }) => {
           if ((parcel.message as Message.Text).text === "a") Effect.runFork(its.publish("t", text("b")))
@@ -322,7 +322,7 @@ describe("subscribing", () => {
       const { subscribe, told } = yield* listener(its)
       yield* answering.subscribe("t")
       yield* subscribe("t")
-      yield* its.publish("t", text("a"))
+      yield* other.publish("t", text("a"))
       yield* settled
       expect(told).toEqual(["1 a", "2 b"])
     })
@@ -343,11 +343,76 @@ describe("subscribing", () => {
           const { position } = yield* its.publish(topic, text(`${i}`))
           expect(told.at(-1)).toBe(`${position.offset} ${i}`)
           if (i % 2 === 0) unsubscribe(topic)
-          if (i % 5 === 0) yield* Effect.yieldNow
+          for (let k = 0; k < i % 7; k++) yield* Effect.yieldNow
         }
       }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops))
     )
   }
+
+  for (const ops of [3, 4, 5, 6, 7, 8, 9, 11, 13, 17]) {
+    it.effect(`waits for no link that is there already, when fibers yield after ${ops} operations`, () =>
+      Effect.gen(function* () {
+        const server = yield* FaultyEngine.make()
+        for (let pause = 0; pause < 12; pause++) {
+          const its = yield* broker(server)
+          const asking: Array<Fiber.Fiber<unknown, BrokerError>> = []
+          for (let i = 0; i < pause; i++) {
+            asking.push(yield* start(its.position))
+            if (i % 3 === 0) yield* Effect.yieldNow
+          }
+          yield* settled
+          expect(asking.map((fiber) => fiber.pollUnsafe()?._tag)).toEqual(asking.map(() => "Success"))
+        }
+      }).pipe(Effect.provideService(Scheduler.MaxOpsBeforeYield, ops))
+    )
+  }
+
+  it.effect("holds as much after a break as before it", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxHeldBytes: 1_500 })
+      const { subscribe, told } = yield* listener(its)
+      yield* subscribe("t")
+      /** One is lost, and the next is held while it is asked for. */
+      const hole = Effect.suspend(() => {
+        server.network.drop = 1
+        server.append("t", Parcel.encode(text("lost")))
+        server.network.drop = 0
+        server.append("t", Parcel.encode(text("x".repeat(800))))
+        return turn
+      })
+      server.pause()
+      yield* hole
+      server.cut("a")
+      server.resume()
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      const before = callsOf(server, "since").length
+      server.pause()
+      yield* hole
+      server.resume()
+      yield* settled
+      expect(told).toHaveLength(4)
+      expect(callsOf(server, "since").length - before).toBe(1)
+    })
+  )
+
+  it.effect("does not ask what was missed of what nobody wants any more", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxAsks: 1 })
+      const { subscribe, unsubscribe } = yield* listener(its)
+      for (const topic of ["a", "b", "c"]) yield* subscribe(topic)
+      server.cut("a")
+      server.refuse = (call) => {
+        if (call === "since a") unsubscribe("b")
+        return undefined
+      }
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      expect(callsOf(server, "since")).toEqual(["since a", "since c"])
+    })
+  )
 
   it.effect("asks about so many topics at once after a break, and no more", () =>
     Effect.gen(function* () {
@@ -559,6 +624,8 @@ describe("publishing", () => {
       const server = yield* FaultyEngine.make()
       const its = yield* up(server)
       const gone = new BrokerError({ reason: new Unavailable({ outcome: "NotPublished", cause: "moved" }) })
+      const seen: Array<string> = []
+      yield* start(Stream.runForEach(its.statuses, ({ _tag }) => Effect.sync(() => seen.push(_tag))))
       server.refuse = (call) => (call.startsWith("append") ? gone : undefined)
       const { ended, publish } = publisher(its)
       yield* publish("a")
@@ -566,7 +633,7 @@ describe("publishing", () => {
       expect(its.status()).toMatchObject({ _tag: "Down", error: gone })
       server.refuse = () => undefined
       yield* TestClock.adjust("1 second")
-      expect(ended).toEqual(["a 1"])
+      expect([ended, seen]).toEqual([["a 1"], ["Up", "Down", "Up"]])
     })
   )
 
@@ -709,6 +776,22 @@ describe("the history", () => {
 })
 
 describe("the link", () => {
+  it.effect("fails what is asked over it when it breaks, at once", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      server.pause()
+      const asking = yield* start(
+        Effect.all([its.position, its.since(["t"], undefined)].map(Effect.exit), { concurrency: 2 })
+      )
+      yield* turn
+      server.cut("a")
+      yield* settled
+      expect(asking.pollUnsafe()?._tag).toBe("Success")
+      expect((yield* Fiber.join(asking)).map(Exit.isFailure)).toEqual([true, true])
+    })
+  )
+
   it.effect("is asked whether it is there when nothing else was heard", () =>
     Effect.gen(function* () {
       const server = yield* FaultyEngine.make()
@@ -718,8 +801,17 @@ describe("the link", () => {
       yield* its.publish("t", text("x"))
       yield* TestClock.adjust("1 millis")
       expect(callsOf(server, "position")).toHaveLength(1)
-      yield* TestClock.adjust("10 seconds")
-      expect(callsOf(server, "position").length).toBeGreaterThan(1)
+      // What was published was news for this time; from now on there is none.
+      for (const count of [2, 3, 4]) {
+        yield* TestClock.adjust("4999 millis")
+        expect(callsOf(server, "position")).toHaveLength(count - 1)
+        yield* TestClock.adjust("1 millis")
+        expect(callsOf(server, "position")).toHaveLength(count)
+      }
+      yield* its.since(["t"], undefined)
+      const asked = callsOf(server, "position").length
+      yield* TestClock.adjust("5 seconds")
+      expect(callsOf(server, "position")).toHaveLength(asked)
       expect(its.status()._tag).toBe("Up")
     })
   )

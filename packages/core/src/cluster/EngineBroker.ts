@@ -240,7 +240,11 @@ class Running {
         link.news = false
         return wait
       }
-      return Effect.andThen(link.call(link.link.position), wait)
+      const asked = Effect.map(link.call(link.link.position), () => {
+        // That it has answered this is no news.
+        link.news = false
+      })
+      return Effect.andThen(asked, wait)
     })
     const wait: Effect.Effect<void> = Effect.suspend(() => {
       const until = this.clock.currentTimeMillisUnsafe() + this.heartbeat
