@@ -1,8 +1,10 @@
 import { cpSync, rmSync } from "node:fs"
+import { headers } from "@nats-io/transport-node"
 import * as Effect from "effect/Effect"
 import { beforeEach, expect, it } from "vitest"
 import type { Link } from "@millrace/core/cluster/Engine"
 import * as NatsEngine from "@millrace/node/brokers/NatsEngine"
+import * as Subjects from "@millrace/node/brokers/nats/Subjects"
 import { shared } from "../../support/command.ts"
 import { describeWith } from "../../support/describeWith.ts"
 import { eventually } from "../../support/eventually.ts"
@@ -123,6 +125,24 @@ describeWith("nats-server")("The epoch of NatsEngine", () => {
         const again = yield* open()
         expect((yield* again.position).epoch).not.toBe(before.epoch)
         expect(yield* publish(again, "a", "3")).toEqual([1])
+      })
+    ))
+
+  it("is not taken from another stream: a link that hears of one ends, and tells nothing of it", () =>
+    run(
+      Effect.gen(function* () {
+        const heard = new Heard()
+        const link = yield* open({}, heard)
+        yield* link.listen(["a"])
+        const { nats } = yield* client(server().url)
+        const live = Subjects.make(prefix).live("a")
+        nats.publish(live, "of nobody")
+        const head = headers()
+        head.set("Nats-Stream", `${prefix}-another`)
+        head.set("Nats-Sequence", "1")
+        nats.publish(live, "of another", { headers: head })
+        expect((yield* link.ended).message).toContain("made anew")
+        expect(heard.publications).toEqual([])
       })
     ))
 
