@@ -49,7 +49,7 @@ describe("docs/protocol.md", () => {
   it("shows each message that a client may send, and no other", () => {
     const types = examples("What a client sends").map((line) => JSON.parse(line).type)
     expect(types).toEqual(listed("What a client sends"))
-    expect(types.toSorted()).toEqual(["ping", "publish", "subscribe", "unsubscribe"])
+    expect(types.toSorted()).toEqual(["ping", "presence", "publish", "subscribe", "unsubscribe"])
   })
 
   it("shows what the hub says as the hub prints it", () => {
@@ -68,6 +68,10 @@ describe("docs/protocol.md", () => {
       gap: true,
       position: true,
       moved: true,
+      present: true,
+      joined: true,
+      updated: true,
+      left: true,
       pong: true,
       error: true
     }
@@ -86,6 +90,7 @@ describe("docs/protocol.md", () => {
       forbidden: true,
       "stale-key": true,
       "too-large": true,
+      "no-presence": true,
       refused: true,
       binary: true,
       unavailable: true

@@ -156,12 +156,12 @@ describe("who asks", () => {
       yield* eventually(() => running.hub.members("t") === 2)
       assert.strictEqual((yield* publish(running, said(1), cookie)).status, 200)
       assert.include(yield* ada.hear, { from: "ada by publish" })
+      ada.say({ type: "subscribe", topic: "t", presence: true })
+      assert.include(yield* ada.hear, { type: "subscribed" })
+      assert.include(yield* ada.hear, { type: "present" })
       const { body } = yield* http(running, "/topics/t/presence", { headers: cookie })
-      assert.strictEqual(body.count, 2)
-      assert.sameMembers(
-        body.members.map(({ name, user }: { name: string; user: string }) => `${name}, ${user}`),
-        ["ada by socket, ada", "ada by events, ada"]
-      )
+      assert.deepStrictEqual([body.members, body.count], [2, { users: 1, connections: 1 }])
+      assert.strictEqual(body.users[0].user, "ada")
       // Whom it belongs to is what a target goes by.
       assert.strictEqual(yield* running.hub.kick(Target.user("ada"), "t", "enough"), 2)
       assert.include(yield* ada.hear, { type: "unsubscribed", reason: "kicked" })
@@ -242,10 +242,15 @@ describe("GET /topics", () => {
           { topic: "a", members: 1 },
           { topic: "b", members: 2 }
         ],
-        next: "b"
+        next: "b",
+        silent: []
       })
       const rest = yield* http(running, "/topics?limit=2&after=b")
-      assert.deepStrictEqual(rest.body, { node: running.hub.broker.node, topics: [{ topic: "ü", members: 1 }] })
+      assert.deepStrictEqual(rest.body, {
+        node: running.hub.broker.node,
+        topics: [{ topic: "ü", members: 1 }],
+        silent: []
+      })
       for (const limit of ["0", "-1", "x", "", "1e3"]) {
         assert.strictEqual((yield* http(running, `/topics?limit=${limit}`)).status, 400)
       }

@@ -21,9 +21,14 @@ export interface HubClient {
 }
 
 export const over = (peer: RawPeer.RawPeer): HubClient => {
-  const hearText = Effect.map(peer.frame, ({ opcode, payload }) => {
+  const hearText: Effect.Effect<string> = Effect.flatMap(peer.frame, ({ opcode, payload }) => {
+    // A slow machine gets to see a Ping.
+    if (opcode === 9) {
+      peer.send(encode(frame(10, payload), 0x12345678))
+      return hearText
+    }
     if (opcode !== 1) throw new Error(`a frame with opcode ${opcode}: ${Buffer.from(payload).toString("latin1")}`)
-    return Buffer.from(payload).toString()
+    return Effect.succeed(Buffer.from(payload).toString())
   })
   return {
     peer,

@@ -15,13 +15,17 @@ import { hostname } from "node:os"
 import { fileURLToPath } from "node:url"
 import type { Broker } from "@millrace/core/cluster/Broker"
 import type { BrokerError } from "@millrace/core/cluster/BrokerError"
+import * as Cluster from "@millrace/core/cluster/Cluster"
 import * as Hub from "@millrace/core/cluster/Hub"
 import type { Access } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubMetrics from "@millrace/core/cluster/HubMetrics"
+import { HubPresence } from "@millrace/core/cluster/HubPresence"
 import * as HubSession from "@millrace/core/cluster/HubSession"
 import * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
 import * as Nodes from "@millrace/core/cluster/Nodes"
+import * as Presence from "@millrace/core/cluster/Presence"
+import * as Questions from "@millrace/core/cluster/Questions"
 import * as Origin from "@millrace/core/codec/Origin"
 import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Extension } from "@millrace/core/connection/Extension"
@@ -65,8 +69,8 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly identify?: Guest.Identify | undefined
   /** Who may join and publish. Default: everybody. */
   readonly authorize?: Access<Guest.Request> | undefined
-  /** What `GET /topics/:topic/presence` says. Default: the members of this node. */
-  readonly describe?: Reading.Options["describe"]
+  /** How long a user may be away without having left, and how many there may be. */
+  readonly presence?: Presence.Options | undefined
   /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
@@ -89,8 +93,10 @@ const contentSecurityPolicy =
 /** Where it listens, and the hub itself, to publish from within the program. */
 export interface Running extends NodeWebSocketServer.Listening {
   readonly hub: Hub.Hub["Service"]
-  /** The nodes of the cluster, this one too. */
-  readonly nodes: Nodes.Nodes["Service"]
+  /** The cluster that it is a node of: its nodes, and what can be asked of them. */
+  readonly cluster: Cluster.Cluster["Service"]
+  /** Who is in which topic, on all nodes. */
+  readonly presence: Presence.Presence["Service"]
 }
 
 /** The URLs of the nodes that have said one. */
@@ -121,6 +127,10 @@ export const serve = (
       url: options.advertise,
       describe: () => ({ connections: connections(), topics: hub.topics() })
     })
+    const questions = yield* Questions.make(broker, nodes)
+    const cluster = yield* Cluster.make(hub, nodes, questions)
+    const presence = yield* Presence.make(broker, nodes, options.presence)
+    const shown = new HubPresence(presence, (effect) => void Effect.runForkWith(context)(effect))
     yield* HubMetrics.watch(hub)
 
     const publishing: Publishing.Options = {
@@ -130,7 +140,7 @@ export const serve = (
       identify,
       authorize
     }
-    const reading: Reading.Options = { hub, identify, authorize, describe: options.describe }
+    const reading: Reading.Options = { hub, cluster, presence, identify, authorize }
     const origin = options.origin ?? Origin.sameOrigin
 
     const onRequest: http.RequestListener = (request, response) => {
@@ -213,9 +223,14 @@ export const serve = (
           (connection) => {
             const { name, request, user } = connection.handshake
             const nodesOf = options.advertise === undefined ? undefined : () => urlsOf(nodes)
-            return HubSession.serve(connection, { client: name, user, request, authorize, nodes: nodesOf }).pipe(
-              Effect.provideService(Hub.Hub, hub)
-            )
+            return HubSession.serve(connection, {
+              client: name,
+              user,
+              request,
+              authorize,
+              presence: shown,
+              nodes: nodesOf
+            }).pipe(Effect.provideService(Hub.Hub, hub))
           }
         )
       ],
@@ -223,7 +238,7 @@ export const serve = (
     )
     // Finalizers run last to first: stop accepting, drain, cut.
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-    return { ...listening, hub, nodes }
+    return { ...listening, hub, cluster, presence }
   })
 
 /** Who a WebSocket belongs to. What it came with is kept only where somebody asks for it again. */

@@ -20,6 +20,12 @@ export class HubMember implements Member {
   private readonly makeId: () => string
   private made: string | undefined
   private hasLeft = false
+  /** The topics that it is present in, with what others are told of it: see `HubPresence`. */
+  readonly infos = new Map<string, string | undefined>()
+  /** Of those, the ones of which it is to be told everything anew. */
+  readonly behind = new Set<string>()
+  /** Called when it was taken out of a topic, maybe into another, by somebody else. */
+  taken: ((from: string, to: string | undefined) => void) | undefined
   /** Notices that hold already, and are not written yet. */
   private unwritten: Set<Notice> | undefined
 
@@ -46,6 +52,11 @@ export class HubMember implements Member {
     return this.connection.tryWriteUnsafe(publication.encodedBy(HubEncoding.withPosition)!)
   }
 
+  /** Writes what is for this client alone, or is no publication. */
+  sayUnsafe(message: Prepared): Written {
+    return this.hasLeft ? "NotOpen" : this.connection.tryWriteUnsafe(message)
+  }
+
   tellUnsafe(notice: Notice): Written {
     if (this.hasLeft) return "NotOpen"
     // Once: a client may have joined again by the time that there is room to tell it.
@@ -65,10 +76,14 @@ export class HubMember implements Member {
   }
 
   private apply(notice: Notice): void {
-    if (notice._tag === "Kicked") this.topics.delete(notice.topic)
+    if (notice._tag === "Kicked") {
+      this.topics.delete(notice.topic)
+      this.taken?.(notice.topic, undefined)
+    }
     if (notice._tag === "Moved") {
       this.topics.delete(notice.from)
       this.topics.add(notice.to)
+      this.taken?.(notice.from, notice.to)
     }
   }
 }

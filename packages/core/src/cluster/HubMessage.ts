@@ -40,6 +40,15 @@ export interface Subscribe {
   readonly topic: string
   /** Where the client was: what it missed comes first. */
   readonly position: Position.Position | undefined
+  /** Whether it wants to be there for the others, and be told who is: with what they are to know of it. */
+  readonly presence: { readonly info: JsonText | undefined } | undefined
+  readonly id: Id | undefined
+}
+
+/** Who is in a topic? */
+export interface AskPresence {
+  readonly _tag: "Presence"
+  readonly topic: string
   readonly id: Id | undefined
 }
 
@@ -69,7 +78,7 @@ export interface Ping {
 }
 
 /** What a client may say. */
-export type ClientMessage = Subscribe | Unsubscribe | Publish | Ping
+export type ClientMessage = Subscribe | Unsubscribe | Publish | AskPresence | Ping
 
 /** Everything the hub says except `message`, which {@link encodeMessage} prints. Undefined fields are left out. */
 export type ServerMessage =
@@ -111,6 +120,24 @@ export type ServerMessage =
     }
   | { readonly type: "pong"; readonly id?: Id | undefined }
   | Refusal
+  // What `HubPresence` prints, with an info that is JSON text as it was written.
+  | {
+      readonly type: "present"
+      readonly topic: string
+      readonly users: ReadonlyArray<Present>
+      readonly count: { readonly users: number; readonly connections: number }
+      readonly id?: Id | undefined
+    }
+  | ({ readonly type: "joined" | "updated" | "left"; readonly topic: string } & Present)
+
+/** A user who is in a topic. */
+export interface Present {
+  readonly user: string
+  readonly info: unknown
+  readonly connections: number
+  /** In milliseconds since 1970, UTC. */
+  readonly since: number
+}
 
 /**
  * The JSON text of what was published, out of a text that {@link encodeMessage} printed; `undefined` for any other
@@ -185,6 +212,24 @@ const decodeKey = (value: unknown, id: Id | undefined): Result.Result<Key | unde
   return isProducer(producer) && isKey(key) ? Result.succeed(key) : Result.fail(refuse("bad-message", id, badKey))
 }
 
+const badPresence = '"presence" is true, or an object whose "info" is any JSON value'
+
+/** `info` goes to others as it was written. */
+const decodePresence = (
+  text: string,
+  value: unknown,
+  id: Id | undefined
+): Result.Result<Subscribe["presence"], Refusal> => {
+  if (value === undefined || value === false) return Result.succeed(undefined)
+  if (value === true) return Result.succeed({ info: undefined })
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return Result.fail(refuse("bad-message", id, badPresence))
+  }
+  return Result.succeed({
+    info: Object.hasOwn(value, "info") ? memberOf(memberOf(text, "presence"), "info") : undefined
+  })
+}
+
 /** A position that a client says it is at; `undefined` for a text that no hub has told it. */
 export const decodePosition = (text: string): Position.Position | undefined =>
   text.length <= maxPositionLength ? Position.parse(text) : undefined
@@ -220,7 +265,12 @@ export const decode = (text: string): Result.Result<ClientMessage, Refusal> => {
       if (given !== undefined && position === undefined) {
         return Result.fail(refuse("bad-message", id, '"position" is one that a hub has told'))
       }
-      return Result.succeed({ _tag: "Subscribe", topic: topic.success, position, id })
+      const presence = decodePresence(text, fields["presence"] ?? undefined, id)
+      return Result.map(presence, (presence) => ({ _tag: "Subscribe", topic: topic.success, position, presence, id }))
+    }
+    case "presence": {
+      const topic = decodeTopic(fields, id)
+      return Result.map(topic, (topic) => ({ _tag: "Presence", topic, id }))
     }
     case "unsubscribe": {
       const topic = decodeTopic(fields, id)

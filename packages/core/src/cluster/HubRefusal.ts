@@ -16,6 +16,7 @@ export type ErrorCode =
   | "forbidden"
   | "stale-key"
   | "too-large"
+  | "no-presence"
   | "refused"
   | "unavailable"
 
@@ -39,13 +40,14 @@ export interface Refusal {
 export const reasons: { readonly [code in ErrorCode]: string } = {
   "bad-json": "not a JSON text",
   "bad-message": 'a message is a JSON object with a "type"',
-  "unknown-type": '"type" is one of subscribe, unsubscribe, publish, ping',
+  "unknown-type": '"type" is one of subscribe, unsubscribe, publish, presence, ping',
   "bad-topic": `a topic has 1 to ${maxTopicBytes} bytes of UTF-8, no control characters, and does not begin with "$"`,
   "too-many-topics": `a connection can be subscribed to ${maxTopics} topics at a time`,
   binary: "messages are text, not binary",
   "too-deep": `arrays and objects may be nested ${maxDepth} deep, the message itself counted`,
   forbidden: "you may not",
   "stale-key": "the key is of an earlier life of its producer, or too old to be known: nobody can tell if it was used",
+  "no-presence": "who is where is not known here",
   "too-large": "larger than what stands between the nodes takes",
   refused: "what stands between the nodes has refused",
   unavailable: "what stands between the nodes cannot be reached"

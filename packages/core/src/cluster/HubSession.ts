@@ -16,6 +16,7 @@ import type { Access, Client } from "./HubAccess.ts"
 import * as HubKey from "./HubKey.ts"
 import { HubMember } from "./HubMember.ts"
 import * as HubMessage from "./HubMessage.ts"
+import * as HubPresence from "./HubPresence.ts"
 import * as Position from "./Position.ts"
 
 /** Who the client is, and what it may do. */
@@ -28,6 +29,8 @@ export interface Options<Request = unknown> {
   readonly request?: Request
   /** Who may join and publish. Default: everybody. */
   readonly authorize?: Access<NoInfer<Request>> | undefined
+  /** Who is in its topics, over all nodes. Default: nobody is told. */
+  readonly presence?: HubPresence.HubPresence | undefined
   /** Where else the client may go, for `welcome`. Default: nothing is said of it. */
   readonly nodes?: (() => ReadonlyArray<string>) | undefined
 }
@@ -38,7 +41,7 @@ export interface Options<Request = unknown> {
  */
 export const serve = <Request = undefined>(
   connection: WebSocket,
-  { authorize, client, nodes, request, user }: Options<Request>
+  { authorize, client, nodes, presence, request, user }: Options<Request>
 ): Effect.Effect<void, WebSocketError, Hub> =>
   Effect.gen(function* () {
     const hub = yield* Hub
@@ -65,6 +68,27 @@ export const serve = <Request = undefined>(
               onSuccess: () => go
             }
           )
+
+    // Where it is moved to it is there as it was where it came from.
+    member.taken = (from, to) => {
+      const info = member.infos.get(from)
+      const wasThere = member.infos.has(from)
+      presence?.leave(from, member)
+      if (wasThere && to !== undefined) presence?.enter(to, member, info)
+    }
+
+    /** It is there for the others, and is told who is. */
+    const appear = (
+      topic: string,
+      { info }: NonNullable<HubMessage.Subscribe["presence"]>,
+      id: HubMessage.Id | undefined
+    ): Effect.Effect<void, WebSocketError> =>
+      Effect.suspend(() => {
+        if (presence === undefined) return send(HubMessage.refuse("no-presence", id))
+        const entered = presence.enter(topic, member, info)
+        if (Result.isFailure(entered)) return send(HubMessage.refuse("no-presence", id, entered.failure.message))
+        return connection.send(HubPresence.printPresent(presence.presence, topic))
+      })
 
     const subscribe = ({ id, position, topic }: HubMessage.Subscribe): Effect.Effect<void, WebSocketError> => {
       const admitted = (at: Position.Position | undefined) => {
@@ -118,18 +142,32 @@ export const serve = <Request = undefined>(
       switch (message._tag) {
         case "Subscribe": {
           const { id, topic } = message
-          if (member.topics.has(topic)) return send({ type: "subscribed", topic, id })
+          const asked = message.presence
+          const present = Effect.suspend(() =>
+            asked === undefined || !member.topics.has(topic) ? Effect.void : appear(topic, asked, id)
+          )
+          if (member.topics.has(topic)) return Effect.andThen(send({ type: "subscribed", topic, id }), present)
           if (member.topics.size >= HubMessage.maxTopics) return send(HubMessage.refuse("too-many-topics", id))
-          return allowed(authorize?.join, topic, id, subscribe(message))
+          return allowed(authorize?.join, topic, id, Effect.andThen(subscribe(message), present))
         }
         case "Unsubscribe": {
           const { id, topic } = message
           member.topics.delete(topic)
+          presence?.leave(topic, member)
           hub.leaveUnsafe(topic, member)
           return send({ type: "unsubscribed", topic, id })
         }
         case "Publish":
           return allowed(authorize?.publish, message.topic, message.id, publish(message))
+        case "Presence": {
+          const { id, topic } = message
+          const told = Effect.suspend(() =>
+            presence === undefined
+              ? send(HubMessage.refuse("no-presence", id))
+              : connection.send(HubPresence.printPresent(presence.presence, topic, id))
+          )
+          return allowed(authorize?.join, topic, id, told)
+        }
         case "Ping":
           return send({ type: "pong", id: message.id })
       }
@@ -155,6 +193,7 @@ export const serve = <Request = undefined>(
       Effect.ensuring(
         Effect.sync(() => {
           for (const topic of member.topics) hub.departUnsafe(topic, member)
+          for (const topic of member.infos.keys()) presence?.leave(topic, member)
           member.leave()
         })
       )

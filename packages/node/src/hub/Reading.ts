@@ -10,7 +10,10 @@ import type * as Hub from "@millrace/core/cluster/Hub"
 import type { Access, Client } from "@millrace/core/cluster/HubAccess"
 import * as HubEncoding from "@millrace/core/cluster/HubEncoding"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as HubPresence from "@millrace/core/cluster/HubPresence"
+import type { Node } from "@millrace/core/cluster/Nodes"
 import * as Position from "@millrace/core/cluster/Position"
+import type { Presence } from "@millrace/core/cluster/Presence"
 import { Publication } from "@millrace/core/cluster/Publication"
 import * as Prepared from "@millrace/core/connection/Prepared"
 import type * as Message from "@millrace/core/protocol/Message"
@@ -23,8 +26,8 @@ export interface Options {
   readonly hub: Hub.Hub["Service"]
   readonly identify?: Guest.Identify | undefined
   readonly authorize?: Access<Guest.Request> | undefined
-  /** What is said of who is in a topic. Default: the members of this node. */
-  readonly describe?: ((topic: string, page: Page) => Effect.Effect<object>) | undefined
+  readonly cluster: Cluster.Cluster["Service"]
+  readonly presence: Presence["Service"]
 }
 
 /** Which of many are asked for. */
@@ -108,15 +111,20 @@ const mayJoin = ({ authorize }: Options, client: Client<Guest.Request>, topic: s
     ? Effect.void
     : Effect.catch(authorize.join(client, topic), ({ message }) => wrong("forbidden", message))
 
-/** Topics of this node, by name. With `next` there may be more behind it. */
+/** Topics of all nodes, by name. With `next` there may be more behind it; `silent` are nodes that have not answered. */
 const topicsOf = (options: Options, client: Client<Guest.Request>, page: Page): Found =>
   Effect.gen(function* () {
-    const all = Cluster.pageOf(options.hub, page)
-    const topics = yield* Effect.filter(all, ({ topic }) =>
+    const found = yield* Effect.mapError(options.cluster.topics(page), ({ message }) =>
+      HubMessage.refuse("unavailable", undefined, message)
+    )
+    const topics = yield* Effect.filter(found.topics, ({ topic }) =>
       Effect.match(mayJoin(options, client, topic), { onFailure: () => false, onSuccess: () => true })
     )
-    return { node: options.hub.broker.node, topics, next: all.length === page.limit ? all.at(-1)?.topic : undefined }
+    const next = found.topics.length === page.limit ? found.topics.at(-1)?.topic : undefined
+    return { node: options.hub.broker.node, topics, next, silent: namesOf(found.silent) }
   })
+
+const namesOf = (nodes: ReadonlyArray<Node>): ReadonlyArray<string> => nodes.map(({ name }) => name)
 
 /** What is kept of a topic behind a position, the oldest first, and where who has read it is. */
 const historyOf = ({ hub }: Options, topic: string, { after, limit }: Page): Found =>
@@ -150,15 +158,13 @@ const printed = (message: Message.Message, at: Position.Position): string => {
   )
 }
 
-const presenceOf = ({ describe, hub }: Options, topic: string, page: Page): Found => {
-  if (describe !== undefined) return describe(topic, page)
-  return Effect.sync(() => {
-    const members = [...hub.membersOf(topic)]
-      .flatMap(({ id, name, user }) => (id === undefined ? [] : [{ id, name, user }]))
-      .filter(({ id }) => page.after === undefined || id > page.after)
-      .sort((one, other) => (one.id < other.id ? -1 : 1))
-      .slice(0, page.limit)
-    const next = members.length === page.limit ? members.at(-1)?.id : undefined
-    return { topic, node: hub.broker.node, count: hub.members(topic), members, next }
+/** Who is present, on any node, and how many members the topic has, present or not. */
+const presenceOf = ({ cluster, presence }: Options, topic: string, page: Page): Found =>
+  Effect.gen(function* () {
+    const members = yield* Effect.mapError(cluster.members(topic), ({ message }) =>
+      HubMessage.refuse("unavailable", undefined, message)
+    )
+    const present = HubPresence.printPresent(presence, topic, undefined, page.limit)
+    const rest = { members: members.count, silent: namesOf(members.silent) }
+    return `${present.slice(0, -1)},${JSON.stringify(rest).slice(1)}`
   })
-}
