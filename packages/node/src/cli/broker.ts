@@ -12,6 +12,7 @@ import * as Flag from "effect/cli/Flag"
 import { Failure } from "./Failure.ts"
 import * as flags_ from "./flags.ts"
 import * as words from "./words.ts"
+import * as workers from "./workers.ts"
 
 type Kind = "memory" | "redis" | "nats"
 
@@ -104,16 +105,22 @@ const attempt = <A, R>(kind: Kind, make: () => Effect.Effect<A, never, R>): Effe
     })
   )
 
-/** The broker, as long as the scope is open. It need not be there yet. */
-export const make = ({
-  broker: { kind, url },
-  historyAge,
-  historySize
-}: Values): Effect.Effect<Broker["Service"], Failure, Scope.Scope> => {
+/** What the log of several workers keeps; `false` where their broker is a server. */
+export const log = ({ broker: { kind }, historyAge, historySize }: Values) => {
+  const maxAge = Option.getOrUndefined(historyAge)
+  return kind === "memory" && { retention: { maxEntries: historySize, ...(maxAge !== undefined && { maxAge }) } }
+}
+
+/** The broker, as long as the scope is open. It need not be there yet. The memory of a worker is that of all of them. */
+export const make = (
+  { broker: { kind, url }, historyAge, historySize }: Values,
+  worker?: workers.Worker
+): Effect.Effect<Broker["Service"], Failure, Scope.Scope> => {
   const maxAge = Option.getOrUndefined(historyAge)
   const retention: Retention = { maxEntries: historySize, ...(maxAge !== undefined && { maxAge }) }
   switch (kind) {
     case "memory":
+      if (worker !== undefined) return workers.broker(worker, { retention })
       return MemoryBroker.make({ maxEntries: historySize, ...(maxAge !== undefined && { maxAge }) })
     case "redis":
       return Effect.flatMap(

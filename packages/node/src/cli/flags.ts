@@ -25,6 +25,18 @@ export const port = (standard: number) =>
     )
   )
 
+export const workers = Flag.String("workers").pipe(
+  Flag.withMetavar("number"),
+  Flag.withDescription(
+    "How many processes serve, on one port and as one hub: as many as there are cores, at most. Default 1."
+  ),
+  Flag.withDefault("1"),
+  Flag.filterMap(
+    (text) => (/^[1-9]\d{0,2}$/.test(text) ? Option.some(Number(text)) : Option.none()),
+    () => "a number from 1 to 999"
+  )
+)
+
 const units: ReadonlyMap<string, number> = new Map([
   ["", 1],
   ["b", 1],

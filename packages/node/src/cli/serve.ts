@@ -14,6 +14,7 @@ import * as compression from "./compression.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
 import * as words from "./words.ts"
+import * as workers from "./workers.ts"
 
 /** Where a person's browser finds what listens at that address. */
 const pageUrl = (host: string, port: number): string => {
@@ -68,6 +69,11 @@ const advertise = Flag.String("advertise").pipe(
   Flag.optional
 )
 
+const announce = (host: string, port: number): Effect.Effect<void> => {
+  const page = pageUrl(host, port)
+  return Console.log(`millrace: the hub is at ${page} (WebSocket ${page.replace("http", "ws")}ws); Ctrl-C ends it`)
+}
+
 export const serve = Command.make(
   "serve",
   {
@@ -76,6 +82,7 @@ export const serve = Command.make(
     maxMessage: flags.maxMessage("1MiB"),
     origin: flags.allowOrigin,
     ...broker.flags,
+    workers: flags.workers,
     whenDown,
     advertise,
     publishToken: flags.token("What POST /publish has to bring, as Authorization: Bearer.", "publish-token"),
@@ -85,12 +92,18 @@ export const serve = Command.make(
   (values) =>
     Effect.gen(function* () {
       const { host, maxMessage, origin, port, slowConsumer, whenDown } = values
+      const worker = workers.mine()
+      if (values.workers > 1 && worker === undefined) {
+        const ready = (port: number) => announce(host, port)
+        return yield* workers.supervise({ count: values.workers, host, port, log: broker.log(values), ready })
+      }
       const extensions = compression.extensions(values.compression, 1_024)
-      const between = yield* broker.make(values)
+      const between = yield* broker.make(values, worker)
       yield* broker.watch(between)
       const hub = yield* HubServer.serve({
         host,
-        port,
+        port: worker?.port ?? port,
+        reusePort: worker?.reusePort,
         origin,
         limits: { maxMessageBytes: maxMessage },
         extensions,
@@ -104,10 +117,9 @@ export const serve = Command.make(
           return new Failure({ sentence: `${words.escape(error.message)}${remedy}` })
         })
       )
-      const page = pageUrl(hub.host, hub.port)
-      yield* Console.log(`millrace: the hub is at ${page} (WebSocket ${page.replace("http", "ws")}ws); Ctrl-C ends it`)
+      yield* worker === undefined ? announce(hub.host, hub.port) : workers.listening(hub.port)
       yield* Effect.never
-    }).pipe(Effect.scoped)
+    }).pipe(Effect.scoped, workers.named)
 ).pipe(
   Command.withDescription(
     "Run a hub: clients subscribe to topics and publish to them, over WebSocket or by POST. " +
@@ -123,6 +135,7 @@ export const serve = Command.make(
       command: "millrace serve --broker redis://localhost:6379 --history-age 1h --when-down 10s",
       description: "A node of a cluster, on Redis"
     },
+    { command: "millrace serve --workers 4", description: "Four processes on one port, which are one hub" },
     {
       command: "millrace serve --allow-origin https://app.example.com",
       description: "For the pages of one other site"

@@ -15,6 +15,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Broker } from "@millrace/core/cluster/Broker"
 import type * as Context from "effect/Context"
+import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -67,11 +68,18 @@ export const broker = (
     })
   )
 
-/** Says in each line that is logged which worker it was. */
-export const named =
-  (worker: Worker | undefined) =>
-  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-    worker === undefined ? effect : Effect.annotateLogs(effect, { worker: worker.number })
+/** In a worker, each line that is logged or said for people begins with its number. */
+export const named = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    const worker = mine()
+    if (worker === undefined) return effect
+    const error = (...said: ReadonlyArray<unknown>) => console.error(`[worker ${worker.number}]`, ...said)
+    return Effect.provideService(
+      effect,
+      Console.Console,
+      Object.assign(Object.create(console) as Console.Console, { error })
+    )
+  })
 
 /** Tells that this worker takes connections. The first process may be gone. */
 export const listening = (port: number): Effect.Effect<void> =>
