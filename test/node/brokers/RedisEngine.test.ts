@@ -99,12 +99,14 @@ describeWith("redis-server")("the log in Redis", () => {
       expect((yield* other.link.append("a", bytes("z"), key(5, 1, "bo"))).repeated).toBe(false)
       expect((yield* other.link.append("a", bytes("late"), key(4))).repeated).toBe(false)
       expect((yield* other.link.append("a", bytes("born again"), key(5, 2))).repeated).toBe(false)
+      // It was used in the life before.
+      expect((yield* other.link.append("a", bytes("new"), key(6, 2))).repeated).toBe(false)
       expect((yield* failed(other.link.append("a", bytes("x"), key(5, 1)))).reason).toMatchObject({
         _tag: "StaleKey",
         key: key(5, 1)
       })
-      yield* eventually(() => one.appended.length === 5)
-      expect(one.lines()).toEqual(["a 1 0 x", "a 2 1 y", "a 3 2 z", "a 4 3 late", "a 5 4 born again"])
+      yield* eventually(() => one.appended.length === 6)
+      expect(one.lines()).toEqual(["a 1 0 x", "a 2 1 y", "a 3 2 z", "a 4 3 late", "a 5 4 born again", "a 6 5 new"])
     })
   )
 
@@ -123,7 +125,7 @@ describeWith("redis-server")("the log in Redis", () => {
             fc.constantFrom(998, 999, 1_000, 1_001, 1_002, Number.MAX_SAFE_INTEGER)
           )
         }),
-        { maxLength: 60 }
+        { maxLength: 60, size: "max" }
       )
       let run = 0
       yield* Effect.promise(() =>
@@ -214,12 +216,12 @@ describeWith("redis-server")("the log in Redis", () => {
       const { port, url } = yield* redisServer()
       const { link } = yield* opened({ url, retention: { maxEntries: 300 } })
       const redis = yield* asker(port)
-      for (let at = 1; at <= 2_000; at++) yield* link.append("a", bytes(`${at}`), undefined)
+      for (let at = 1; at <= 1_990; at++) yield* link.append("a", bytes(`${at}`), undefined)
       const { epoch } = yield* link.position
-      const enough = yield* link.since("a", { epoch, offset: 1_700 })
+      const enough = yield* link.since("a", { epoch, offset: 1_690 })
       expect([enough.entries.length, enough.gap]).toEqual([300, false])
-      const short = yield* link.since("a", { epoch, offset: 1_699 })
-      expect([short.entries.length, short.entries[0]!.offset, short.gap]).toEqual([300, 1_701, true])
+      const short = yield* link.since("a", { epoch, offset: 1_689 })
+      expect([short.entries.length, short.entries[0]!.offset, short.gap]).toEqual([300, 1_691, true])
       expect(yield* Effect.promise(() => redis.xlen("{millrace}:topic:a"))).toBeLessThan(500)
     })
   )
@@ -254,15 +256,35 @@ describeWith("redis-server")("the log in Redis", () => {
     Effect.gen(function* () {
       const { url } = yield* redisServer()
       const { link } = yield* opened({ url, retention: { maxAge: 40 } })
+      // Keeps it for five minutes.
+      const { link: other } = yield* opened({ url })
       const { epoch } = yield* link.position
-      yield* link.append("a", bytes("old"), undefined)
+      yield* other.append("a", bytes("old"), undefined)
       yield* eventuallyGone(link.since("a", { epoch, offset: 0 }))
+      expect(entriesOf(yield* other.since("a", { epoch, offset: 0 }))).toEqual(["1 old"])
       const tail = yield* link.since("a", { epoch, offset: 0 })
       expect([entriesOf(tail), tail.gap]).toEqual([[], true])
       expect((yield* link.since("a", tail.to)).gap).toBe(false)
       yield* link.append("a", bytes("new"), undefined)
       expect((yield* link.since("a", { epoch, offset: 0 })).gap).toBe(true)
       expect((yield* link.since("a", { epoch, offset: 1 })).gap).toBe(false)
+    })
+  )
+
+  it.live("does not know, when nothing was published anywhere for very long", () =>
+    Effect.gen(function* () {
+      const { port, url } = yield* redisServer()
+      const { link } = yield* opened({ url, rememberTopics: "20 millis", retention: { maxAge: 5 } })
+      const redis = yield* asker(port)
+      const before = yield* link.position
+      yield* link.append("a", bytes("x"), undefined)
+      const gone = Effect.repeat(
+        Effect.promise(() => redis.exists("{millrace}:last:a")),
+        { until: (count) => count === 0 }
+      )
+      yield* gone
+      expect((yield* link.since("a", before)).gap).toBe(true)
+      expect((yield* link.since("a", { ...before, offset: 1 })).gap).toBe(false)
     })
   )
 
@@ -303,6 +325,8 @@ describeWith("redis-server")("the log in Redis", () => {
       const first = yield* link.append("a", bytes("first"), key(2))
       expect([first.position.offset, first.repeated]).toEqual([1, false])
       expect(entriesOf(yield* link.since("a", undefined))).toEqual(["1 first"])
+      expect(yield* Effect.promise(() => redis.xlen("{millrace}:topic:a"))).toBe(1)
+      expect((yield* link.append("b", bytes("second"), key(3))).repeated).toBe(false)
       yield* eventually(() => appended.length === 4)
       expect(appended[3]!.previous).toBe(0)
     })
