@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs"
 import * as Duration from "effect/Duration"
 import { describe, expect, it } from "vitest"
+import * as Cluster from "@millrace/core/cluster/Cluster"
 import * as History from "@millrace/core/cluster/History"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
@@ -243,6 +244,7 @@ describe("docs/limits.md", () => {
     expect(ofHub.slice(0, 7)).toEqual(
       [...names, maxIdLength, maxPositionLength, maxProducerBytes, HubMessage.maxDepth].map(String)
     )
+    expect(ofHub[7]).toBe(`${Cluster.maxPage}`)
     const ofProtocol = rows(limits, "Of the protocol").map(([, value]) => value)
     expect(ofProtocol).toEqual([Frame.maxControlPayload, CloseCode.maxReasonBytes].map(String))
   })
