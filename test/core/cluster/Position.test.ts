@@ -10,6 +10,7 @@ describe("a position", () => {
   })
 
   it("is read from what was printed, whatever its epoch is", () => {
+    expect(Position.parse("a:b:7")).toEqual({ epoch: "a:b", offset: 7 })
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.maxSafeNat(), (epoch, offset) => {
         expect(Position.parse(Position.print({ epoch, offset }))).toEqual({ epoch, offset })
