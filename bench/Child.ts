@@ -18,6 +18,8 @@ export interface Child {
   readonly ask: <A>(name: string, argument?: unknown) => Promise<A>
   /** A failure of the load against this server, told as the server's death if it has died of it. */
   readonly blame: (failure: unknown) => Promise<never>
+  /** By SIGKILL, to see what others make of it. */
+  readonly kill: () => void
   /** Lets the child end by itself (a CPU profile is written then), and kills it after five seconds. */
   readonly stop: () => Promise<void>
 }
@@ -137,6 +139,10 @@ export const start = (options: Options): Child => {
     blame: async (failure) => {
       await setTimeout(200) // a connection is lost before its server is known to be dead
       throw death ?? new Error(`${failure instanceof Error ? failure.message : String(failure)} (against ${title})`)
+    },
+    kill: () => {
+      stopping = true
+      child.kill("SIGKILL")
     },
     stop: async () => {
       stopping = true

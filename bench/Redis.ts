@@ -17,6 +17,13 @@ export interface Redis {
 /** Whether this machine has one: on the path, named by `$REDIS_SERVER`, or unpacked by `npm test`. */
 export const isThere = (): boolean => servers.find("redis-server") !== undefined
 
+const running = new Set<Redis>()
+
+/** Ends every one that still runs, whatever happened. */
+export const stopAll = async (): Promise<void> => {
+  await Promise.all([...running].map((redis) => redis.stop()))
+}
+
 /** Starts one that keeps nothing on disk. It dies with this process, however that dies. */
 export const start = async (): Promise<Redis> => {
   const scope = Scope.makeUnsafe()
@@ -25,7 +32,7 @@ export const start = async (): Promise<Redis> => {
     const server = await Effect.runPromise(Scope.provide(redisServer(), scope))
     Child.pin(server.pid, "server")
     const client = new Client(server.url)
-    return {
+    const redis: Redis = {
       url: server.url,
       cpu: async () => {
         const said = await client.info("cpu")
@@ -33,10 +40,13 @@ export const start = async (): Promise<Redis> => {
         return (seconds("used_cpu_user") + seconds("used_cpu_sys")) * 1e6
       },
       stop: async () => {
+        running.delete(redis)
         client.disconnect()
         await close()
       }
     }
+    running.add(redis)
+    return redis
   } catch (error) {
     await close()
     throw error

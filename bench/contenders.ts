@@ -124,6 +124,12 @@ export const cluster: Contender = {
   server: "cluster"
 }
 
+export const hub: Contender = {
+  name: "hub",
+  what: "hubs of this toolkit, as clients of the hub's protocol find them",
+  server: "hub"
+}
+
 export const socketIoRedis: Contender = {
   name: "socket.io, Redis",
   what: "`socket.io` over WebSocket only, with `@socket.io/redis-adapter` and `ioredis`, which keeps nothing",

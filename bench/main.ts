@@ -155,4 +155,5 @@ try {
   process.exitCode = 1
 } finally {
   await Child.stopAll()
+  await Redis.stopAll()
 }

@@ -249,6 +249,104 @@ export const cpuOfCluster = async (
   return samples
 }
 
+/** What the load generator says of each round of a scenario against one server, warmed up; and the CPU microseconds. */
+export const figuresOfServer = async (
+  scenario: Scenario,
+  settings: Settings
+): Promise<{ readonly cpu: Samples; readonly of: (figure: string) => Samples }> => {
+  const load = startLoad()
+  const figures = new Map<string, Map<Contender, Array<number>>>()
+  const of = (figure: string) => {
+    const existing = figures.get(figure) ?? noSamples(settings)
+    figures.set(figure, existing)
+    return existing
+  }
+  const cpu = await takeTurns(settings, 1, async (contender) => {
+    const { child, port } = await startNode(contender, "memory", "")
+    await openLoad(load, { child, port, extensions: "" }, scenario)
+    const run = (seconds: number) => load.ask<Counted>("run", { port, seconds } satisfies Run).catch(child.blame)
+    await run(warmUp)
+    return {
+      turn: async () => {
+        const before = await child.ask<number>("cpu")
+        const { count, figures = {} } = await run(settings.seconds)
+        for (const [name, value] of Object.entries(figures)) of(name).get(contender)?.push(value)
+        return { cost: (await child.ask<number>("cpu")) - before, count }
+      },
+      end: async () => {
+        await load.ask("end", port)
+        await child.stop()
+      }
+    }
+  })
+  await load.stop()
+  return { cpu, of }
+}
+
+/** Bytes of a server for each topic that a client is in, beyond what the connections take. */
+export const memoryOfTopics = async (
+  options: { readonly connections: number; readonly topics: number },
+  settings: Settings
+): Promise<Pick<MemoryOfServer, "heap" | "rss">> => {
+  const load = startLoad()
+  const heap = noSamples(settings)
+  const rss = await takeTurns(settings, 1, async (contender) => ({
+    turn: async () => {
+      const server = await startNode(contender, "memory", "", "--expose-gc")
+      const { child, port } = server
+      const open = (connections: number, prefix: string) =>
+        openLoad(
+          load,
+          { child, port, extensions: "" },
+          { kind: "topics", options: { ...options, connections, prefix } }
+        )
+      const join = () => load.ask<Counted>("run", { port, seconds: 0 } satisfies Run).catch(child.blame)
+      // The code is loaded and the heap has had its growth; these stay.
+      await open(Math.ceil(options.connections / 10), "uncounted")
+      await join()
+      await open(options.connections, "counted")
+      const before = await child.ask<Memory>("memory")
+      const { count } = await join()
+      const after = await child.ask<Memory>("memory")
+      await load.ask("end", port)
+      await child.stop()
+      heap.get(contender)?.push((after.heap - before.heap) / count)
+      return { cost: after.rss - before.rss, count }
+    },
+    end: async () => {}
+  }))
+  await load.stop()
+  return { heap, rss }
+}
+
+/** Seconds from the death of one of two nodes until all of its clients have what they missed, on the other. */
+export const recovery = async (
+  options: { readonly clients: number; readonly topics: number; readonly rate: number },
+  settings: Settings
+): Promise<Samples> => {
+  const load = startLoad()
+  const samples = await takeTurns(settings, 1, async (contender) => ({
+    turn: async () => {
+      const redis = await Redis.start()
+      const doomed = await startNode(contender, "redis", redis.url)
+      const other = await startNode(contender, "redis", redis.url)
+      const { child, port } = other
+      const ports = [doomed.port, port]
+      await openLoad(load, { child, port, extensions: "" }, { kind: "recovery", options: { ...options, ports } })
+      const run = load.ask<Counted>("run", { port, seconds: 0 } satisfies Run).catch(child.blame)
+      setTimeout(() => doomed.child.kill(), 1_000)
+      const { figures } = await run
+      await load.ask("end", port)
+      await child.stop()
+      await redis.stop()
+      return { cost: figures?.["seconds"] ?? Number.NaN, count: 1 }
+    },
+    end: async () => {}
+  }))
+  await load.stop()
+  return samples
+}
+
 /** What a server holds for idle connections, each of which has had what the scenario sends first. */
 export const memoryOfServer = async (
   suite: string,

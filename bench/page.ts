@@ -51,6 +51,26 @@ message go to as many WebSockets of ours, from a server of its own, in the same 
 by itself for responses that are left open: there is nothing around it, no heartbeat, no bound for who does not read. The
 hub has the sockets of its clients to itself, a program's streams are in responses of \`node:http\`.
 
+## Clusters
+
+\`cluster-redis\` has three nodes and a Redis for each contender, all on the core of the servers; CPU time is that of all
+four processes, the one of Redis by its own account. A message is sent to the first node, and the next when all 3,000
+clients of all three have it. Ours keeps what was published, so that a client that comes back gets what it missed;
+socket.io's adapter keeps nothing. Most of the time is one write to the system for each delivery, which is the same for
+both where one message is in flight; from 16 at once ours writes what there is for a client in one.
+
+\`topic-rate\` publishes by one WebSocket of the hub's protocol and reads by ten, at a rate that does not wait for anybody:
+what is late anywhere is late for everything behind it. In \`cluster-recovery\` nobody is a benchmark's friend: all clients
+of the node that dies come to the other one as soon as they know, 256 at a time, and ask for what they missed.
+
+What happens when nodes and Redis are killed for minutes is \`npm run soak\`, which counts and measures nothing:
+
+\`\`\`sh
+npm run soak                               # ten minutes, three nodes over Redis, 500 clients
+npm run soak -- --broker nats --minutes 2  # or memory, workers
+npm run soak -- --seed 42 --verbose        # the troubles of another run, told as they are made
+\`\`\`
+
 ## Compression
 
 Both servers compress with zlib at level 6 and memory level 8, have a threshold of 1,024 bytes, which no message here is

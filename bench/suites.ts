@@ -6,6 +6,7 @@ import {
   effectRpc,
   eventsourceParser,
   eventStreams,
+  hub,
   millrace,
   nodeHttp,
   sessions,
@@ -26,7 +27,7 @@ export interface Target {
 
 export interface Row {
   readonly title: string
-  readonly unit: "µs" | "ns" | "bytes" | "MiB" | "×"
+  readonly unit: "µs" | "ns" | "ms" | "s" | "bytes" | "MiB" | "×"
   readonly samples: measure.Samples
   readonly targets: ReadonlyArray<Target>
 }
@@ -368,6 +369,67 @@ const clusterRedis = (name: string, title: string, senders: number): Suite => ({
   ]
 })
 
+const hubs: ReadonlyArray<Contender> = [hub]
+
+const topicRate: Suite = {
+  name: "topic-rate",
+  means:
+    "from when a message was due to be published until a subscriber has it, both in the load generator; every message " +
+    "is counted when it is published, and at each subscriber in its order; and the server's CPU time for each delivery",
+  contenders: hubs,
+  run: async (settings) => {
+    const { cpu, of } = await measure.figuresOfServer(
+      { kind: "rate", options: { rate: 20_000, subscribers: 10, size: 128 } },
+      { ...settings, seconds: settings.seconds * 3 }
+    )
+    const title = "one topic, 20,000 messages of 128 B in a second to 10 subscribers, none lost"
+    return [
+      { title: `${title}: latency, median`, unit: "ms", samples: of("median"), targets: [] },
+      { title: `${title}: latency, 99 of 100 within`, unit: "ms", samples: of("p99"), targets: [] },
+      { title: `${title}: latency, the longest`, unit: "ms", samples: of("most"), targets: [] },
+      { title, unit: "µs", samples: cpu, targets: [] }
+    ]
+  }
+}
+
+const topicMemory: Suite = {
+  name: "topic-memory",
+  means:
+    "growth of the server's memory when each of 1,000 connections joins 100 topics that nobody else is in, for each " +
+    "topic, after a full garbage collection",
+  contenders: hubs,
+  run: async (settings) => {
+    const rounds = Math.min(settings.rounds, 3)
+    const { heap, rss } = await measure.memoryOfTopics({ connections: 1000, topics: 100 }, { ...settings, rounds })
+    const title = "memory of a topic with one subscriber, of 100,000"
+    return [
+      { title: `${title}, resident`, unit: "bytes", samples: rss, targets: [{ most: 600 }] },
+      { title: `${title}, heap`, unit: "bytes", samples: heap, targets: [{ most: 600 }] }
+    ]
+  }
+}
+
+const recovery: Suite = {
+  name: "cluster-recovery",
+  means:
+    "time from when the first of 5,000 clients sees that its node was killed until all of them are on the other node " +
+    "and have what they missed, over Redis, while publishing goes on; every message is counted at each of 10,000 " +
+    "clients: none is lost and none comes twice, or the run is broken",
+  contenders: hubs,
+  needsRedis: true,
+  run: async (settings) => {
+    const rounds = Math.min(settings.rounds, 3)
+    return [
+      {
+        title: "recovery of 10,000 clients on 2 nodes, one of which is killed; 200 messages in a second, to 100 each",
+        unit: "s",
+        samples: await measure.recovery({ clients: 10_000, topics: 100, rate: 200 }, { ...settings, rounds }),
+        targets: []
+      }
+    ]
+  }
+}
+
 export const suites: ReadonlyArray<Suite> = [
   echo(
     "echo-64x1",
@@ -438,5 +500,8 @@ export const suites: ReadonlyArray<Suite> = [
     "cluster-redis-16",
     "broadcast through Redis, 128 B text to 3,000 connections on 3 nodes, from 16 at once",
     16
-  )
+  ),
+  topicRate,
+  topicMemory,
+  recovery
 ]

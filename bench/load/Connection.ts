@@ -21,6 +21,8 @@ export interface Connection {
 
 export interface Handlers {
   readonly message: (length: number, compressed: boolean) => void
+  /** Gets every piece of a message's payload before that, for as long as it runs. */
+  readonly content?: (piece: Buffer) => void
   /** The connection ended although nobody asked for it: a sentence. */
   readonly lost: (why: string) => void
   /** Gets the first message, for a server that speaks first. */
@@ -80,10 +82,13 @@ export const open = (port: number, extensions: string, handlers: Handlers, targe
     ping: (body) => socket.write(frames.encode("pong", body)),
     close: (code) => lose(`the server closed a connection with code ${code}`)
   })
-  const look = (piece: Buffer) => looking?.pieces.push(Buffer.from(piece))
+  const content = (piece: Buffer) => {
+    if (looking === undefined) handlers.content?.(piece)
+    else looking.pieces.push(Buffer.from(piece))
+  }
 
   const received = (bytes: Buffer) => {
-    if (state === "open") return count(bytes, looking === undefined ? undefined : look)
+    if (state === "open") return count(bytes, content)
     head = Buffer.concat([head, bytes])
     const end = head.indexOf("\r\n\r\n")
     if (end < 0) return
@@ -97,7 +102,7 @@ export const open = (port: number, extensions: string, handlers: Handlers, targe
     resolve(connection)
     const rest = head.subarray(end + 4)
     head = Buffer.alloc(0)
-    if (rest.length > 0) count(rest, looking === undefined ? undefined : look)
+    if (rest.length > 0) count(rest, content)
   }
 
   const socket = connect({

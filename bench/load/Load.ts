@@ -9,6 +9,8 @@ export interface Counted {
   readonly count: number
   /** Of their payloads as they came, without the headers of frames. */
   readonly bytes: number
+  /** What else was measured, by name. */
+  readonly figures?: Readonly<Record<string, number>>
 }
 
 export interface Load {

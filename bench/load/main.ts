@@ -6,12 +6,18 @@ import * as echo from "./echo.ts"
 import * as elements from "./elements.ts"
 import * as idle from "./idle.ts"
 import type { Load } from "./Load.ts"
+import * as rate from "./rate.ts"
+import * as recovery from "./recovery.ts"
+import * as topics from "./topics.ts"
 
 export type Scenario =
   | { readonly kind: "echo"; readonly options: echo.Options }
   | { readonly kind: "broadcast"; readonly options: broadcast.Options }
   | { readonly kind: "calls"; readonly options: calls.Options }
   | { readonly kind: "elements"; readonly options: elements.Options }
+  | { readonly kind: "rate"; readonly options: rate.Options }
+  | { readonly kind: "topics"; readonly options: topics.Options }
+  | { readonly kind: "recovery"; readonly options: recovery.Options }
   /** Idle event streams of a hub, or of a program. */
   | { readonly kind: "hub" | "respond"; readonly options: idle.Options }
 
@@ -37,6 +43,12 @@ const opened = (port: number, extensions: string, scenario: Scenario): Promise<L
       return calls.open(port, scenario.options)
     case "elements":
       return elements.open(port, scenario.options)
+    case "rate":
+      return rate.open(port, scenario.options)
+    case "topics":
+      return topics.open(port, scenario.options)
+    case "recovery":
+      return recovery.open(scenario.options)
     default:
       return idle.open(port, scenario.options)
   }
