@@ -112,11 +112,11 @@ export const foreign = (refuse: Options["refuse"], response: ServerResponse): vo
   refuse(response, 403, ...notFromHere)
 
 /** An answer to a page's question whether it may ask, with fields that need asking for. */
-const preflight = (response: ServerResponse, headers: Headers): void => {
+export const preflight = (response: ServerResponse, headers: Headers, method: string, fields: string): void => {
   response.statusCode = 204
   for (const [name, value] of headers) response.setHeader(name, value)
-  response.setHeader("Access-Control-Allow-Methods", "GET")
-  response.setHeader("Access-Control-Allow-Headers", "Last-Event-ID, Cache-Control")
+  response.setHeader("Access-Control-Allow-Methods", method)
+  response.setHeader("Access-Control-Allow-Headers", fields)
   response.setHeader("Access-Control-Max-Age", "600")
   response.end()
 }
@@ -223,7 +223,7 @@ export const respond = (
     open: (settings) => options.streams.openUnsafe(request, response, settings),
     refuse: (...refusal) => options.refuse(response, ...refusal),
     refuseAs: (refusal, headers) => Answer.refusal(response, refusal, headers),
-    preflight: (headers) => preflight(response, headers)
+    preflight: (headers) => preflight(response, headers, "GET", "Last-Event-ID, Cache-Control")
   })
 
 /**

@@ -37,6 +37,7 @@ import type { DrainOptions } from "./Connections.ts"
 import * as EventFront from "./EventFront.ts"
 import * as Answer from "./hub/Answer.ts"
 import type * as Guest from "./hub/Guest.ts"
+import * as NodeOrigins from "./hub/NodeOrigins.ts"
 import * as Publishing from "./hub/Publishing.ts"
 import * as Reading from "./hub/Reading.ts"
 import * as HubEvents from "./HubEvents.ts"
@@ -46,7 +47,7 @@ import * as Upgrade from "./Upgrade.ts"
 
 /** Where to listen, and for whom. Nothing of it is required. */
 export interface Options extends NodeWebSocketServer.ListenOptions {
-  /** Which pages may connect. Default: the hub's own. */
+  /** Which pages may connect. Default: the hub's own, and with `advertise` those of the other nodes' addresses. */
   readonly origin?: Origin.Policy | undefined
   /** `maxMessageBytes` also bounds the body of a publication. */
   readonly limits?: Partial<Limits.Limits> | undefined
@@ -85,10 +86,10 @@ const pages = (): ReadonlyMap<string, { readonly type: string; readonly body: Bu
     ["/console.js", { type: "text/javascript; charset=utf-8", body: page("console.js") }]
   ])
 
-/** The page loads nothing from elsewhere and runs nothing that is not its own file. */
-const contentSecurityPolicy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+/** The page loads nothing from elsewhere and runs nothing that is not its own file; it may go to the other nodes. */
+const contentSecurityPolicy = (urls: ReadonlyArray<string>) =>
+  `default-src 'none'; script-src 'self'; style-src 'self'; connect-src ${NodeOrigins.sources(urls)}; ` +
+  "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 /** Where it listens, and the hub itself, to publish from within the program. */
 export interface Running extends NodeWebSocketServer.Listening {
@@ -141,7 +142,8 @@ export const serve = (
       authorize
     }
     const reading: Reading.Options = { hub, cluster, presence, identify, authorize }
-    const origin = options.origin ?? Origin.sameOrigin
+    const addresses = () => (options.advertise === undefined ? [] : urlsOf(nodes))
+    const origin = options.origin ?? Origin.sameOriginOr(() => NodeOrigins.of(addresses()))
 
     const onRequest: http.RequestListener = (request, response) => {
       // A client that goes away in the middle of an answer is its own affair.
@@ -152,6 +154,13 @@ export const serve = (
         Answer.problem(response, 405, "method-not-allowed", `use ${allow}`, { Allow: allow })
       const run = Effect.runForkWith(context)
       if (path === "/publish") {
+        // Pages of the other nodes may. Those of other sites may not, whatever they may read.
+        const mayAsk = options.origin === undefined && request.headers.origin !== undefined
+        const cors = mayAsk ? HubEvents.crossOrigin(origin, request) : undefined
+        if (cors !== undefined && request.method === "OPTIONS") {
+          return HubEvents.preflight(response, cors, "POST", "Authorization, Content-Type, Idempotency-Key")
+        }
+        for (const [name, value] of cors ?? []) response.setHeader(name, value)
         if (request.method !== "POST") return notAllowed("POST")
         return void run(Publishing.publish(publishing, request, response))
       }
@@ -171,7 +180,8 @@ export const serve = (
       if (path === "/health") {
         if (!isRead) return notAllowed("GET, HEAD")
         const uptime = Math.floor((clock.currentTimeMillisUnsafe() - startedAt) / 1000)
-        return Answer.json(response, 200, healthOf(hub, connections(), uptime))
+        const health = { ...healthOf(hub, connections(), uptime), nodes: options.advertise && addresses() }
+        return Answer.json(response, 200, health, Object.fromEntries(HubEvents.crossOrigin(origin, request) ?? []))
       }
       if (path === "/ws") {
         return Answer.problem(response, 426, "upgrade-required", "this is a WebSocket", { Upgrade: "websocket" })
@@ -181,7 +191,7 @@ export const serve = (
       if (!isRead) return notAllowed("GET, HEAD")
       Answer.send(response, 200, file.type, file.body, {
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": contentSecurityPolicy,
+        "Content-Security-Policy": contentSecurityPolicy(addresses()),
         "Referrer-Policy": "no-referrer"
       })
     }
@@ -214,7 +224,7 @@ export const serve = (
         NodeWebSocketServer.route(
           {
             path: "/ws",
-            origin: options.origin,
+            origin,
             limits: options.limits,
             extensions: options.extensions,
             subprotocols: [HubMessage.subprotocol],
@@ -222,7 +232,7 @@ export const serve = (
           },
           (connection) => {
             const { name, request, user } = connection.handshake
-            const nodesOf = options.advertise === undefined ? undefined : () => urlsOf(nodes)
+            const nodesOf = options.advertise === undefined ? undefined : addresses
             return HubSession.serve(connection, {
               client: name,
               user,

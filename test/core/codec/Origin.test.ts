@@ -141,6 +141,20 @@ describe("Origin.sameOrigin, RFC 6455 10.2", () => {
   })
 })
 
+describe("Origin.sameOriginOr", () => {
+  it("lets in its own pages, and those of the others as they are at the time", () => {
+    const others: Array<Origin.Origin> = []
+    const policy = Origin.sameOriginOr(() => others)
+    const may = (origin: string | undefined) => Origin.permits(policy, origin, { host: "one.example" })
+    expect([may("https://one.example"), may(undefined), may("https://two.example")]).toEqual([true, true, false])
+    others.push(Origin.parse("https://two.example")!)
+    expect(may("https://two.example")).toBe(true)
+    for (const origin of ["http://two.example", "https://two.example:444", "https://a.two.example", "null"]) {
+      expect([origin, may(origin)]).toEqual([origin, false])
+    }
+  })
+})
+
 describe("Origin.allow", () => {
   const policy = allow("https://example.com", "http://localhost:5173", "https://*.apps.example.net", "app://local")
   const permits = (origin: string | undefined) => Origin.permits(policy, origin, { host: "api.example.org" })

@@ -118,14 +118,17 @@ export interface Allowed extends Origin {
   readonly subdomains: boolean
 }
 
-/** Which pages may connect. Made with `sameOrigin`, `any` and `allow`. */
+/** Which pages may connect. Made with `sameOrigin`, `sameOriginOr`, `any` and `allow`. */
 export type Policy =
-  | { readonly _tag: "SameOrigin" }
+  | { readonly _tag: "SameOrigin"; readonly others?: (() => ReadonlyArray<Origin>) | undefined }
   | { readonly _tag: "Any" }
   | { readonly _tag: "AllowList"; readonly allowed: ReadonlyArray<Allowed> }
 
 /** Pages that were served from the host and port which the request is addressed to. The default. */
 export const sameOrigin: Policy = { _tag: "SameOrigin" }
+
+/** `sameOrigin`, and pages of origins that may change: asked for with each request of a page that is not our own. */
+export const sameOriginOr = (others: () => ReadonlyArray<Origin>): Policy => ({ _tag: "SameOrigin", others })
 
 /** Every page on the web, with the cookies of whoever looks at it. */
 export const any: Policy = { _tag: "Any" }
@@ -174,7 +177,7 @@ const isSame = (origin: Origin, addressed: Addressed): boolean => {
   return own.host === origin.host && (own.port ?? defaultPorts.get(origin.scheme)) === origin.port
 }
 
-const isIn = (origin: Origin, entry: Allowed): boolean =>
+const isIn = (origin: Origin, entry: Origin & Partial<Allowed>): boolean =>
   origin.scheme === entry.scheme &&
   origin.port === entry.port &&
   (entry.subdomains ? origin.host.endsWith(`.${entry.host}`) : origin.host === entry.host)
@@ -187,6 +190,6 @@ export const permits = (policy: Policy, origin: string | undefined, addressed: A
   if (origin === undefined || policy._tag === "Any") return true
   const parsed = parse(origin)
   if (parsed === undefined) return false
-  if (policy._tag === "SameOrigin") return isSame(parsed, addressed)
-  return policy.allowed.some((entry) => isIn(parsed, entry))
+  if (policy._tag === "AllowList") return policy.allowed.some((entry) => isIn(parsed, entry))
+  return isSame(parsed, addressed) || (policy.others?.().some((other) => isIn(parsed, other)) ?? false)
 }
