@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Prepared from "../connection/Prepared.ts"
 import type { Broker, Receipt } from "./Broker.ts"
+import type { Message } from "../protocol/Message.ts"
 import * as Life from "./Life.ts"
 import type { Member } from "./Member.ts"
 import * as Parcel from "./Parcel.ts"
@@ -28,12 +29,28 @@ export type WhenDown =
 const pause = 100
 
 /** A publication of this node that is on its way, and what became of it here. */
-interface Flight {
-  readonly prepared: Prepared.Prepared
-  delivered: { readonly position: Position; readonly receivers: number } | undefined
+class Flight implements Parcel.Parcel {
+  readonly message: Message
+  readonly key: Parcel.Key | undefined
+  readonly except: ReadonlyArray<string>
+  /** Whose it is. A broker in one process hands on the very parcel, also to other hubs. */
+  readonly owner: Publishing
+  prepared: Prepared.Prepared | undefined
+  position: Position | undefined = undefined
+  receivers = 0
   /** How many publish it at a time. */
-  publishers: number
+  publishers = 0
+
+  constructor(owner: Publishing, prepared: Prepared.Prepared, { except = nobody, key }: PublishOptions) {
+    this.owner = owner
+    this.message = prepared.message
+    this.key = key
+    this.except = except
+    this.prepared = prepared
+  }
 }
+
+const nobody: ReadonlyArray<string> = []
 
 /** One for each hub. */
 export class Publishing {
@@ -48,8 +65,8 @@ export class Publishing {
   /** What has no key of its own is known by this one: several hubs may stand on one broker. */
   private readonly producer: string
   private sequence = 0
-  /** By parcel in one process, and by key where others are in between. */
-  private readonly flights = new Map<Parcel.Parcel | string, Flight>()
+  /** By key, where others are in between. */
+  private readonly flights = new Map<string, Flight>()
 
   constructor(
     broker: Broker["Service"],
@@ -66,56 +83,67 @@ export class Publishing {
     this.producer = `${broker.node}.${Life.next(broker, clock.currentTimeMillisUnsafe())}`
   }
 
-  /** Publications that are on their way. */
+  /** Publications that are on their way to others. */
   get inFlight(): number {
     return this.flights.size
   }
 
   /** Writes what the broker delivers to the members of this node. */
   deliver(topic: string, parcel: Parcel.Parcel, position: Position): void {
-    const flight = this.flights.size === 0 ? undefined : this.flights.get(this.nameOf(parcel))
+    const flight = this.flightOf(parcel)
     const publication = new Publication(topic, flight?.prepared ?? Prepared.make(parcel.message), position)
     const heard = parcel.key === undefined || this.spoken.isEmpty ? undefined : this.spoken.take(parcel.key)
     if (heard !== undefined) this.topics.advance(topic, position, heard)
     const receivers = this.write(publication, leftOut(parcel.except, heard))
-    if (flight !== undefined) flight.delivered = { position, receivers }
+    if (flight === undefined) return
+    flight.position = position
+    flight.receivers = receivers
+  }
+
+  private flightOf(parcel: Parcel.Parcel): Flight | undefined {
+    if (parcel instanceof Flight) return parcel.owner === this ? parcel : undefined
+    return parcel.key === undefined || this.flights.size === 0 ? undefined : this.flights.get(Spoken.nameOf(parcel.key))
   }
 
   publish(topic: string, prepared: Prepared.Prepared, options: PublishOptions): Effect.Effect<Published, PublishError> {
-    const published = Effect.suspend(() => this.fly(topic, prepared, options))
-    return this.topics.behind === 0 ? published : Effect.andThen(this.topics.settled(topic), published)
+    return this.topics.behind === 0
+      ? this.fly(topic, prepared, options)
+      : Effect.flatMap(this.topics.settled(topic), () => this.fly(topic, prepared, options))
   }
 
-  private fly(topic: string, prepared: Prepared.Prepared, { except, key }: PublishOptions) {
+  private fly(topic: string, prepared: Prepared.Prepared, options: PublishOptions) {
     const { broker, flights } = this
-    const own = key ?? (broker.isLocal ? undefined : { producer: this.producer, epoch: 0, sequence: this.sequence++ })
-    const parcel = Parcel.make(prepared.message, own, except)
-    const name = this.nameOf(parcel)
-    const flight: Flight = flights.get(name) ?? { prepared, delivered: undefined, publishers: 0 }
+    if (broker.isLocal) {
+      const flight = new Flight(this, prepared, options)
+      return this.place(topic, flight, flight)
+    }
+    const key = options.key ?? { producer: this.producer, epoch: 0, sequence: this.sequence++ }
+    const name = Spoken.nameOf(key)
+    const flight = flights.get(name) ?? new Flight(this, prepared, { ...options, key })
     flight.publishers++
     flights.set(name, flight)
-    const published = this.place(topic, parcel, flight)
+    const parcel = Parcel.make(prepared.message, key, options.except)
     return Effect.ensuring(
-      broker.isLocal ? published : this.orSpeak(topic, parcel, flight, published),
+      this.orSpeak(topic, parcel, prepared, flight),
       Effect.sync(() => {
         if (--flight.publishers === 0) flights.delete(name)
       })
     )
   }
 
-  private nameOf(parcel: Parcel.Parcel): Parcel.Parcel | string {
-    return this.broker.isLocal || parcel.key === undefined ? parcel : Spoken.nameOf(parcel.key)
-  }
-
   private place(topic: string, parcel: Parcel.Parcel, flight: Flight): Effect.Effect<Published, PublishError> {
     return Effect.matchEffect(this.broker.publish(topic, parcel), {
       onFailure: ({ reason }) => Effect.fail(new PublishError({ reason, receivers: 0 })),
-      onSuccess: (receipt) => Effect.succeed(this.publishedOf(topic, receipt, flight))
+      onSuccess: (receipt) => {
+        // The log may keep the parcel, but need not keep its frames.
+        if (parcel === flight) flight.prepared = undefined
+        return Effect.succeed(this.publishedOf(topic, receipt, flight))
+      }
     })
   }
 
-  private publishedOf(topic: string, { position, repeated }: Receipt, { delivered }: Flight): Published {
-    const receivers = repeated ? 0 : (delivered?.receivers ?? this.topics.count(topic))
+  private publishedOf(topic: string, { position, repeated }: Receipt, flight: Flight): Published {
+    const receivers = repeated ? 0 : flight.position === undefined ? this.topics.count(topic) : flight.receivers
     return { position, repeated, receivers }
   }
 
@@ -123,14 +151,15 @@ export class Publishing {
   private orSpeak(
     topic: string,
     parcel: Parcel.Parcel,
-    flight: Flight,
-    published: Effect.Effect<Published, PublishError>
+    prepared: Prepared.Prepared,
+    flight: Flight
   ): Effect.Effect<Published, PublishError> {
+    const published = this.place(topic, parcel, flight)
     return Effect.catch(published, (error) => {
       if (error.reason._tag !== "Unavailable") return Effect.fail(error)
       const seen = seenOf(flight)
       if (seen !== undefined) return seen
-      const receivers = this.speak(topic, parcel, flight.prepared)
+      const receivers = this.speak(topic, parcel, prepared)
       const { whenDown } = this
       return whenDown._tag === "Fail"
         ? Effect.fail(new PublishError({ reason: error.reason, receivers }))
@@ -181,8 +210,8 @@ export class Publishing {
 }
 
 /** Its acknowledgement was lost, and it was delivered: it is in the log. */
-const seenOf = ({ delivered }: Flight): Effect.Effect<Published> | undefined =>
-  delivered && Effect.succeed({ ...delivered, repeated: false })
+const seenOf = ({ position, receivers }: Flight): Effect.Effect<Published> | undefined =>
+  position && Effect.succeed({ position, receivers, repeated: false })
 
 /** Succeeds when the broker can be reached. */
 const isUp = (broker: Broker["Service"]): Effect.Effect<void> =>
