@@ -5,6 +5,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as EventStream from "@millrace/core/codec/EventStream"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as Target from "@millrace/core/cluster/Target"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as Result from "effect/Result"
 import * as HubServer from "@millrace/node/HubServer"
@@ -185,6 +186,29 @@ describe("GET /events", () => {
         assert.match(gap!.id, /^[\w-]{8}:0$/)
         assert.deepStrictEqual(data([one!]), [1])
       }
+    })
+  )
+
+  it.live("tells who is moved or kicked as a WebSocket is told, and forgets it with its stream", () =>
+    Effect.gen(function* () {
+      const running = yield* HubServer.serve({ history: { epoch: "e" } })
+      const answer = yield* ask(running.port, "/events?topic=a&topic=b")
+      yield* joined(running, "b")
+      const all = Target.topics("a", "b")
+      assert.strictEqual(yield* running.hub.move(all, "a", "attic"), 1)
+      for (const topic of ["a", "attic"]) yield* publish(running, topic, topic)
+      assert.strictEqual(yield* running.hub.kick(Target.topic("b"), "b", "rude"), 1)
+      const events = yield* heard(answer, 3)
+      assert.deepStrictEqual(
+        events.map(({ data, event }) => [event, JSON.parse(data)]).filter(([event]) => event !== "message"),
+        [
+          ["moved", { type: "moved", from: "a", to: "attic", position: "e:0" }],
+          ["unsubscribed", { type: "unsubscribed", topic: "b", reason: "kicked", message: "rude" }]
+        ]
+      )
+      assert.deepStrictEqual(data(events.filter(({ event }) => event === "message")), ["attic"])
+      answer.leave()
+      yield* eventually(() => running.hub.topics() === 0)
     })
   )
 

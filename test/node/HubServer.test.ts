@@ -180,6 +180,44 @@ describe("who asks", () => {
 const only = (ok: string) => (client: { readonly user: string | undefined }, topic: string) =>
   topic === ok && client.user === "ada" ? Effect.void : Effect.fail(new Rejection({ message: `not ${topic}` }))
 
+it.live("who asks is found out from all of the request, also where nobody would be let in as nobody", () =>
+  Effect.gen(function* () {
+    const running = yield* HubServer.serve({
+      identify: ({ header }) => Effect.succeed({ user: header("Cookie") })
+    })
+    yield* askOver("node:http", running.port, { path: "/events?topic=t", headers: { cookie: "ada" } })
+    yield* eventually(() => running.hub.members("t") === 1)
+    assert.deepStrictEqual(
+      [...running.hub.membersOf("t")].map(({ user }) => user),
+      ["ada"]
+    )
+  })
+)
+
+it.live("who may is asked with what the client came with", () =>
+  Effect.gen(function* () {
+    const running = yield* HubServer.serve({
+      authorize: {
+        join: ({ request: { purpose, query } }) =>
+          query.get("ticket") === "1"
+            ? Effect.void
+            : Effect.fail(new Rejection({ message: `no ticket for ${purpose}` }))
+      }
+    })
+    for (const [query, answer] of [
+      ["?ticket=1", { type: "subscribed" }],
+      ["", { type: "error", message: "no ticket for socket" }]
+    ] as const) {
+      const client = HubClient.over(yield* RawPeer.open(running.port, `/ws${query}`))
+      yield* client.hear
+      client.say({ type: "subscribe", topic: "t" })
+      assert.include(yield* client.hear, answer)
+    }
+    assert.strictEqual((yield* http(running, "/topics/t/history?ticket=1")).status, 200)
+    assert.strictEqual((yield* http(running, "/topics/t/history")).body.error.message, "no ticket for read")
+  })
+)
+
 describe("who may", () => {
   const options: HubServer.Options = {
     identify: ({ query }) => Effect.succeed({ user: query.get("user") ?? undefined }),

@@ -574,6 +574,39 @@ describe("who is taken out of a topic", () => {
   )
 })
 
+it.effect("who was taken out, and subscribes before there was room to say so, is in", () =>
+  Effect.gen(function* () {
+    const hub = yield* known()
+    const ada = yield* session(hub, "ada", { outboxBytes: 40 }, { user: "u" })
+    yield* ada.say({ type: "subscribe", topic: "t" })
+    ada.far.stall()
+    yield* ada.say({ type: "ping" })
+    yield* hub.kick(Target.user("u"), "t", "rude")
+    yield* ada.say({ type: "subscribe", topic: "t" })
+    for (let i = 0; i < 5; i++) {
+      ada.far.drain()
+      yield* turn
+    }
+    assert.strictEqual(hub.members("t"), 1)
+    yield* ada.say(publish(1))
+    assert.deepStrictEqual(ada.heard().slice(-1).map(pick("type", "data")), [["message", 1]])
+  })
+)
+
+it.effect("who is interrupted on the way in is in no topic", () =>
+  Effect.gen(function* () {
+    const hub = yield* known()
+    const enter: Hub.Hub["Service"]["enter"] = ([topic = ""], member) =>
+      Effect.andThen(
+        Effect.sync(() => hub.joinUnsafe(topic, member)),
+        Effect.interrupt
+      )
+    const ada = yield* session({ ...hub, enter }, "ada")
+    yield* ada.say({ type: "subscribe", topic: "t" })
+    assert.strictEqual(hub.topics(), 0)
+  })
+)
+
 describe("who may", () => {
   it.effect("join and publish is asked for each topic, with who the client is", () =>
     Effect.gen(function* () {
@@ -634,12 +667,15 @@ describe("a broker that fails", () => {
       })
       const ada = yield* session(hub, "ada")
       yield* ada.say({ ...publish(1), id: 1 }, publish(2), { type: "subscribe", topic: "t", id: 3 }, { type: "ping" })
+      // It is not taken for one that is in.
+      yield* ada.say({ type: "subscribe", topic: "t", id: 4 })
       const heard = ada.heard().slice(1)
       assert.deepStrictEqual(heard.map(pick("type", "code", "id")), [
         ["error", code, 1],
         ["error", code, undefined],
         ["error", code, 3],
-        ["pong", undefined, undefined]
+        ["pong", undefined, undefined],
+        ["error", code, 4]
       ])
       // Nothing of the operator's is for clients.
       assert.notMatch(JSON.stringify(heard), /10\.0\.0\.1|WRONGPASS|client:/)
