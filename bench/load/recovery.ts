@@ -21,7 +21,7 @@ export interface Options {
 const atOnce = 256
 
 /** How long a run may take, in milliseconds. */
-const patience = 90_000
+const patience = 30_000
 
 const pause = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 

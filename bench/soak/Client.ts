@@ -242,7 +242,8 @@ export class StreamClient extends Client {
 
   private told(told: Told, event: string | undefined, position: Position.Position | undefined): void {
     if (event === "gap") {
-      for (const topic of told.topics ?? []) this.hear(topic, { _tag: "Gap", from: this.last, to: position })
+      const gap: Heard = { _tag: "Gap", from: positionOf(told.from), to: positionOf(told.to) ?? position }
+      for (const topic of told.topics ?? []) this.hear(topic, gap)
     } else if (told.topic !== undefined) {
       this.hear(told.topic, { _tag: "Message", number: told.data ?? -1, position })
     }

@@ -142,13 +142,18 @@ export class Ledger {
     const gaps: Array<Extract<Heard, { readonly _tag: "Gap" }>> = []
     let returns = 0
     let latest: Position | undefined
+    let open: { readonly from: Position | undefined } | undefined
     for (const [at, item] of heard.entries()) {
       if (item._tag === "Returned") {
         returns++
         continue
       }
       if (item._tag === "Gap") {
-        gaps.push(item)
+        balance.gaps++
+        // What was not told of it is what the client knows: behind what it had, before what it hears next.
+        const from = item.from ?? latest ?? begin
+        if (item.to !== undefined) gaps.push({ _tag: "Gap", from, to: item.to })
+        else open = { from }
         continue
       }
       const { number, position } = item
@@ -169,10 +174,14 @@ export class Ledger {
         if (!inOtherEpochs && !unplaced) continue
       }
       if (position === undefined) continue
+      if (open !== undefined) {
+        gaps.push({ _tag: "Gap", from: open.from, to: { epoch: position.epoch, offset: position.offset - 1 } })
+        open = undefined
+      }
       if (latest !== undefined && this.reaches(latest, position)) tell("Disordered", number, position, at)
       else latest = position
     }
-    balance.gaps += gaps.length
+    if (open !== undefined) gaps.push({ _tag: "Gap", from: open.from, to: undefined })
     balance.returns += returns
 
     for (const [number, { position, topic: its }] of this.sent.entries()) {
