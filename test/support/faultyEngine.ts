@@ -77,6 +77,8 @@ export class FaultyServer {
   readonly network: Network
   /** For people who look: what was called. */
   readonly calls: Array<string> = []
+  /** Of those, what was answered. */
+  readonly answered: Array<string> = []
   readonly maxBytes: number
   /** What is answered instead, by what is called. */
   refuse: (call: string) => BrokerError | undefined = () => undefined
@@ -271,7 +273,9 @@ export class FaultyServer {
         }
         if (lost()) return
         this.carry(this.later, () => {
-          if (this.links.has(link) && !this.apart.has(link.node)) resume(exit)
+          if (!this.links.has(link) || this.apart.has(link.node)) return
+          this.answered.push(name)
+          resume(exit)
         })
       }
       this.carry(time, () => {

@@ -4,7 +4,9 @@
  * What every broker promises, and `test/support/brokerKit` checks:
  *
  * - **Order.** A publication gets an offset when it is published. A topic is delivered in the order of offsets, the same
- *   on every node. Of one publisher that waits for each, that is the order in which it published.
+ *   on every node; so are all topics of an attachment together, as long as the server tells them so and no more than
+ *   16 MiB has to wait for what is read again: one position says where a reader is in all of them. Of one
+ *   publisher that waits for each, that is the order in which it published.
  * - **Once.** What is subscribed to is delivered once to each attachment that is there, from the position on that
  *   `subscribe` gave, or it lies inside a gap that is told by `lost`. A repeat, known by its key within the window, is
  *   acknowledged with the position of the first and not delivered again.

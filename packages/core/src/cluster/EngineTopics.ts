@@ -13,6 +13,7 @@ import type { BrokerError } from "./BrokerError.ts"
 import { type Actions, type Budget, Continuity, type Tail } from "./Continuity.ts"
 import type { Appended, Tail as EngineTail } from "./Engine.ts"
 import { type EngineLink, errorOf } from "./EngineLink.ts"
+import { EngineOrder } from "./EngineOrder.ts"
 import * as Parcel from "./Parcel.ts"
 import type { Position } from "./Position.ts"
 
@@ -79,7 +80,14 @@ export class EngineTopics {
   private readonly topics = new Map<string, Topic>()
   private readonly channels = new Map<string, Channel>()
   private readonly budget: Budget
+  private readonly order: EngineOrder<Topic>
   private link: EngineLink | undefined
+  /**
+   * Those that were listened to before, and are again: they are asked about when all of them are, up to where the log is
+   * then. What is behind that comes by the link, in the order of the log, as an answer would not.
+   */
+  private readonly toRestore = new Map<Topic, Position>()
+  private readonly restoring = new Map<Topic, Position>()
   /** To be told to the link, in the next turn. */
   private toListen = new Set<Topic>()
   private toUnlisten = new Set<string>()
@@ -105,6 +113,7 @@ export class EngineTopics {
     this.isDown = isDown
     this.unreadable = unreadable
     this.budget = { left: bounds.maxHeldBytes }
+    this.order = new EngineOrder(bounds.maxHeldBytes)
   }
 
   /** Topics that are subscribed to, or were until just now. */
@@ -141,7 +150,7 @@ export class EngineTopics {
         topic.members = [...topic.members, member]
       }
       const position = topic.continuity?.position
-      if (topic.listening === "Yes" && position !== undefined) {
+      if (topic.listening === "Yes" && position !== undefined && this.order.isOpen) {
         member.state = "Active"
         return resume(Effect.succeed(position))
       }
@@ -151,6 +160,7 @@ export class EngineTopics {
       }
       const waiting = member
       waiting.waiting = [...waiting.waiting, resume]
+      if (topic.listening === "Yes") this.tell(() => this.settle(topic))
       return Effect.sync(() => {
         waiting.waiting = waiting.waiting.filter((other) => other !== resume)
         if (isNew && waiting.waiting.length === 0 && waiting.state === "Waiting") this.unsubscribe(mine, name)
@@ -184,6 +194,8 @@ export class EngineTopics {
 
   private forget(topic: Topic): void {
     topic.continuity?.release()
+    this.restoring.delete(topic)
+    this.tell(() => this.order.settle(topic))
     this.topics.delete(topic.name)
     this.toListen.delete(topic)
     if (topic.listening === "No") return
@@ -269,11 +281,18 @@ export class EngineTopics {
   }
 
   private act(topic: Topic, actions: Actions<Uint8Array>): void {
+    // Before anything of it is told: what is told waits for what is not known yet.
+    if (topic.continuity?.isLive === false) this.order.hold(topic)
     for (const action of actions) {
-      if (action._tag === "Deliver") this.deliver(topic, action.position, action.value)
-      else if (action._tag === "Lost") this.lose(topic.members, { topic: topic.name, from: action.from, to: action.to })
-      else this.ask(topic, action.after)
+      if (action._tag === "Deliver") {
+        const { position, value } = action
+        this.order.offer(position, value.length + overhead, () => this.deliver(topic, position, value))
+      } else if (action._tag === "Lost") {
+        const gap = { topic: topic.name, from: action.from, to: action.to }
+        this.order.offer(action.to, overhead, () => this.lose(topic.members, gap))
+      } else this.ask(topic, action.after)
     }
+    if (topic.continuity?.isLive !== false) this.order.settle(topic)
   }
 
   private deliver({ members, name }: Topic, position: Position, bytes: Uint8Array): void {
@@ -287,13 +306,16 @@ export class EngineTopics {
     for (const member of members) if (member.state === "Active") member.subscriber.lost(gap)
   }
 
-  /** Everything up to here was told to those who were there: the others begin here. */
+  /** Everything up to here is told to those who are there: the others begin behind that. */
   private settle(topic: Topic): void {
     const position = topic.continuity?.position
-    if (position === undefined) return
+    if (position !== undefined) this.order.offer(position, 0, () => this.begin(topic, position))
+  }
+
+  private begin(topic: Topic, position: Position): void {
     for (const member of topic.members) {
       const { state, waiting } = member
-      if (state === "Active" || state === "Gone") continue
+      if (state === "Gone") continue
       member.state = "Active"
       member.waiting = nobody
       if (state === "Pending") member.subscriber.lost({ topic: topic.name, from: undefined, to: position })
@@ -320,6 +342,8 @@ export class EngineTopics {
     this.toUnlisten.clear()
     this.toUnhear.clear()
     this.toAsk.clear()
+    this.toRestore.clear()
+    this.restoring.clear()
     for (const fiber of this.asking) fiber.interruptUnsafe()
     this.asking.clear()
     for (const topic of this.topics.values()) {
@@ -327,6 +351,7 @@ export class EngineTopics {
       topic.continuity?.broken()
       // It was never told where it is, and begins anew.
       if (topic.continuity?.position === undefined) topic.continuity = undefined
+      else this.order.hold(topic)
       if (topic.members.length === 0) this.forget(topic)
     }
     for (const channel of this.channels.values()) {
@@ -378,7 +403,10 @@ export class EngineTopics {
           this.toListen.delete(topic)
           topics.push(topic)
         }
-        return Effect.andThen(this.hearAll(link, channels), this.listenAll(link, topics))
+        return Effect.andThen(
+          Effect.andThen(this.hearAll(link, channels), this.listenAll(link, topics)),
+          Effect.suspend(() => this.restoreAll(link))
+        )
       })
     )
   }
@@ -464,11 +492,29 @@ export class EngineTopics {
             continue
           }
           const continuity = topic.continuity!
-          if (continuity.position !== undefined) this.act(topic, continuity.restored())
-          else {
+          if (continuity.position !== undefined) {
+            for (const action of continuity.restored())
+              if (action._tag === "Ask") this.toRestore.set(topic, action.after)
+          } else {
             this.act(topic, continuity.begin(position!))
             this.settle(topic)
           }
+        }
+      })
+    })
+  }
+
+  /** When the last of them is listened to. */
+  private restoreAll(link: EngineLink): Effect.Effect<void, BrokerError> {
+    if (this.toRestore.size === 0 || this.toListen.size > 0) return Effect.void
+    return Effect.map(link.call(link.link.position), (position) => {
+      this.tell(() => {
+        if (link !== this.link) return
+        for (const [topic, after] of this.toRestore) {
+          this.toRestore.delete(topic)
+          if (this.topics.get(topic.name) !== topic) continue
+          this.restoring.set(topic, position)
+          this.ask(topic, after)
         }
       })
     })
@@ -500,10 +546,18 @@ export class EngineTopics {
       if (Exit.isFailure(exit)) return link.lose(errorOf(exit))
       this.tell(() => {
         if (link !== this.link || topic.continuity === undefined || this.topics.get(topic.name) !== topic) return
-        this.act(topic, topic.continuity.tail(tailOf(exit.value)))
+        const to = this.restoring.get(topic)
+        this.restoring.delete(topic)
+        this.act(topic, topic.continuity.tail(upTo(tailOf(exit.value), to)))
         this.settle(topic)
       })
       this.askNext()
     })
   }
 }
+
+/** Without what is behind a position. */
+const upTo = (tail: Tail<Uint8Array>, to: Position | undefined): Tail<Uint8Array> =>
+  to === undefined || to.epoch !== tail.to.epoch || to.offset >= tail.to.offset
+    ? tail
+    : { ...tail, to, entries: tail.entries.filter(({ offset }) => offset <= to.offset) }
