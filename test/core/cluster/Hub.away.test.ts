@@ -91,7 +91,7 @@ describe("publish", () => {
       let tries = 0
       const counted = {
         ...broker,
-        publish: (...of: Parameters<typeof broker.publish>) => (tries++, broker.publish(...of))
+        publish: (...of: Parameters<typeof broker.publish>) => Effect.suspend(() => (tries++, broker.publish(...of)))
       }
       const hub = yield* Hub.on(counted, { whenDown: { _tag: "Wait", atMost: "1 second" } })
       goAway()
@@ -99,7 +99,7 @@ describe("publish", () => {
       const fiber = yield* start(Effect.flip(hub.publish("a", "x")))
       for (let i = 0; i < 20; i++) yield* TestClock.adjust("100 millis")
       assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "Unavailable")
-      assert.isAtMost(tries, 12)
+      assert.isTrue(tries > 5 && tries <= 12, String(tries))
     })
   )
 

@@ -164,6 +164,40 @@ describe("enter", () => {
     })
   )
 
+  it.effect("is told the last of the positions that its topics have, and gets nothing that is before it", () =>
+    Effect.gen(function* () {
+      const { broker } = yield* remoteBroker({ epoch: "e" })
+      const offsets: Readonly<Record<string, number>> = { a: 3, b: 1 }
+      const hub = yield* Hub.on({
+        ...broker,
+        attach: (subscriber) =>
+          Effect.map(broker.attach(subscriber), (attachment) => ({
+            ...attachment,
+            subscribe: (topic: string) =>
+              Effect.as(attachment.subscribe(topic), { epoch: "e", offset: offsets[topic] ?? 0 })
+          }))
+      })
+      const one = new Listener()
+      let at: Position | undefined
+      yield* hub.enter(["a", "b"], one, { admitted: (position) => Effect.sync(() => void (at = position)) })
+      for (const text of "1234") yield* hub.publish("b", text)
+      assert.deepStrictEqual([at!.offset, one.texts], [3, ["4"]])
+    })
+  )
+
+  it.effect("of another epoch is told of all topics once, and then what is missing of this one", () =>
+    Effect.gen(function* () {
+      const hub = yield* Hub.make({ history: { epoch: "e", maxEntries: 2 } })
+      for (const topic of "abaaba") yield* hub.publish(topic, topic)
+      const one = new Listener()
+      yield* hub.enter(["a", "b"], one, { since: { epoch: "another", offset: 4 } })
+      const told = one.heard.map((each) =>
+        each._tag === "Gap" ? `${each.topics.join("")}-${each.to!.offset}` : each._tag === "Message" && each.at!.offset
+      )
+      assert.deepStrictEqual(told, ["ab-1", 2, "a-3", 4, 5, 6])
+    })
+  )
+
   it.effect("reads nothing for who is excepted, and what its filter does not let through", () =>
     Effect.gen(function* () {
       const hub = yield* Hub.make()

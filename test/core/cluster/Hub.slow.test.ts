@@ -46,6 +46,26 @@ describe("DropOldest", () => {
     })
   )
 
+  it.effect("keeps it also for who says that there is room at once", () =>
+    Effect.gen(function* () {
+      const { hub } = yield* behind({ _tag: "DropOldest" }, 0)
+      const one = new Listener(0)
+      const brisk: Hub.Member = {
+        tryWriteUnsafe: (message, publication) => {
+          const written = one.tryWriteUnsafe(message, publication)
+          one.read(1)
+          return written
+        },
+        room: Effect.void,
+        close: () => Effect.void
+      }
+      hub.joinUnsafe("room", brisk)
+      yield* hub.publish("room", "a")
+      yield* turn
+      assert.deepStrictEqual(one.texts, ["a"])
+    })
+  )
+
   it.effect("goes on as the member reads one by one, in order", () =>
     Effect.gen(function* () {
       const { hub, slow } = yield* behind({ _tag: "DropOldest" }, 0)
