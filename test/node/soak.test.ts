@@ -56,6 +56,8 @@ describe("the accounts of a soak", () => {
     expect(settled(all[0]!, gap, ...all.slice(2)).faults).toEqual([])
     expect(faults(settled(all[0]!, gap, all[2]!, ...all.slice(4)))).toEqual(["Lost 3"])
     expect(settled(...all.slice(0, 3), gap).faults).toEqual([])
+    expect(faults(settled(all[0]!, gap, all[1]!, ...all.slice(3)))).toEqual(["Lost 2"])
+    expect(faults(settled(all[1]!, gap, ...all.slice(2)))).toEqual(["Lost 0"])
   })
 
   it("what came twice in one epoch is a fault, and in two it is counted: the broker had forgotten", () => {
