@@ -13,7 +13,7 @@ const usage = `npm run soak -- [options]
   --minutes N      for how long there is trouble (10)
   --clients N      half by WebSocket, half by event streams (500)
   --nodes N        processes; with memory it is one (3)
-  --rate N         publications in a second (40)
+  --rate N         publications in a second (50)
   --interval S     seconds between two troubles, on an average (4)
   --seed N         of a run before, for the same troubles
   --verbose        tells what is done, as it is done`
@@ -58,7 +58,7 @@ const main = async (): Promise<void> => {
       minutes: { type: "string", default: "10" },
       clients: { type: "string", default: "500" },
       nodes: { type: "string", default: "3" },
-      rate: { type: "string", default: "40" },
+      rate: { type: "string", default: "50" },
       interval: { type: "string", default: "4" },
       seed: { type: "string" },
       verbose: { type: "boolean", default: false },
