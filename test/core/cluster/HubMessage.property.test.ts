@@ -59,7 +59,11 @@ const object = (members: ReadonlyArray<readonly [name: string, json: string]>) =
     .tuple(
       fc.array(
         fc.tuple(
-          fc.string().filter((text) => !["type", "topic", "data", "id", "key", "echo", "position"].includes(text)),
+          fc
+            .string()
+            .filter(
+              (text) => !["type", "topic", "data", "id", "key", "echo", "position", "presence", "info"].includes(text)
+            ),
           json
         ),
         { maxLength: 3 }
@@ -136,6 +140,30 @@ describe("HubMessage", () => {
           from,
           time
         })
+      }),
+      { numRuns: 1000 }
+    )
+  })
+
+  it("reads the info of a subscribe however it is laid out, and carries it through unchanged", () => {
+    const presence = fc.oneof(
+      fc.constantFrom("null", "false").map((text) => ({ text, expected: undefined })),
+      object([]).map((text) => ({ text, expected: { info: undefined } })),
+      json.chain((info) =>
+        object([["info", info]]).map((text) => ({ text, expected: { info: oneLine(info) as HubMessage.JsonText } }))
+      )
+    )
+    const subscribe = fc.record({ topic, id, presence }).chain(({ id, presence: { expected, text }, topic }) =>
+      object([
+        ["type", '"subscribe"'],
+        ["topic", JSON.stringify(topic)],
+        ["presence", text],
+        ["id", JSON.stringify(id) ?? "null"]
+      ]).map((text) => ({ text, message: { _tag: "Subscribe", topic, position: undefined, presence: expected, id } }))
+    )
+    fc.assert(
+      fc.property(subscribe, ({ message, text }) => {
+        expect(HubMessage.decode(text)).toEqual(Result.succeed(message))
       }),
       { numRuns: 1000 }
     )

@@ -209,6 +209,45 @@ describe("the position of a subscribe", () => {
   )
 })
 
+const subscribeWithPresence = (presence: string) => `{"type":"subscribe","topic":"t","id":1,"presence":${presence}}`
+
+const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`
+
+describe("the presence of a subscribe", () => {
+  it.each([
+    ["null", undefined],
+    ["false", undefined],
+    ["true", { info: undefined }],
+    ["{}", { info: undefined }],
+    ['{"info":null}', { info: "null" }],
+    ['{"info":1.50}', { info: "1.50" }],
+    ['{"info":12345678901234567890,"mood":1}', { info: "12345678901234567890" }],
+    ['{"info": {"__proto__": [1,\n2] }}', { info: '{"__proto__": [1, 2] }' }],
+    ['{"__proto__":{"info":1}}', { info: undefined }],
+    ['{"info":1,"in\\u0066o":2}', { info: "2" }],
+    ['true,"presence":{"info":"}\\""}', { info: '"}\\""' }],
+    [`{"info":${deep(61)}}`, { info: deep(61) }]
+  ])("%.40s is read", (text, presence) => {
+    expect(accepted(subscribeWithPresence(text))).toEqual({ _tag: "Subscribe", topic: "t", presence, id: 1 })
+  })
+
+  it.each(["1", "0", '""', '"true"', "[]", "[true]"])("%s is none", (presence) => {
+    expect(refused(subscribeWithPresence(presence))).toMatchObject({ code: "bad-message", id: 1 })
+  })
+
+  it("has no info that others could not read for its depth", () => {
+    expect(refused(subscribeWithPresence(`{"info":${deep(62)}}`))).toMatchObject({ code: "too-deep", id: 1 })
+    expect(refused(subscribeWithPresence(`{"info":${deep(63)}}`))).toMatchObject({ code: "too-deep" })
+  })
+
+  it("is asked for by itself, too", () => {
+    expect(accepted('{"type":"presence","topic":"t","id":"a"}')).toEqual({ _tag: "Presence", topic: "t", id: "a" })
+    expect(accepted('{"type":"presence","topic":"t"}')).toEqual({ _tag: "Presence", topic: "t", id: undefined })
+    expect(refused('{"type":"presence","id":1}')).toMatchObject({ code: "bad-message", id: 1 })
+    expect(refused('{"type":"presence","topic":"$x","id":1}')).toMatchObject({ code: "bad-topic", id: 1 })
+  })
+})
+
 const publishWithKey = (key: string) => `{"type":"publish","topic":"t","data":1,"id":1,"key":${key}}`
 
 describe("the key of a publish", () => {

@@ -7,49 +7,13 @@ import { BrokerError, Rejected, StaleKey, TooLarge, Unavailable } from "@millrac
 import * as Hub from "@millrace/core/cluster/Hub"
 import { Rejection } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
-import * as HubSession from "@millrace/core/cluster/HubSession"
 import * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
 import * as Target from "@millrace/core/cluster/Target"
-import type * as Limits from "@millrace/core/connection/Limits"
-import { open, reasonOf, start, toward, turn } from "../../support/connection.ts"
+import { toward, turn } from "../../support/connection.ts"
 import * as frames from "../../support/frames.ts"
 import { prototypeNames } from "../../support/handshake.ts"
+import { type Heard, session } from "../../support/hubSession.ts"
 import { utf8 } from "../../support/wire.ts"
-
-type Heard = { readonly type: string; readonly [name: string]: unknown }
-
-/** A session whose client is the test. */
-const session = (
-  hub: Hub.Hub["Service"],
-  client: string,
-  limits?: Partial<Limits.Limits>,
-  options?: Omit<HubSession.Options, "client">
-) =>
-  Effect.gen(function* () {
-    const { far, connection } = yield* open("server", limits)
-    const serving = HubSession.serve(connection, { client, ...options })
-    const fiber = yield* start(reasonOf(Effect.provideService(serving, Hub.Hub, hub)))
-    yield* turn
-    let read = 0
-    return {
-      far,
-      fiber,
-      connection,
-      /** Says several messages in one chunk. */
-      say: (...messages: ReadonlyArray<object | string>) => {
-        const texts = messages.map((message) => (typeof message === "string" ? message : JSON.stringify(message)))
-        far.push(frames.concat(texts.map((text) => toward("server", frames.frame(1, utf8(text))))))
-        return turn
-      },
-      /** What it has heard since it was asked last. */
-      heard: (): ReadonlyArray<Heard> => {
-        const all = far.frames.filter(({ opcode }) => opcode === 1)
-        const news = all.slice(read).map(({ payload }) => JSON.parse(new TextDecoder().decode(payload)) as Heard)
-        read = all.length
-        return news
-      }
-    }
-  })
 
 /** A publication to the topic `t`. */
 const publish = (data: number) => ({ type: "publish", topic: "t", data })

@@ -11,6 +11,14 @@ import * as HubMessage from "./HubMessage.ts"
 import type { Member, Notice } from "./Member.ts"
 import type { Publication } from "./Publication.ts"
 
+/** Shows others that a member is there: see `HubPresence`. */
+export interface Shown {
+  /** It was taken out of a topic, maybe into another, by somebody else. */
+  readonly taken: (member: HubMember, from: string, to: string | undefined) => void
+  /** It knows that it was moved into a topic. */
+  readonly arrived: (member: HubMember, topic: string) => void
+}
+
 export class HubMember implements Member {
   readonly name: string
   readonly user: string | undefined
@@ -20,12 +28,8 @@ export class HubMember implements Member {
   private readonly makeId: () => string
   private made: string | undefined
   private hasLeft = false
-  /** The topics that it is present in, with what others are told of it: see `HubPresence`. */
-  readonly infos = new Map<string, string | undefined>()
-  /** Of those, the ones of which it is to be told everything anew. */
-  readonly behind = new Set<string>()
-  /** Called when it was taken out of a topic, maybe into another, by somebody else. */
-  taken: ((from: string, to: string | undefined) => void) | undefined
+  /** From when it is there for others first. */
+  shown: Shown | undefined
   /** Notices that hold already, and are not written yet. */
   private unwritten: Set<Notice> | undefined
 
@@ -63,7 +67,10 @@ export class HubMember implements Member {
     if (this.unwritten?.has(notice) !== true) this.apply(notice)
     const written = this.connection.tryWriteUnsafe(Prepare.make(HubMessage.encode(HubEncoding.notice(notice))))
     if (written === "Full") (this.unwritten ??= new Set()).add(notice)
-    else this.unwritten?.delete(notice)
+    else {
+      this.unwritten?.delete(notice)
+      if (notice._tag === "Moved") this.shown?.arrived(this, notice.to)
+    }
     return written
   }
 
@@ -78,12 +85,12 @@ export class HubMember implements Member {
   private apply(notice: Notice): void {
     if (notice._tag === "Kicked") {
       this.topics.delete(notice.topic)
-      this.taken?.(notice.topic, undefined)
+      this.shown?.taken(this, notice.topic, undefined)
     }
     if (notice._tag === "Moved") {
       this.topics.delete(notice.from)
       this.topics.add(notice.to)
-      this.taken?.(notice.from, notice.to)
+      this.shown?.taken(this, notice.from, notice.to)
     }
   }
 }

@@ -214,6 +214,9 @@ const decodeKey = (value: unknown, id: Id | undefined): Result.Result<Key | unde
 
 const badPresence = '"presence" is true, or an object whose "info" is any JSON value'
 
+/** Others get `info` in an object of the users of a message. */
+const maxInfoDepth = maxDepth - 3
+
 /** `info` goes to others as it was written. */
 const decodePresence = (
   text: string,
@@ -225,9 +228,11 @@ const decodePresence = (
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return Result.fail(refuse("bad-message", id, badPresence))
   }
-  return Result.succeed({
-    info: Object.hasOwn(value, "info") ? memberOf(memberOf(text, "presence"), "info") : undefined
-  })
+  if (!Object.hasOwn(value, "info")) return Result.succeed({ info: undefined })
+  const info = memberOf(memberOf(text, "presence"), "info")
+  return isTooDeep(info, maxInfoDepth)
+    ? Result.fail(refuse("too-deep", id, `"info" may be nested ${maxInfoDepth} deep: others get it inside of more`))
+    : Result.succeed({ info })
 }
 
 /** A position that a client says it is at; `undefined` for a text that no hub has told it. */

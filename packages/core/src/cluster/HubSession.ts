@@ -69,14 +69,6 @@ export const serve = <Request = undefined>(
             }
           )
 
-    // Where it is moved to it is there as it was where it came from.
-    member.taken = (from, to) => {
-      const info = member.infos.get(from)
-      const wasThere = member.infos.has(from)
-      presence?.leave(from, member)
-      if (wasThere && to !== undefined) presence?.enter(to, member, info)
-    }
-
     /** It is there for the others, and is told who is. */
     const appear = (
       topic: string,
@@ -110,6 +102,7 @@ export const serve = <Request = undefined>(
             // Who was interrupted may be in.
             hub.departUnsafe(topic, member)
             member.topics.delete(topic)
+            presence?.leave(topic, member)
           })
         ),
         Effect.catchTag("BrokerError", (error) => send(HubMessage.refuseBroker(error, id)))
@@ -192,8 +185,10 @@ export const serve = <Request = undefined>(
       Pull.catchDone(() => Effect.void),
       Effect.ensuring(
         Effect.sync(() => {
-          for (const topic of member.topics) hub.departUnsafe(topic, member)
-          for (const topic of member.infos.keys()) presence?.leave(topic, member)
+          for (const topic of member.topics) {
+            hub.departUnsafe(topic, member)
+            presence?.leave(topic, member)
+          }
           member.leave()
         })
       )
