@@ -42,6 +42,18 @@ describe("a key", () => {
     expect(producers.ask(key(4_001), 0)).toEqual({ _tag: "New" })
   })
 
+  it("is known among the last thousand by its number, in whatever order they came", () => {
+    const producers = new Producers()
+    producers.record(key(maxSequences), 7, 0)
+    for (let i = 1; i < maxSequences; i++) producers.record(key(i), i, 0)
+    producers.record(key(maxSequences + 1), 8, 0)
+    expect(producers.ask(key(maxSequences), 0)).toEqual({ _tag: "Repeat", offset: 7 })
+    expect(producers.ask(key(1), 0)).toEqual({ _tag: "Stale" })
+    expect(producers.size).toBe(maxSequences)
+    producers.record(key(3 * maxSequences), 9, 0)
+    expect(producers.size).toBe(1)
+  })
+
   it("is known for the window, which begins with the last that its producer published", () => {
     const producers = new Producers({ window: 100 })
     producers.record(key(1), 1, 0)

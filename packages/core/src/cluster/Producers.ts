@@ -30,8 +30,8 @@ export type Answer =
 interface Producer {
   epoch: number
   highest: number
-  /** In the order in which they were published. */
-  offsets: Map<number, number>
+  /** Of the last 1,000 sequences up to the highest, those that were published. */
+  readonly offsets: Map<number, number>
   time: number
 }
 
@@ -78,15 +78,24 @@ export class Producers {
     producer.time = now
     producer.offsets.set(sequence, offset)
     this.keys++
-    if (sequence > producer.highest) producer.highest = sequence
-    if (producer.offsets.size > maxSequences) {
-      producer.offsets.delete(producer.offsets.keys().next().value!)
-      this.keys--
-    }
+    this.reach(producer, sequence)
     for (const [silent, its] of this.producers) {
       if (this.keys <= this.maxKeys || its === producer) break
       this.forget(silent, its)
     }
+  }
+
+  /** Those that are too far back now are stale, and not kept. They may have come in any order. */
+  private reach(producer: Producer, sequence: number): void {
+    const { highest, offsets } = producer
+    if (sequence <= highest) return
+    producer.highest = sequence
+    const before = offsets.size
+    const end = sequence - maxSequences
+    // None is higher than the highest, and none lower than its last thousand.
+    const last = Math.min(end, highest)
+    for (let each = highest - maxSequences + 1; each <= last; each++) offsets.delete(each)
+    this.keys -= before - offsets.size
   }
 
   private forget(name: string, producer: Producer): void {
