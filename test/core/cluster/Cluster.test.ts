@@ -100,6 +100,25 @@ describe("topics", () => {
   )
 })
 
+describe("topics of a node that declines to answer", () => {
+  it.effect("are missing, and it is said of which", () =>
+    Effect.gen(function* () {
+      const bus = yield* Bus.make(2)
+      const broker = (index: number) => bus.brokers[index]!
+      const here = yield* Nodes.make(broker(0), { name: "here" })
+      const there = yield* Nodes.make(broker(1), { name: "there" })
+      const hub = yield* Hub.on(broker(0))
+      const { topics } = yield* Cluster.make(hub, here, yield* Questions.make(broker(0), here))
+      const questions = yield* Questions.make(broker(1), there)
+      yield* TestClock.adjust("300 millis")
+      hub.joinUnsafe("room", member("a").self)
+      yield* questions.answer("topics", () => Effect.fail("no"))
+      const found = yield* topics({})
+      assert.deepStrictEqual([found.topics, names(found.silent)], [[{ topic: "room", members: 1 }], ["there"]])
+    })
+  )
+})
+
 describe("kick and move", () => {
   it.effect("reach the members of every node, tell them, and say how many there were", () =>
     Effect.gen(function* () {

@@ -16,7 +16,7 @@ import * as Target from "./Target.ts"
 /** What all nodes say together. */
 export interface Counted {
   readonly count: number
-  /** Those that are not in it: they have not answered in time, or have gone. */
+  /** Those that are not in it: they have not answered in time, have gone, or have answered that they cannot. */
   readonly silent: ReadonlyArray<Node>
 }
 
@@ -123,9 +123,8 @@ export const make = (
       questions,
       members: (topic, options) => count("members", { topic }, options),
       topics: (page, options) =>
-        Effect.map(
-          questions.ask("topics", { after: page.after ?? null, limit: limitOf(page) }, options),
-          (answers) => ({ topics: merged(answers, limitOf(page)), silent: answers.silent })
+        Effect.map(questions.ask("topics", { after: page.after ?? null, limit: limitOf(page) }, options), (answers) =>
+          merged(answers, limitOf(page))
         ),
       kick: (target, topic, reason, options) => count("kick", { target: Target.print(target), topic, reason }, options),
       move: (target, from, to, options) => count("move", { target: Target.print(target), from, to }, options)
@@ -143,18 +142,27 @@ const counted = ({ answers, silent }: Answers): Counted => {
   return { count, silent: without }
 }
 
-const merged = ({ answers }: Answers, limit: number): ReadonlyArray<TopicCount> => {
+const merged = (
+  { answers, silent }: Answers,
+  limit: number
+): { readonly topics: ReadonlyArray<TopicCount>; readonly silent: ReadonlyArray<Node> } => {
   const all = new Map<string, number>()
-  for (const { answer } of answers) {
-    for (const pair of Result.isSuccess(answer) && Array.isArray(answer.success) ? answer.success : []) {
+  const without = [...silent]
+  for (const { answer, node } of answers) {
+    if (Result.isFailure(answer) || !Array.isArray(answer.success)) {
+      without.push(node)
+      continue
+    }
+    for (const pair of answer.success) {
       const [topic, members] = Array.isArray(pair) ? pair : []
       if (typeof topic === "string" && typeof members === "number") all.set(topic, (all.get(topic) ?? 0) + members)
     }
   }
-  return [...all]
+  const topics = [...all]
     .map(([topic, members]) => ({ topic, members }))
     .sort((one, other) => (one.topic < other.topic ? -1 : 1))
     .slice(0, limit)
+  return { topics, silent: without }
 }
 
 type Fields = Readonly<Record<string, unknown>>
