@@ -75,6 +75,27 @@ describe("the broker of one process", () => {
     })
   )
 
+  it.effect("lets all hear what is cast while they hear behind it, and the same function as often as it hears", () =>
+    Effect.gen(function* () {
+      const broker = yield* MemoryBroker.make()
+      const [one, other]: [Array<number>, Array<number>] = [[], []]
+      const first = (bytes: Uint8Array) => {
+        one.push(bytes[0]!)
+        if (bytes[0] === 1) Effect.runSync(broker.cast("c", Uint8Array.of(2)))
+      }
+      const second = (bytes: Uint8Array) => void other.push(bytes[0]!)
+      yield* broker.hear("c", first)
+      const hear = broker.hear("c", second)
+      yield* hear
+      yield* Effect.scoped(hear)
+      yield* broker.cast("c", Uint8Array.of(1))
+      expect([one, other]).toEqual([
+        [1, 2],
+        [1, 2]
+      ])
+    })
+  )
+
   it.effect("knows a repeat for as long as it is told to", () =>
     Effect.gen(function* () {
       const broker = yield* MemoryBroker.make({ repeats: { window: 1_000 } })

@@ -29,6 +29,11 @@ interface Attached {
   readonly topics: Set<string>
 }
 
+/** An object of its own each time: the same function may hear twice, and stop once. */
+interface Hearing {
+  readonly heard: (bytes: Uint8Array) => void
+}
+
 /** A broker of its own. It needs no scope: what it holds are its attachments, and those have scopes. */
 export const make = (options: Options = {}): Effect.Effect<Broker["Service"]> =>
   Effect.contextWith((context: Context.Context<never>) =>
@@ -38,9 +43,10 @@ export const make = (options: Options = {}): Effect.Effect<Broker["Service"]> =>
       const history = History.make<Parcel>(options.epoch ?? random().slice(0, epochLength), options)
       const producers = new Producers.Producers(options.repeats)
       const attached = new Set<Attached>()
-      const channels = new Map<string, Set<(bytes: Uint8Array) => void>>()
+      const channels = new Map<string, Set<Hearing>>()
       const status: Status = { _tag: "Up", since: clock.currentTimeMillisUnsafe() }
       let delivering: Array<Delivery> | undefined
+      let casting: Array<() => void> | undefined
 
       /** A subscriber may wake somebody who publishes: that comes behind what is being delivered, for all of them. */
       const deliver = (first: Delivery): void => {
@@ -52,6 +58,17 @@ export const make = (options: Options = {}): Effect.Effect<Broker["Service"]> =>
           }
         }
         delivering = undefined
+      }
+
+      /** Who hears may cast, which is heard behind that, by all. */
+      const castUnsafe = (channel: string, bytes: Uint8Array): void => {
+        const hear = () => {
+          for (const { heard } of channels.get(channel) ?? []) heard(bytes)
+        }
+        if (casting !== undefined) return void casting.push(hear)
+        casting = [hear]
+        for (const each of casting) each()
+        casting = undefined
       }
 
       const publishUnsafe = (topic: string, parcel: Parcel) => {
@@ -101,20 +118,22 @@ export const make = (options: Options = {}): Effect.Effect<Broker["Service"]> =>
               const reason = new TooLarge({ length: bytes.length, limit: maxCastBytes })
               return Effect.fail(new BrokerError({ reason }))
             }
-            for (const heard of channels.get(channel) ?? []) heard(bytes)
+            castUnsafe(channel, bytes)
             return Effect.void
           }),
         hear: (channel, heard) =>
           Effect.asVoid(
             Effect.acquireRelease(
               Effect.sync(() => {
+                const mine: Hearing = { heard }
                 const hearing = channels.get(channel) ?? new Set()
-                channels.set(channel, hearing.add(heard))
+                channels.set(channel, hearing.add(mine))
+                return mine
               }),
-              () =>
+              (mine) =>
                 Effect.sync(() => {
                   const hearing = channels.get(channel)
-                  hearing?.delete(heard)
+                  hearing?.delete(mine)
                   if (hearing?.size === 0) channels.delete(channel)
                 })
             )
