@@ -172,6 +172,17 @@ export class FaultyServer {
     this.isRunning = true
   }
 
+  /** Empty again, as from a copy that is older, and takes itself for the same. */
+  rewind(): void {
+    this.logs = new Map()
+    this.position = { ...this.position, offset: 0 }
+  }
+
+  /** A node is told of a topic, although nobody has answered it. */
+  listen(node: string, topic: string): void {
+    for (const link of this.links) if (link.node === node) link.topics.add(topic)
+  }
+
   /** As somebody else would who writes where the nodes do. */
   append(
     topic: string,

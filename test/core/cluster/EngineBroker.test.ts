@@ -239,6 +239,73 @@ describe("subscribing", () => {
     })
   )
 
+  it.effect("waits for nobody who was refused, whatever came of it before", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { subscribe, told } = yield* listener(its)
+      yield* subscribe("t")
+      // It is listened to, told of, and refused all the same: the server says so late.
+      server.refuse = (call) => {
+        if (call !== "listen secret") return undefined
+        server.listen("a", "secret")
+        server.append("secret", Parcel.encode(text("x")))
+        return rejected("no")
+      }
+      expect(Exit.isFailure(yield* Effect.exit(subscribe("secret")))).toBe(true)
+      yield* its.publish("t", text("y"))
+      expect(told).toEqual(["2 y"])
+      const other = yield* listener(its)
+      expect(yield* other.subscribe("t")).toEqual({ epoch: "life0", offset: 2 })
+    })
+  )
+
+  it.effect("to a channel that the broker refuses fails, and nothing else does", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      server.refuse = (call) => (call.startsWith("hear") && call.includes("secret") ? rejected("no") : undefined)
+      const its = yield* up(server)
+      const heard: Array<number> = []
+      const hear = (channel: string) => its.hear(channel, (bytes) => void heard.push(bytes[0]!))
+      const all = yield* Effect.all([Effect.exit(Effect.scoped(hear("secret"))), Effect.exit(hear("open"))], {
+        concurrency: "unbounded"
+      })
+      expect([...all.map(Exit.isSuccess), its.status()._tag]).toEqual([false, true, "Up"])
+      yield* its.cast("open", Uint8Array.of(1))
+      server.refuse = () => undefined
+      yield* hear("secret")
+      yield* its.cast("secret", Uint8Array.of(2))
+      expect(heard).toEqual([1, 2])
+    })
+  )
+
+  it.effect("to a channel holds for each who hears, also of one effect that is run twice", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const heard: Array<number> = []
+      const hear = its.hear("c", (bytes) => void heard.push(bytes[0]!))
+      yield* hear
+      yield* Effect.scoped(hear)
+      yield* its.cast("c", Uint8Array.of(1))
+      expect(heard).toEqual([1])
+    })
+  )
+
+  it.effect("is over when the last of those who wait for it is interrupted", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make({ network: { delay: 100 } })
+      const its = yield* up(server)
+      yield* TestClock.adjust("1 second")
+      const { subscribe } = yield* listener(its)
+      const [one, other] = [yield* start(subscribe("t")), yield* start(subscribe("t"))]
+      yield* Fiber.interrupt(one)
+      yield* Fiber.interrupt(other)
+      yield* TestClock.adjust("1 second")
+      expect(callsOf(server, "listen", "unlisten").at(-1)).not.toBe("listen t")
+    })
+  )
+
   it.effect("is not known where while the broker is down, and tells a gap when it begins", () =>
     Effect.gen(function* () {
       const server = yield* FaultyEngine.make()
@@ -455,6 +522,86 @@ describe("subscribing", () => {
       yield* TestClock.adjust("10 seconds")
       const offsets = told.map((each) => Number.parseInt(each))
       expect(offsets).toEqual(Array.from({ length: 60 }, (_, i) => i + 1))
+    })
+  )
+
+  it.effect("is told of what it missed although who was waited for has left", () =>
+    Effect.gen(function* () {
+      for (let before = 0; before < 12; before++) {
+        const server = yield* FaultyEngine.make()
+        const its = yield* up(server)
+        const { subscribe, told, unsubscribe } = yield* listener(its)
+        const topics = Array.from({ length: 1_001 }, (_, i) => `${i}`)
+        yield* Effect.forEach(topics, subscribe, { concurrency: "unbounded" })
+        server.cut("a")
+        yield* turn
+        server.append("0", Parcel.encode(text("missed")))
+        // The last of them leaves when the others are listened to.
+        const leave = Effect.gen(function* () {
+          for (let i = 0; i < before; i++) yield* Effect.yieldNow
+          unsubscribe("1000")
+        })
+        server.refuse = (call) => {
+          if (call.startsWith("listen 0")) Effect.runFork(leave)
+          return undefined
+        }
+        yield* TestClock.adjust("1 second")
+        yield* settled
+        expect(told).toEqual(["1 missed"])
+        expect(yield* subscribe("0")).toEqual({ epoch: "life0", offset: 1 })
+      }
+    })
+  )
+
+  it.effect("does not wait for topics that are subscribed to meanwhile, however many", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { subscribe, told } = yield* listener(its)
+      yield* subscribe("t")
+      server.cut("a")
+      yield* turn
+      server.append("t", Parcel.encode(text("missed")))
+      let count = 0
+      server.refuse = (call) => {
+        if (call.startsWith("listen") && count < 50) Effect.runFork(subscribe(`new ${count++}`))
+        return undefined
+      }
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      expect([told, count]).toEqual([["1 missed"], 50])
+      const calls = callsOf(server, "open", "listen", "since")
+      expect(calls.slice(calls.lastIndexOf("open") + 1, calls.indexOf("since t"))).toEqual(["listen t"])
+    })
+  )
+
+  it.effect("is told in the order of each topic, also when the log went back in a break", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server)
+      const { subscribe, told } = yield* listener(its)
+      for (const topic of ["held", "t"]) yield* subscribe(topic)
+      const append = (topic: string, ...values: ReadonlyArray<string>) => {
+        for (const value of values) server.append(topic, Parcel.encode(text(value)))
+      }
+      append("t", "a", "b")
+      // What was missed of one topic is not known when the link breaks: what came of the other waits.
+      server.pause()
+      server.network.drop = 1
+      append("held", "lost")
+      server.network.drop = 0
+      append("held", "found")
+      append("t", "c")
+      expect(told).toEqual(["1 a", "2 b"])
+      server.cut("a")
+      // As from a copy that is older.
+      server.rewind()
+      append("t", "d")
+      server.resume()
+      yield* TestClock.adjust("1 second")
+      yield* settled
+      const ofT = told.filter((each) => !each.includes("found") && !/ (lost)$/.test(each))
+      expect(ofT).toEqual(["1 a", "2 b", "5 c", "lost life0:5 life0:0", "1 d"])
     })
   )
 

@@ -49,6 +49,17 @@ describe("what is offered", () => {
     expect(told).toEqual(["b7", "a5", "a1", "b8"])
   })
 
+  it("of a log that went back comes behind what was told of it before", () => {
+    const { offer, order, told } = make()
+    order.hold("a")
+    offer("a", 5)
+    order.begin()
+    offer("a", 2)
+    offer("b", 1)
+    order.settle("a")
+    expect(told).toEqual(["a5", "b1", "a2"])
+  })
+
   it("of one position is told as it came: a gap, and who begins behind it", () => {
     const { offer, order, told } = make()
     order.hold("a")

@@ -10,6 +10,7 @@
 import type { Position } from "./Position.ts"
 
 interface Late {
+  readonly log: number
   readonly position: Position
   readonly tell: () => void
 }
@@ -19,6 +20,9 @@ export class EngineOrder<T> {
   private readonly unsettled = new Set<T>()
   private late: Array<Late> = []
   private bytes = 0
+  /** Of which log what is offered is: how many there were before it. */
+  private log = 0
+  private epoch: string | undefined
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes
@@ -44,29 +48,27 @@ export class EngineOrder<T> {
     if (this.unsettled.delete(topic) && this.unsettled.size === 0) this.flush()
   }
 
+  /** What is offered from now on is of another log than before, whatever its positions are called. */
+  begin(): void {
+    this.log++
+  }
+
   /** Something up to this position is to be told. */
   offer(position: Position, bytes: number, tell: () => void): void {
     if (this.unsettled.size === 0) return tell()
-    this.late.push({ position, tell })
+    if (position.epoch !== this.epoch) this.begin()
+    this.epoch = position.epoch
+    this.late.push({ log: this.log, position, tell })
     this.bytes += bytes
     if (this.bytes > this.maxBytes) this.flush()
   }
 
+  /** Of one log by its offsets, and what has the same as it came. */
   private flush(): void {
     const { late } = this
     this.late = []
     this.bytes = 0
-    // Of several logs as it came: what is of one and came together is sorted.
-    let log: Array<Late> = []
-    const tellLog = () => {
-      log.sort((one, other) => one.position.offset - other.position.offset)
-      for (const { tell } of log) tell()
-      log = []
-    }
-    for (const each of late) {
-      if (log[0] !== undefined && log[0].position.epoch !== each.position.epoch) tellLog()
-      log.push(each)
-    }
-    tellLog()
+    late.sort((one, other) => one.log - other.log || one.position.offset - other.position.offset)
+    for (const { tell } of late) tell()
   }
 }

@@ -63,9 +63,14 @@ interface Topic {
   listening: "No" | "Asked" | "Yes"
 }
 
+/** An object of its own each time: the same function may hear twice, and stop once. */
+interface Hearing {
+  readonly heard: (bytes: Uint8Array) => void
+}
+
 interface Channel {
   readonly name: string
-  hearing: ReadonlyArray<(bytes: Uint8Array) => void>
+  hearing: ReadonlyArray<Hearing>
   listening: "No" | "Asked" | "Yes"
   waiting: ReadonlyArray<(heard: Effect.Effect<void, BrokerError>) => void>
 }
@@ -143,7 +148,6 @@ export class EngineTopics {
     return Effect.callback((resume) => {
       const topic = this.topicOf(name)
       let member = mine.get(name)
-      const isNew = member === undefined || member.state === "Gone"
       if (member === undefined || member.state === "Gone") {
         member = { subscriber, state: "Waiting", waiting: nobody }
         mine.set(name, member)
@@ -163,7 +167,8 @@ export class EngineTopics {
       if (topic.listening === "Yes") this.tell(() => this.settle(topic))
       return Effect.sync(() => {
         waiting.waiting = waiting.waiting.filter((other) => other !== resume)
-        if (isNew && waiting.waiting.length === 0 && waiting.state === "Waiting") this.unsubscribe(mine, name)
+        // Nobody waits, and nobody was told that it is subscribed to.
+        if (waiting.waiting.length === 0 && waiting.state === "Waiting") this.unsubscribe(mine, name)
       })
     })
   }
@@ -205,17 +210,16 @@ export class EngineTopics {
   }
 
   hear(name: string, heard: (bytes: Uint8Array) => void): Effect.Effect<void, BrokerError, Scope.Scope> {
-    // The same function may hear twice, and stop once.
-    const mine = (bytes: Uint8Array) => heard(bytes)
     const hearing = Effect.acquireRelease(
       Effect.sync(() => {
+        const mine: Hearing = { heard }
         const channel = this.channelOf(name)
         channel.hearing = [...channel.hearing, mine]
-        return channel
+        return { channel, mine }
       }),
-      (channel) => Effect.sync(() => this.unhear(channel, mine))
+      ({ channel, mine }) => Effect.sync(() => this.unhear(channel, mine))
     )
-    return Effect.flatMap(hearing, (channel) =>
+    return Effect.flatMap(hearing, ({ channel }) =>
       Effect.callback((resume) => {
         if (channel.listening === "Yes" || this.isDown()) return resume(Effect.void)
         channel.waiting = [...channel.waiting, resume]
@@ -236,12 +240,14 @@ export class EngineTopics {
     return channel
   }
 
-  private unhear(channel: Channel, mine: (bytes: Uint8Array) => void): void {
+  private unhear(channel: Channel, mine: Hearing): void {
     channel.hearing = channel.hearing.filter((other) => other !== mine)
     if (channel.hearing.length === 0 && channel.listening !== "Asked") this.forgetChannel(channel)
   }
 
   private forgetChannel(channel: Channel): void {
+    // It was refused, and there may be another by now.
+    if (this.channels.get(channel.name) !== channel) return
     this.channels.delete(channel.name)
     this.toHear.delete(channel)
     if (channel.listening === "No") return
@@ -265,7 +271,7 @@ export class EngineTopics {
   heard(link: EngineLink | undefined, channel: string, bytes: Uint8Array): void {
     this.tell(() => {
       if (link === undefined || link !== this.link) return
-      for (const heard of this.channels.get(channel)?.hearing ?? []) heard(bytes)
+      for (const { heard } of this.channels.get(channel)?.hearing ?? []) heard(bytes)
     })
   }
 
@@ -288,8 +294,10 @@ export class EngineTopics {
         const { position, value } = action
         this.order.offer(position, value.length + overhead, () => this.deliver(topic, position, value))
       } else if (action._tag === "Lost") {
-        const gap = { topic: topic.name, from: action.from, to: action.to }
-        this.order.offer(action.to, overhead, () => this.lose(topic.members, gap))
+        const { from, to } = action
+        // The log went back: its offsets say nothing of what was before.
+        if (to.epoch === from.epoch && to.offset < from.offset) this.order.begin()
+        this.order.offer(to, overhead, () => this.lose(topic.members, { topic: topic.name, from, to }))
       } else this.ask(topic, action.after)
     }
     if (topic.continuity?.isLive !== false) this.order.settle(topic)
@@ -309,7 +317,7 @@ export class EngineTopics {
   /** Everything up to here is told to those who are there: the others begin behind that. */
   private settle(topic: Topic): void {
     const position = topic.continuity?.position
-    if (position !== undefined) this.order.offer(position, 0, () => this.begin(topic, position))
+    if (position !== undefined) this.order.offer(position, overhead, () => this.begin(topic, position))
   }
 
   private begin(topic: Topic, position: Position): void {
@@ -329,6 +337,7 @@ export class EngineTopics {
   open(link: EngineLink): Effect.Effect<void, BrokerError> {
     return Effect.suspend(() => {
       this.link = link
+      // In the order in which they came: those that are to be restored are before those that are new.
       this.toListen = new Set(this.topics.values())
       this.toHear = new Set(this.channels.values())
       return Effect.forever(Effect.suspend(() => this.turn(link)))
@@ -414,7 +423,9 @@ export class EngineTopics {
   private readonly work: Effect.Effect<void> = Effect.suspend(() => (this.hasWork ? Effect.void : this.waiting))
 
   private get hasWork(): boolean {
-    return this.toListen.size + this.toHear.size + this.toUnlisten.size + this.toUnhear.size > 0
+    const { toHear, toListen, toRestore, toUnhear, toUnlisten } = this
+    // Who has left may be the last that was waited for.
+    return toListen.size + toHear.size + toUnlisten.size + toUnhear.size + toRestore.size > 0
   }
 
   private readonly waiting = Effect.callback<void>((resume) => {
@@ -433,15 +444,37 @@ export class EngineTopics {
   private hearAll(link: EngineLink, channels: ReadonlyArray<Channel>): Effect.Effect<void, BrokerError> {
     if (channels.length === 0) return Effect.void
     for (const channel of channels) channel.listening = "Asked"
-    return Effect.map(link.call(link.link.hear(channels.map(({ name }) => name))), () => {
-      if (link !== this.link) return
-      for (const channel of channels) {
-        channel.listening = "Yes"
-        const { waiting } = channel
-        channel.waiting = nobody
-        for (const go of waiting) go(Effect.void)
-        if (channel.hearing.length === 0) this.forgetChannel(channel)
+    return Effect.matchEffect(link.call(link.link.hear(channels.map(({ name }) => name))), {
+      onSuccess: () => Effect.sync(() => this.heardOf(link, channels)),
+      onFailure: (error) => {
+        if (link.isLost || error.reason._tag === "Unavailable") return Effect.fail(error)
+        if (channels.length > 1)
+          return Effect.forEach(channels, (channel) => this.hearAll(link, [channel]), { discard: true })
+        return this.refuseChannel(channels[0]!, error)
       }
+    })
+  }
+
+  private heardOf(link: EngineLink, channels: ReadonlyArray<Channel>): void {
+    if (link !== this.link) return
+    for (const channel of channels) {
+      channel.listening = "Yes"
+      const { waiting } = channel
+      channel.waiting = nobody
+      for (const go of waiting) go(Effect.void)
+      if (channel.hearing.length === 0) this.forgetChannel(channel)
+    }
+  }
+
+  private refuseChannel(channel: Channel, error: BrokerError): Effect.Effect<void, BrokerError> {
+    const { hearing, waiting } = channel
+    // Somebody was told that it is heard.
+    if (hearing.length > waiting.length) return Effect.fail(error)
+    return Effect.sync(() => {
+      channel.listening = "No"
+      channel.waiting = nobody
+      this.channels.delete(channel.name)
+      for (const go of waiting) go(Effect.fail(error))
     })
   }
 
@@ -470,6 +503,8 @@ export class EngineTopics {
       topic.listening = "No"
       this.topics.delete(topic.name)
       topic.continuity?.release()
+      // Something may have come of it.
+      this.tell(() => this.order.settle(topic))
       for (const member of topic.members) {
         const { waiting } = member
         member.state = "Gone"
@@ -504,9 +539,10 @@ export class EngineTopics {
     })
   }
 
-  /** When the last of them is listened to. */
+  /** When the last of them is listened to. Those that are new come behind them, and are not waited for. */
   private restoreAll(link: EngineLink): Effect.Effect<void, BrokerError> {
-    if (this.toRestore.size === 0 || this.toListen.size > 0) return Effect.void
+    const [next] = this.toListen
+    if (this.toRestore.size === 0 || (next !== undefined && isKnown(next))) return Effect.void
     return Effect.map(link.call(link.link.position), (position) => {
       this.tell(() => {
         if (link !== this.link) return
@@ -555,6 +591,9 @@ export class EngineTopics {
     })
   }
 }
+
+/** Whether it was told where it is before, and is restored. */
+const isKnown = ({ continuity }: Topic): boolean => continuity?.position !== undefined
 
 /** Without what is behind a position. */
 const upTo = (tail: Tail<Uint8Array>, to: Position | undefined): Tail<Uint8Array> =>
