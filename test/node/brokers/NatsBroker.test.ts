@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { jetstreamManager } from "@nats-io/jetstream"
-import { connect } from "@nats-io/transport-node"
+import { connect, headers } from "@nats-io/transport-node"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -15,6 +15,7 @@ import * as Parcel from "@millrace/core/cluster/Parcel"
 import type { Position } from "@millrace/core/cluster/Position"
 import * as Message from "@millrace/core/protocol/Message"
 import * as NatsBroker from "@millrace/node/brokers/NatsBroker"
+import * as NatsEngine from "@millrace/node/brokers/NatsEngine"
 import { cutting } from "../../support/cuttingProxy.ts"
 import { describeWith } from "../../support/describeWith.ts"
 import { eventually } from "../../support/eventually.ts"
@@ -170,6 +171,66 @@ describeWith("nats-server")("NatsBroker", () => {
           const published = yield* publish(broker, "a", "1")
           expect(yield* broker.position).toEqual(published.position)
         }).pipe(Effect.provide(Layer.fresh(NatsBroker.layer(options(server.url)))))
+      })
+    ))
+
+  it("says the longest names that it takes, and refuses longer ones without an end of the link", () =>
+    run(
+      Effect.gen(function* () {
+        const server = yield* natsServer()
+        const broker = yield* NatsBroker.make({ ...options(server.url), prefix: "p".repeat(64) })
+        yield* eventually(() => broker.status()._tag === "Up")
+        const up = broker.status()
+        const ledger = new Ledger()
+        const { subscribe } = yield* broker.attach(ledger)
+        const longest = "é".repeat(NatsEngine.maxNameBytes / 2)
+        yield* subscribe(longest)
+        yield* Effect.scoped(broker.hear(longest, () => {}))
+        expect(yield* publish(broker, longest, "1")).toMatchObject({ outcome: "Acknowledged" })
+        yield* eventually(() => ledger.has(longest, "1"))
+        const missed = yield* broker.since([longest], undefined)
+        expect(missed.entries.length).toBe(1)
+        for (const name of [`${longest}a`, "x".repeat(4_000), "\ud800"]) {
+          expect((yield* Effect.flip(subscribe(name))).reason._tag).toBe("Rejected")
+          expect((yield* Effect.flip(publish(broker, name, "2"))).reason._tag).toBe("Rejected")
+        }
+        yield* publish(broker, longest, "3")
+        expect(broker.status()).toBe(up)
+      })
+    ))
+
+  it("takes what somebody else says in the server's place for no place in the log, now and when it comes back", () =>
+    run(
+      Effect.gen(function* () {
+        const server = yield* natsServer()
+        const broker = yield* NatsBroker.make(options(server.url))
+        yield* eventually(() => broker.status()._tag === "Up")
+        const ledger = new Ledger()
+        const { subscribe } = yield* broker.attach(ledger)
+        yield* subscribe("a")
+        yield* publish(broker, "a", "1")
+        yield* Effect.promise(async () => {
+          const nats = await connect({ servers: server.url, reconnect: false })
+          const stream = await (await jetstreamManager(nats)).streams.find("millrace.log.>")
+          for (const sequence of ["", "x", "-1", "1.5", "1e400", "9007199254740993"]) {
+            for (const fields of [
+              { "Nats-Stream": stream, "Nats-Sequence": sequence, "Nats-Last-Sequence": "0" },
+              { "Nats-Stream": stream, "Nats-Sequence": "2", "Nats-Last-Sequence": sequence || "?" }
+            ]) {
+              const head = headers()
+              for (const [name, value] of Object.entries(fields)) head.set(name, value)
+              nats.publish("millrace.live.YQ", "forged", { headers: head })
+            }
+          }
+          await nats.flush()
+          await nats.close()
+        })
+        yield* server.restart
+        yield* eventually(() => broker.status()._tag === "Up")
+        yield* publish(broker, "a", "2")
+        yield* eventually(() => ledger.has("a", "2"))
+        expect(ledger.deliveries.map(({ position }) => position.offset)).toEqual([1, 2])
+        expect(ledger.gaps).toEqual([])
       })
     ))
 

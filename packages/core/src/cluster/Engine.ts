@@ -72,6 +72,8 @@ export interface Engine {
   readonly name: string
   /** Most bytes of a parcel, and of a cast. */
   readonly maxBytes: number
+  /** Longest name of a topic or a channel, in bytes of UTF-8. Default 65,535. */
+  readonly maxNameBytes?: number
   /** Connects. Fails when it cannot, within a time of its own or when it is interrupted. */
   readonly open: (receiver: Receiver) => Effect.Effect<Link, BrokerError, Scope.Scope>
 }

@@ -24,6 +24,7 @@ import { Broker, maxCastBytes, type Receipt, type Status } from "./Broker.ts"
 import { BrokerError, TooLarge } from "./BrokerError.ts"
 import type { Engine, Link, Receiver, Tail } from "./Engine.ts"
 import { EngineLink, errorOf, silent, unavailable } from "./EngineLink.ts"
+import * as EngineName from "./EngineName.ts"
 import { EngineOutbox } from "./EngineOutbox.ts"
 import { EngineTopics } from "./EngineTopics.ts"
 import type { Entry, Missed } from "./History.ts"
@@ -412,16 +413,24 @@ export const make = (engine: Engine, options: Options = {}): Effect.Effect<Broke
     const running = new Running(engine, options, { clock, context, node, scope })
     yield* Effect.addFinalizer(() => running.close)
     yield* Effect.forkScoped(running.run)
+    // A name that the server could not be told would end the link of all the others, each time it is restored.
+    const named = <A, R>(name: string, effect: Effect.Effect<A, BrokerError, R>) =>
+      EngineName.checked(name, engine.maxNameBytes ?? EngineName.maxBytes, effect)
     return Broker.of({
       name: engine.name,
       isLocal: false,
       node,
-      attach: (subscriber) => running.topics.attach(subscriber),
-      publish: (topic, parcel) => running.publish(topic, parcel),
-      since: (topics, position) => running.since(topics, position),
+      attach: (subscriber) =>
+        Effect.map(running.topics.attach(subscriber), ({ subscribe, unsubscribe }) => ({
+          subscribe: (topic) => named(topic, subscribe(topic)),
+          unsubscribe
+        })),
+      publish: (topic, parcel) => named(topic, running.publish(topic, parcel)),
+      since: (topics, position) =>
+        topics.reduceRight((since, topic) => named(topic, since), running.since(topics, position)),
       position: running.position,
-      cast: (channel, bytes) => running.cast(channel, bytes),
-      hear: (channel, heard) => running.topics.hear(channel, heard),
+      cast: (channel, bytes) => named(channel, running.cast(channel, bytes)),
+      hear: (channel, heard) => named(channel, running.topics.hear(channel, heard)),
       status: () => running.status,
       statuses: running.statuses
     })

@@ -73,6 +73,12 @@ export const retention = { maxEntries: 1_000, maxAge: 300_000, repeatWindow: 120
  */
 const maxBytes = 67_108_864
 
+/**
+ * Longest name of a topic or a channel, in bytes. A server takes lines of 4,096 bytes and ends the connection for a longer
+ * one: a name takes four thirds of that in a subject, and beside it is where the answer goes.
+ */
+export const maxNameBytes = 2_048
+
 /** How often it is asked where the log is, to know later what has been told: long enough for the server to tell it. */
 const askInterval = "5 seconds"
 
@@ -83,6 +89,8 @@ const idOf = ({ epoch, producer, sequence }: Key): string => `${Subjects.word(pr
 
 /** What the fields in front of a publication may take of what a server takes, in bytes. */
 const maxFields = 512
+
+const isOffset = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 interface Acknowledgement {
   readonly stream?: string
@@ -156,6 +164,8 @@ export const make = (options: Options): Engine => {
         if (stream !== log.name) return end(Faults.unavailable(new Tail.Another()))
         const offset = Number(headers.get(RepublishHeaders.Sequence))
         const previous = Number(headers.get(RepublishHeaders.LastSequence))
+        // Somebody else's, too: what is no offset must not be taken for where the log was.
+        if (!isOffset(offset) || !isOffset(previous)) return
         saw(offset, subjects.log(topic), data)
         if (isAlone) listener.heard(topic, offset)
         // It says 0 also when it has let go of the one before.
@@ -271,5 +281,5 @@ export const make = (options: Options): Engine => {
       return link
     })
 
-  return { name: "nats", maxBytes, open }
+  return { name: "nats", maxBytes, maxNameBytes, open }
 }
