@@ -13,10 +13,12 @@ import { type WebSocket, WebSocketServer } from "ws"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import { launch } from "../support/chromium.ts"
 
-const files = new Map([
+const files = new Map<string, readonly [file: string, type: string]>([
   ["/", ["index.html", "text/html; charset=utf-8"]],
   ["/console.css", ["console.css", "text/css; charset=utf-8"]],
-  ["/console.js", ["console.js", "text/javascript; charset=utf-8"]]
+  ...["console", "elements", "members", "messages", "names", "nodes", "rates", "survey"].map(
+    (name) => [`/${name}.js`, [`${name}.js`, "text/javascript; charset=utf-8"]] as const
+  )
 ])
 
 const policy =
@@ -27,14 +29,22 @@ const policy =
 const serve = async () => {
   const heard: Array<{ readonly name: string | null; readonly text: string }> = []
   const sockets = new Set<WebSocket>()
+  const answers: Record<string, object> = {
+    "/health": { status: "ok", node: "n1", broker: { name: "memory", status: "up" } },
+    "/topics": { node: "n1", topics: [], silent: [] }
+  }
   const http = createServer((request, response) => {
-    const [file, type] = files.get(new URL(request.url ?? "/", "http://hub").pathname) ?? []
+    const path = new URL(request.url ?? "/", "http://hub").pathname
+    const answer = answers[path]
+    if (answer !== undefined) return void response.end(JSON.stringify(answer))
+    const [file, type] = files.get(path) ?? []
     if (file === undefined || type === undefined) return void response.writeHead(404).end()
     response.writeHead(200, { "content-type": type, "content-security-policy": policy })
     createReadStream(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${file}`))).pipe(response)
   })
   const hub = {
     heard,
+    answers,
     sockets,
     url: "",
     types: () => heard.map(({ text }) => JSON.parse(text).type as string),

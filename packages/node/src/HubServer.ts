@@ -47,7 +47,7 @@ import * as Upgrade from "./Upgrade.ts"
 
 /** Where to listen, and for whom. Nothing of it is required. */
 export interface Options extends NodeWebSocketServer.ListenOptions {
-  /** Which pages may connect. Default: the hub's own, and with `advertise` those of the other nodes' addresses. */
+  /** Which pages may connect. Default: the hub's own, and with `advertise` those of other nodes, also when they have gone. */
   readonly origin?: Origin.Policy | undefined
   /** `maxMessageBytes` also bounds the body of a publication. */
   readonly limits?: Partial<Limits.Limits> | undefined
@@ -83,8 +83,12 @@ const pages = (): ReadonlyMap<string, { readonly type: string; readonly body: Bu
   new Map([
     ["/", { type: "text/html; charset=utf-8", body: page("index.html") }],
     ["/console.css", { type: "text/css; charset=utf-8", body: page("console.css") }],
-    ["/console.js", { type: "text/javascript; charset=utf-8", body: page("console.js") }]
+    ...scripts.map(
+      (name) => [`/${name}.js`, { type: "text/javascript; charset=utf-8", body: page(`${name}.js`) }] as const
+    )
   ])
+
+const scripts = ["console", "elements", "members", "messages", "names", "nodes", "rates", "survey"] as const
 
 /** The page loads nothing from elsewhere and runs nothing that is not its own file; it may go to the other nodes. */
 const contentSecurityPolicy = (urls: ReadonlyArray<string>) =>
@@ -143,7 +147,13 @@ export const serve = (
     }
     const reading: Reading.Options = { hub, cluster, presence, identify, authorize }
     const addresses = () => (options.advertise === undefined ? [] : urlsOf(nodes))
-    const origin = options.origin ?? Origin.sameOriginOr(() => NodeOrigins.of(addresses()))
+    const known = new NodeOrigins.Remembered()
+    const recall = ({ url }: Nodes.Node) => {
+      if (options.advertise !== undefined && url !== undefined) known.add(url)
+    }
+    for (const node of nodes.list()) recall(node)
+    yield* nodes.listen({ joined: recall })
+    const origin = options.origin ?? Origin.sameOriginOr(() => known.list())
 
     const onRequest: http.RequestListener = (request, response) => {
       // A client that goes away in the middle of an answer is its own affair.

@@ -43,7 +43,8 @@ describe("by HTTP", () => {
     ["/", "index.html", "text/html; charset=utf-8"],
     ["/?topic=lobby", "index.html", "text/html; charset=utf-8"],
     ["/console.css", "console.css", "text/css; charset=utf-8"],
-    ["/console.js", "console.js", "text/javascript; charset=utf-8"]
+    ["/console.js", "console.js", "text/javascript; charset=utf-8"],
+    ["/members.js", "members.js", "text/javascript; charset=utf-8"]
   ] as const)("GET %s is a file of the page, which may load nothing but the others", ([path, name, type]) =>
     Effect.gen(function* () {
       const { body, headers, status } = yield* http(path)

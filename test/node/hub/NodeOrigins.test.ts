@@ -27,7 +27,25 @@ describe("NodeOrigins.sources", () => {
 
   it(`has at most ${NodeOrigins.max}`, () => {
     const urls = Array.from({ length: NodeOrigins.max + 1 }, (_, i) => `https://n${i}.example/`)
-    expect(NodeOrigins.of(urls).length).toBe(NodeOrigins.max)
     expect(NodeOrigins.sources(urls)).not.toContain(`n${NodeOrigins.max}.`)
+  })
+})
+
+describe("NodeOrigins.Remembered", () => {
+  it(`knows the last ${NodeOrigins.max} that it was told of, each once`, () => {
+    const known = new NodeOrigins.Remembered()
+    const urlOf = (i: number) => `https://n${i}.example/`
+    for (let i = 0; i < NodeOrigins.max; i++) known.add(urlOf(i))
+    known.add(urlOf(0))
+    known.add("one.example")
+    expect(known.list().length).toBe(NodeOrigins.max)
+    known.add("wss://new.example/hub")
+    const hosts = known.list().map(({ host }) => host)
+    expect([hosts.length, hosts[0], ...hosts.slice(-2)]).toEqual([
+      NodeOrigins.max,
+      "n2.example",
+      "n0.example",
+      "new.example"
+    ])
   })
 })

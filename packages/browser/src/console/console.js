@@ -1,18 +1,30 @@
 /**
  * The page of the hub, for people: pick a name, join topics, talk. It speaks docs/protocol.md and nothing else, with
  * what a browser has and nothing else, so its source can be read as an example of a client; of two, as it receives by
- * a WebSocket or by an event stream, whichever is chosen.
+ * a WebSocket or by an event stream, whichever is chosen. This file is the connection and what people do; what is shown of
+ * messages, members, rates and nodes is beside it.
  *
- * What peers send goes into the document as text, never as markup, and is bounded: 500 messages, 2,000 characters of each.
+ * What peers send goes into the document as text, never as markup, and is bounded.
  */
+import { element, make } from "./elements.js"
+import * as Members from "./members.js"
+import * as Messages from "./messages.js"
+import { faultOfName, faultOfTopic, inventName } from "./names.js"
+import * as Nodes from "./nodes.js"
+import * as Rates from "./rates.js"
+import * as Survey from "./survey.js"
 
 /**
  * What the hub may say. A client ignores types it does not know.
  *
- * @typedef {{ type: "welcome", client: string, protocol: number }
- *   | { type: "subscribed" | "unsubscribed", topic: string, id?: string | number }
+ * @typedef {{ type: "welcome", client: string, protocol: number, node?: string, nodes?: ReadonlyArray<string> }
+ *   | { type: "subscribed" | "position", topic: string, position?: string, id?: string | number }
+ *   | { type: "unsubscribed", topic: string, reason?: string, message?: string, id?: string | number }
  *   | { type: "published", topic: string, id: string | number, receivers: number }
- *   | { type: "message", topic: string, data: unknown, from: string, time: number }
+ *   | { type: "message", topic: string, data: unknown, from: string, time: number, position?: string }
+ *   | { type: "gap", topics: ReadonlyArray<string>, from?: string, to?: string }
+ *   | { type: "moved", from: string, to: string, position?: string }
+ *   | Members.Told
  *   | { type: "pong", id?: string | number }
  *   | { type: "error", code: string, message: string, id?: string | number }} ServerMessage
  */
@@ -28,27 +40,16 @@
  *   | { _tag: "stopped", why: string }} State
  */
 
-const maxShown = 500
-const maxCharacters = 2_000
-
 /** Full jitter: wait a random time below a bound that doubles from the first to the second. In milliseconds. */
 const reconnect = { base: 500, cap: 20_000 }
 /** A connection that lived this long was a good one: after it the bound starts again. */
 const settled = 5_000
+/** How long before the hub is asked again for a topic that it could not have. */
+const again = 5_000
+/** How long the hub may take to let this page in. */
+const patience = 10_000
 /** A page cannot send Ping frames, so it asks in words after this long a silence, and gives up after as long again. */
 const quiet = 20_000
-
-/**
- * @template {HTMLElement} T
- * @param {string} id
- * @param {new () => T} kind
- * @returns {T}
- */
-const element = (id, kind) => {
-  const found = document.getElementById(id)
-  if (!(found instanceof kind)) throw new Error(`the page has no ${kind.name} #${id}`)
-  return found
-}
 
 const page = {
   state: element("state", HTMLElement),
@@ -71,9 +72,6 @@ const page = {
   wscat: element("wscat", HTMLElement),
   curl: element("curl", HTMLElement),
   second: element("second", HTMLAnchorElement),
-  scroller: element("scroller", HTMLElement),
-  empty: element("empty", HTMLElement),
-  messages: element("messages", HTMLElement),
   latest: element("latest", HTMLButtonElement),
   compose: element("compose", HTMLFormElement),
   to: element("to", HTMLSelectElement),
@@ -81,59 +79,6 @@ const page = {
   receipt: element("receipt", HTMLElement),
   body: element("body", HTMLTextAreaElement),
   send: element("send", HTMLButtonElement)
-}
-
-/**
- * @param {string} tag
- * @param {string} className
- * @param {string} [text]
- */
-const make = (tag, className, text = "") => {
-  const made = document.createElement(tag)
-  made.className = className
-  made.textContent = text
-  return made
-}
-
-/**
- * One of the eight hues of the style sheet, the same for a name wherever it is seen.
- *
- * @param {string} name
- */
-const hueOf = (name) => {
-  let hash = 0x811c9dc5
-  for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193)
-  return String((hash >>> 16) & 7)
-}
-
-/** @param {ReadonlyArray<string>} words */
-const anyOf = (words) => words[Math.floor(Math.random() * words.length)] ?? ""
-
-const inventName = () =>
-  `${anyOf(["amber", "early", "gentle", "mossy", "quiet", "silver", "swift", "upper"])}-` +
-  anyOf(["dipper", "heron", "otter", "swallow", "trout", "vole", "willow", "wren"])
-
-/**
- * What is wrong with a name, or nothing.
- *
- * @param {string} name
- */
-const faultOfName = (name) => {
-  if (name.startsWith("@")) return "Names that begin with @ are the hub's own."
-  if (/\p{Cc}|\p{Cs}/u.test(name)) return "A name has no control characters."
-  return [...name].length > 64 ? "A name has at most 64 characters." : ""
-}
-
-/**
- * What is wrong with a topic, or nothing.
- *
- * @param {string} topic
- */
-const faultOfTopic = (topic) => {
-  if (topic === "") return "A topic needs a name."
-  if (topic.startsWith("$")) return "Topics that begin with $ are the hub's own."
-  if (/\p{Cc}|\p{Cs}/u.test(topic)) return "A topic has no control characters."
-  return new TextEncoder().encode(topic).length > 256 ? "A topic has at most 256 bytes." : ""
 }
 
 /* ── what this page knows ─────────────────────────────────────────────────────────────────────────────────────────── */
@@ -165,6 +110,16 @@ let state = { _tag: "connecting" }
 let via = given.get("via") === "sse" ? "sse" : "websocket"
 /** The ID of the last event of an event stream: where the next one goes on. */
 let position = ""
+/**
+ * Where this page is in each topic by WebSocket, as far as the hub has said: there the next connection goes on.
+ *
+ * @type {Map<string, string>}
+ */
+const positions = new Map()
+/** How many connections each topic has on all nodes, as the hub said last. @type {ReadonlyMap<string, number>} */
+let counted = new Map()
+/** Which node the last connection was to. */
+let hungOn = ""
 
 /** @type {WebSocket | EventSource | undefined} */
 let link
@@ -180,7 +135,7 @@ let lastId = 0
 /**
  * What the hub has yet to answer on this connection.
  *
- * @type {Map<number, { readonly type: "subscribe" | "publish", readonly topic: string }>}
+ * @type {Map<number, { readonly type: "subscribe" | "publish", readonly topic: string, readonly isShy?: boolean }>}
  */
 const asked = new Map()
 
@@ -188,17 +143,24 @@ const asked = new Map()
 
 /** The topics as an event stream. */
 const addressOfEvents = () => {
-  const address = new URL("events", location.href)
+  const address = new URL("events", Nodes.address())
   address.search = new URLSearchParams([...topics.keys()].map((topic) => ["topic", topic])).toString()
   return address
 }
 
 const addressOfHub = () => {
-  const address = new URL("ws", location.href)
-  address.protocol = location.protocol === "https:" ? "wss:" : "ws:"
+  const address = new URL("ws", Nodes.address())
+  address.protocol = address.protocol === "https:" ? "wss:" : "ws:"
   address.search = name === "" ? "" : `?name=${encodeURIComponent(name)}`
   return address
 }
+
+/**
+ * Close codes of a node that goes away: there is no use in trying it again at once.
+ *
+ * @param {number} code
+ */
+const isLeaving = (code) => code === 1001 || code === 1012
 
 /**
  * Close codes that say: do not come back as you are.
@@ -243,13 +205,28 @@ const retune = () => {
   if (via === "sse" && (link !== undefined || state._tag === "resting")) open()
 }
 
-/** @param {string} topic */
-const subscribe = (topic) => {
+/**
+ * Asks for a topic from where this page is in it, and for who is there.
+ *
+ * @param {string} topic
+ * @param {boolean} [isShy] The hub does not tell who is where: it is not asked.
+ */
+const subscribe = (topic, isShy = false) => {
   retune()
   if (state._tag !== "connected" || via === "sse") return
   const id = ++lastId
-  asked.set(id, { type: "subscribe", topic })
-  say({ type: "subscribe", topic, id })
+  asked.set(id, { type: "subscribe", topic, isShy })
+  say({ type: "subscribe", topic, position: positions.get(topic), presence: isShy ? undefined : true, id })
+}
+
+/**
+ * Remembers where this page is.
+ *
+ * @param {string} topic
+ * @param {string | undefined} position
+ */
+const reach = (topic, position) => {
+  if (position !== undefined && topics.has(topic)) positions.set(topic, position)
 }
 
 /** @param {string} topic */
@@ -263,13 +240,14 @@ const listen = () => {
   clearTimeout(timer)
   timer = setTimeout(() => {
     say({ type: "ping" })
-    timer = setTimeout(() => ended("The hub has fallen silent.", false), quiet)
+    timer = setTimeout(() => ended("The hub has fallen silent.", false, true), quiet)
   }, quiet)
 }
 
 /** Ends the present connection, if there is one, of which nothing more is heard. */
 const leave = () => {
   clearTimeout(timer)
+  Survey.stop()
   const old = link
   link = undefined
   openedAt = 0
@@ -283,6 +261,7 @@ const open = () => {
   leave()
   asked.clear()
   become({ _tag: "connecting" })
+  timer = setTimeout(() => ended("The hub does not answer.", false), patience)
   if (via === "sse") openSource()
   else openSocket()
 }
@@ -296,7 +275,9 @@ const openSocket = () => {
     receive(event.data)
   })
   opening.addEventListener("close", (event) => {
-    if (link === opening) ended(explain(event.code, event.reason, openedAt > 0), isFinal(event.code))
+    if (link !== opening) return
+    const isOpen = openedAt > 0
+    ended(explain(event.code, event.reason, isOpen), isFinal(event.code), !isOpen || isLeaving(event.code))
   })
 }
 
@@ -306,6 +287,7 @@ const openSocket = () => {
  */
 const openSource = () => {
   if (topics.size === 0) {
+    clearTimeout(timer)
     become({ _tag: "resting" })
     return
   }
@@ -316,21 +298,18 @@ const openSource = () => {
   link = opening
   opening.addEventListener("open", () => {
     if (link !== opening) return
+    clearTimeout(timer)
     for (const entry of topics.values()) entry.classList.remove("asking")
-    arrive(undefined, knowsPosition)
+    arrive(undefined, knowsPosition ? [] : [...topics.keys()])
     knowsPosition = true // the hub says it before there is an event
   })
-  opening.addEventListener("message", (event) => {
-    if (link !== opening) return
-    at(event.lastEventId)
-    receive(event.data)
-  })
-  opening.addEventListener("gap", (event) => {
-    if (link !== opening) return
-    at(event.lastEventId)
-    const { topics } = /** @type {{ topics: ReadonlyArray<string> }} */ (JSON.parse(event.data))
-    note(`A gap: the hub does not have all that was said in ${topics.join(", ")}.`, true)
-  })
+  for (const type of ["message", "gap", "unsubscribed", "moved"]) {
+    opening.addEventListener(type, (event) => {
+      if (link !== opening || !(event instanceof MessageEvent)) return
+      at(event.lastEventId)
+      receive(event.data)
+    })
+  }
   opening.addEventListener("error", () => {
     if (link !== opening) return
     const why = openedAt > 0 ? "The connection was lost." : "The hub cannot be reached."
@@ -339,6 +318,12 @@ const openSource = () => {
       ended(openedAt > 0 ? why : "The hub cannot be reached, or has refused.", false)
       return
     }
+    // The browser tries again where it was, for ever: once is enough where there are other nodes.
+    if (openedAt === 0 && Nodes.count() > 1) {
+      ended(why, false)
+      return
+    }
+    clearTimeout(timer)
     lose(why)
     become({ _tag: "waiting", why, until: undefined })
   })
@@ -360,14 +345,26 @@ const reopen = () => {
  * There is a connection.
  *
  * @param {string | undefined} client
- * @param {boolean} resumed Whether it goes on where the last one ended.
+ * @param {ReadonlyArray<string>} lacking The topics of which it does not go on where the last one ended.
  */
-const arrive = (client, resumed) => {
+const arrive = (client, lacking) => {
   openedAt = Date.now()
   tell("")
-  if (missing) note(`Connected again. What was said in between ${resumed ? "follows" : "did not reach this page"}.`)
+  const node = Nodes.address()
+  if (missing) {
+    const where = node === hungOn ? "Connected again" : `Connected again, to the node at ${Nodes.host()}`
+    const what =
+      lacking.length === 0
+        ? "What was said in between follows."
+        : lacking.length === topics.size
+          ? "What was said in between did not reach this page."
+          : `What was said in between follows, but not of ${lacking.join(", ")}.`
+    Messages.note(`${where}. ${what}`)
+  }
+  hungOn = node
   missing = false
   become({ _tag: "connected", client })
+  Survey.now()
 }
 
 /**
@@ -377,8 +374,10 @@ const arrive = (client, resumed) => {
  */
 const lose = (why) => {
   for (const entry of topics.values()) entry.classList.add("asking")
+  Members.forgetAll()
+  Survey.stop()
   if (openedAt === 0) return
-  note(why, true)
+  Messages.note(why, true)
   missing = true
   if (Date.now() - openedAt >= settled) failures = 0
   openedAt = 0
@@ -387,15 +386,19 @@ const lose = (why) => {
 /**
  * @param {string} why
  * @param {boolean} final
+ * @param {boolean} [moves] Whether the next attempt is at another node, if there is one.
  */
-const ended = (why, final) => {
+const ended = (why, final, moves = openedAt === 0) => {
   lose(why)
   leave()
   if (final) {
     become({ _tag: "stopped", why })
     return
   }
-  const delay = Math.random() * Math.min(reconnect.cap, reconnect.base * 2 ** failures)
+  if (moves) Nodes.next()
+  // The bound is for each node: with several there is an attempt at each before it grows.
+  const doublings = Math.floor(failures / Nodes.count())
+  const delay = Math.random() * Math.min(reconnect.cap, reconnect.base * 2 ** doublings)
   failures++
   timer = setTimeout(open, delay)
   become({ _tag: "waiting", why, until: Date.now() + delay })
@@ -421,13 +424,46 @@ const receive = (text) => {
   const message = /** @type {ServerMessage} */ (JSON.parse(text, asWritten))
   switch (message.type) {
     case "welcome": {
-      arrive(message.client, false)
+      Nodes.learn(message.nodes ?? [])
+      const lacking = [...topics.keys()].filter((topic) => !positions.has(topic))
+      arrive(message.client, lacking)
+      if (message.node !== undefined) Survey.showName(message.node)
       for (const topic of topics.keys()) subscribe(topic)
       break
     }
     case "subscribed": {
       asked.delete(Number(message.id))
       topics.get(message.topic)?.classList.remove("asking")
+      reach(message.topic, message.position)
+      break
+    }
+    case "position": {
+      reach(message.topic, message.position)
+      break
+    }
+    case "unsubscribed": {
+      if (message.reason === undefined || !topics.has(message.topic)) break
+      Messages.note(`You were taken out of ${message.topic}: ${message.message ?? message.reason}`, true)
+      forget(message.topic)
+      retune()
+      break
+    }
+    case "moved": {
+      move(message)
+      break
+    }
+    case "gap": {
+      Messages.note(`A gap: the hub does not have all that was said in ${message.topics.join(", ")}.`, true)
+      for (const topic of message.topics) reach(topic, message.to)
+      break
+    }
+    case "present":
+    case "joined":
+    case "updated":
+    case "left": {
+      if (!topics.has(message.topic)) break
+      Members.tell(message)
+      enumerate()
       break
     }
     case "published": {
@@ -436,14 +472,29 @@ const receive = (text) => {
       break
     }
     case "message": {
-      enqueue(entryOf(message, state._tag === "connected" && message.from === state.client))
+      reach(message.topic, message.position)
+      if (topics.has(message.topic)) Rates.add(message.topic)
+      const hue = topics.get(message.topic)?.dataset["hue"]
+      Messages.add(message, hue, state._tag === "connected" && message.from === state.client)
       break
     }
     case "error": {
       const refused = asked.get(Number(message.id))
       asked.delete(Number(message.id))
+      if (message.code === "no-presence") {
+        // Some hubs take the subscription all the same, and some do not.
+        if (refused?.type === "subscribe" && !refused.isShy) subscribe(refused.topic, true)
+        break
+      }
+      if (refused?.type === "subscribe" && message.code === "unavailable") {
+        Messages.note(`${refused.topic} cannot be had now: ${message.message}`, true)
+        setTimeout(() => {
+          if (topics.get(refused.topic)?.classList.contains("asking")) subscribe(refused.topic)
+        }, again)
+        break
+      }
       if (refused?.type === "subscribe") forget(refused.topic)
-      note(`The hub refused${refused === undefined ? "" : ` to ${refused.type}`}: ${message.message}`, true)
+      Messages.note(`The hub refused${refused === undefined ? "" : ` to ${refused.type}`}: ${message.message}`, true)
       break
     }
     default:
@@ -471,6 +522,7 @@ const become = (next) => {
     page.reason.textContent = next.why
     page.retry.textContent = next._tag === "waiting" ? "Try now" : "Connect again"
   }
+  if (next._tag === "connected") Members.show(page.to.value, next.client ?? "")
   count()
   allow()
 }
@@ -513,118 +565,6 @@ const acknowledge = (receivers) => {
   if (receivers > 0) page.receipt.append(make("span", "wide", receivers === 1 ? " connection" : " connections"))
 }
 
-/**
- * Entries wait for the next frame, so that a flood costs one layout. No frame comes while the page is hidden; the
- * oldest are then let go, as they would have been from the list.
- *
- * @type {Array<HTMLElement>}
- */
-let waiting = []
-
-/** @param {HTMLElement} entry */
-const enqueue = (entry) => {
-  if (waiting.length === 0) requestAnimationFrame(show)
-  waiting.push(entry)
-  if (waiting.length > 2 * maxShown) waiting = waiting.slice(-maxShown)
-}
-
-/** Whether the newest message is in sight, and is to stay so. */
-let following = true
-
-const isAtEnd = () => page.scroller.scrollHeight - page.scroller.scrollTop - page.scroller.clientHeight < 60
-
-const toEnd = () => {
-  following = true
-  page.scroller.scrollTop = page.scroller.scrollHeight
-  page.latest.hidden = true
-}
-
-const show = () => {
-  page.messages.append(...waiting.slice(-maxShown))
-  waiting = []
-  for (let extra = page.messages.childElementCount - maxShown; extra > 0; extra--) page.messages.firstChild?.remove()
-  page.empty.hidden = true
-  if (following) toEnd()
-  else page.latest.hidden = false
-}
-
-/**
- * A word from the page itself, among the messages.
- *
- * @param {string} text
- * @param {boolean} [wrong]
- */
-const note = (text, wrong = false) => {
-  const entry = make("li", wrong ? "note wrong" : "note")
-  entry.append(make("span", "", text))
-  enqueue(entry)
-}
-
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
-
-/**
- * A message, as an entry of the list.
- *
- * @param {Extract<ServerMessage, { type: "message" }>} message
- * @param {boolean} own
- */
-const entryOf = (message, own) => {
-  const entry = make("li", own ? "message own" : "message")
-  const avatar = make("span", "avatar", [...message.from.replace(/^@/, "")][0]?.toLocaleUpperCase() ?? "")
-  avatar.dataset["hue"] = hueOf(message.from)
-  avatar.ariaHidden = "true"
-  const head = make("div", "head")
-  const topic = make("bdi", "topic", message.topic)
-  topic.dataset["hue"] = topics.get(message.topic)?.dataset["hue"] ?? hueOf(message.topic)
-  const time = document.createElement("time")
-  const at = new Date(message.time)
-  if (!Number.isNaN(at.getTime())) {
-    time.dateTime = at.toISOString()
-    time.title = at.toLocaleString()
-    time.textContent = clock.format(at)
-  }
-  head.append(make("bdi", "from", message.from), topic, time)
-  entry.append(avatar, head, bodyOf(message.data))
-  return entry
-}
-
-/**
- * Text as text, anything else as JSON.
- *
- * @param {unknown} data
- */
-const bodyOf = (data) => {
-  const text = typeof data === "string" ? data : JSON.stringify(data, undefined, 2)
-  const shown = text.slice(0, maxCharacters)
-  const body = make(typeof data === "string" ? "p" : "pre", typeof data === "string" ? "text" : "json")
-  if (typeof data === "string") {
-    body.dir = "auto"
-    body.textContent = shown
-  } else colour(body, shown)
-  if (shown.length < text.length) {
-    body.append(make("span", "cut", `and ${(text.length - shown.length).toLocaleString()} characters more`))
-  }
-  return body
-}
-
-const token = /("(?:[^"\\]|\\.)*")(\s*:)?|(-?\d[\d.eE+-]*)|(true|false|null)/g
-
-/**
- * @param {HTMLElement} body
- * @param {string} json
- */
-const colour = (body, json) => {
-  let end = 0
-  for (const match of json.matchAll(token)) {
-    const [whole, string, colon, number] = match
-    body.append(json.slice(end, match.index))
-    const kind = string === undefined ? (number === undefined ? "word" : "number") : colon ? "name" : "string"
-    body.append(make("span", kind, string ?? whole), colon ?? "")
-    end = match.index + whole.length
-  }
-  body.append(json.slice(end))
-}
-
 /* ── topics ───────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /** @param {string} topic */
@@ -634,9 +574,66 @@ const choose = (topic) => {
     entry.classList.toggle("chosen", other === topic)
     entry.querySelector(".choose")?.setAttribute("aria-pressed", String(other === topic))
   }
+  Members.show(topic, state._tag === "connected" ? (state.client ?? "") : "")
+  if (via === "sse" && state._tag === "connected") Survey.now()
   remember()
   allow()
 }
+
+/** How many are in each topic: people, where the hub tells who is there, else connections. */
+const enumerate = () => {
+  for (const [topic, entry] of topics) {
+    const present = Members.count(topic)
+    const connections = counted.get(topic)
+    const shown = entry.querySelector(".count")
+    if (!(shown instanceof HTMLElement)) continue
+    const text = (present ?? connections)?.toLocaleString() ?? ""
+    if (shown.textContent !== text) shown.textContent = text
+    shown.title = [
+      present === undefined ? "" : `${present} here`,
+      connections === undefined ? "" : `${connections} ${connections === 1 ? "connection" : "connections"}`
+    ]
+      .filter((part) => part !== "")
+      .join(", ")
+  }
+}
+
+/**
+ * What comes of a topic comes of another now.
+ *
+ * @param {Extract<ServerMessage, { type: "moved" }>} moved
+ */
+const move = ({ from, position, to }) => {
+  if (!topics.has(from)) return
+  const wasChosen = page.to.value === from
+  const other = page.to.value
+  Messages.note(`You were moved from ${from} to ${to}.`)
+  forget(from)
+  join(to, position)
+  choose(wasChosen ? to : other)
+}
+
+const svg = "http://www.w3.org/2000/svg"
+
+/** The line of a rate. */
+const makeLine = () => {
+  const view = document.createElementNS(svg, "svg")
+  view.setAttribute("class", "line")
+  view.setAttribute("viewBox", "0 0 30 10")
+  view.setAttribute("preserveAspectRatio", "none")
+  view.append(document.createElementNS(svg, "polyline"))
+  return view
+}
+
+const drawRates = () => {
+  if (document.visibilityState === "hidden") return
+  for (const [topic, entry] of topics) {
+    const number = entry.querySelector(".rate")
+    const line = entry.querySelector("polyline")
+    if (number instanceof HTMLElement && line !== null) Rates.draw(topic, number, line)
+  }
+}
+setInterval(drawRates, 1_000)
 
 /** The first hue that no topic has, so that a few topics never look alike. */
 const hueOfNext = () => {
@@ -644,13 +641,18 @@ const hueOfNext = () => {
   return ["0", "1", "2", "3", "4", "5", "6", "7"].find((hue) => !taken.has(hue)) ?? String(topics.size & 7)
 }
 
-/** @param {string} topic */
-const join = (topic) => {
+/**
+ * @param {string} topic
+ * @param {string} [position] Where this page is in it already.
+ */
+const join = (topic, position) => {
   if (!topics.has(topic)) {
     const entry = make("li", "asking")
     entry.dataset["hue"] = hueOfNext()
     const pick = make("button", "choose")
-    pick.append(make("span", "", topic))
+    const rate = make("span", "rate")
+    rate.title = "Messages a second, as this page sees them"
+    pick.append(make("span", "called", topic), makeLine(), rate, make("span", "count"))
     pick.title = topic
     pick.setAttribute("type", "button")
     pick.addEventListener("click", () => {
@@ -669,7 +671,9 @@ const join = (topic) => {
     page.topics.append(entry)
     page.to.append(new Option(topic, topic))
     topics.set(topic, entry)
+    reach(topic, position)
     subscribe(topic)
+    enumerate()
   }
   choose(topic)
 }
@@ -678,6 +682,9 @@ const join = (topic) => {
 const forget = (topic) => {
   topics.get(topic)?.remove()
   topics.delete(topic)
+  positions.delete(topic)
+  Members.forget(topic)
+  Rates.forget(topic)
   for (const option of page.to.options) if (option.value === topic) option.remove()
   choose(page.to.value)
 }
@@ -701,7 +708,7 @@ const remember = () => {
   page.how.textContent = via === "sse" ? "Whatever reads HTTP can listen" : "Any WebSocket client takes part"
   page.wscat.textContent = via === "sse" ? `curl -N ${quoted(addressOfEvents().href)}` : `npx wscat -c ${hub.href}`
   const example = JSON.stringify({ topic: page.to.value || "lobby", data: "hello" })
-  page.curl.textContent = `curl ${new URL("publish", link).href.replace(/\?.*/, "")} \\\n--json ${quoted(example)}`
+  page.curl.textContent = `curl ${new URL("publish", Nodes.address()).href} \\\n--json ${quoted(example)}`
   document.title = topics.size === 0 ? "Millrace" : `${page.to.value} · Millrace`
 }
 
@@ -746,7 +753,10 @@ const tune = () => {
   page.position.hidden = via !== "sse"
   page.nameHint.hidden = via !== "sse"
   page.name.disabled = via === "sse"
+  // The next connection is of another kind, and begins anew.
   at("")
+  positions.clear()
+  Members.forgetAll()
 }
 
 for (const choice of document.querySelectorAll("[name=via]")) {
@@ -763,17 +773,9 @@ page.to.addEventListener("change", () => choose(page.to.value))
 page.retry.addEventListener("click", reopen)
 
 page.latest.addEventListener("click", () => {
-  toEnd()
+  Messages.toEnd()
   page.body.focus()
 })
-page.scroller.addEventListener("scroll", () => {
-  following = isAtEnd()
-  if (following) page.latest.hidden = true
-})
-new ResizeObserver(() => {
-  if (following) toEnd()
-}).observe(page.scroller)
-
 for (const kind of document.querySelectorAll("[name=kind]")) {
   kind.addEventListener("change", () => {
     page.body.classList.toggle("json", page.asJson.checked)
@@ -803,10 +805,10 @@ const dataOf = (text) => {
 const post = async (body, text) => {
   const headers = { "content-type": "application/json" }
   try {
-    const response = await fetch(new URL("publish", location.href), { method: "POST", headers, body })
+    const response = await fetch(new URL("publish", Nodes.address()), { method: "POST", headers, body })
     const { error, receivers } = await response.json()
     if (response.ok) acknowledge(receivers)
-    else note(`The hub refused to publish: ${error.message}`, true)
+    else Messages.note(`The hub refused to publish: ${error.message}`, true)
   } catch {
     if (page.body.value === "") page.body.value = text
     tell("The hub cannot be reached. Your text is kept.", true)
@@ -830,7 +832,7 @@ page.compose.addEventListener("submit", (event) => {
     } else void post(`{${publication}}`, text)
     page.body.value = ""
     tell("")
-    toEnd()
+    Messages.toEnd()
   } catch (error) {
     tell(error instanceof Error ? `Not JSON: ${error.message}` : "Not JSON", true)
   }
@@ -865,6 +867,20 @@ const hasten = () => {
 addEventListener("online", hasten)
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") hasten()
+})
+
+Survey.begin({
+  isConnected: () => state._tag === "connected",
+  asksForMembersOf: () => (via === "sse" && page.to.value !== "" ? page.to.value : undefined),
+  isJoined: (topic) => topics.has(topic),
+  join: (topic) => {
+    join(topic)
+    page.body.focus()
+  },
+  counted: (members) => {
+    counted = members
+    enumerate()
+  }
 })
 
 /* ── begin ────────────────────────────────────────────────────────────────────────────────────────────────────────── */

@@ -7,8 +7,25 @@ import * as Origin from "@millrace/core/codec/Origin"
 /** How many there are at most, as they go into a field of a response: with these it has up to some 3 KiB. */
 export const max = 32
 
-/** Those of the addresses of nodes, each once. An address that browsers cannot reach has none. */
-export const of = (urls: ReadonlyArray<string>): ReadonlyArray<Origin.Origin> => [...texts(urls)].map(([, it]) => it)
+/**
+ * Those of the nodes there are, and of the last that there were: the pages of a node that has gone are the ones that come.
+ */
+export class Remembered {
+  private readonly origins = new Map<string, Origin.Origin>()
+
+  /** A node is there. An address that browsers cannot reach has no origin. */
+  add(url: string): void {
+    for (const [text, origin] of texts([url])) {
+      this.origins.delete(text)
+      this.origins.set(text, origin)
+      if (this.origins.size > max) this.origins.delete(this.origins.keys().next().value!)
+    }
+  }
+
+  list(): ReadonlyArray<Origin.Origin> {
+    return [...this.origins.values()]
+  }
+}
 
 const texts = (urls: ReadonlyArray<string>): ReadonlyMap<string, Origin.Origin> => {
   const found = new Map<string, Origin.Origin>()
