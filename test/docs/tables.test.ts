@@ -2,9 +2,18 @@
 import { readFileSync } from "node:fs"
 import * as Duration from "effect/Duration"
 import { describe, expect, it } from "vitest"
+import * as Broker from "@millrace/core/cluster/Broker"
+import * as CatchUp from "@millrace/core/cluster/CatchUp"
 import * as Cluster from "@millrace/core/cluster/Cluster"
+import * as EngineBroker from "@millrace/core/cluster/EngineBroker"
 import * as History from "@millrace/core/cluster/History"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as HubPresence from "@millrace/core/cluster/HubPresence"
+import * as Parcel from "@millrace/core/cluster/Parcel"
+import * as Producers from "@millrace/core/cluster/Producers"
+import * as SlowConsumer from "@millrace/core/cluster/SlowConsumer"
+import * as Spoken from "@millrace/core/cluster/Spoken"
+import * as Subscription from "@millrace/core/cluster/Subscription"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as EventStream from "@millrace/core/codec/EventStream"
 import * as EventStreamMessages from "@millrace/core/codec/EventStreamMessages"
@@ -245,8 +254,42 @@ describe("docs/limits.md", () => {
       [...names, maxIdLength, maxPositionLength, maxProducerBytes, HubMessage.maxDepth].map(String)
     )
     expect(ofHub[7]).toBe(`${Cluster.maxPage}`)
+    const ofMembers = rows(limits, "Of its members, and of streams in a program", "###").map(([, value]) => value)
+    const { defaultCapacity } = Subscription
+    expect(ofMembers).toEqual(
+      [SlowConsumer.defaultPending, CatchUp.maxKept, Spoken.maxSpoken, defaultCapacity, HubPresence.maxUsers].map((n) =>
+        n.toLocaleString("en")
+      )
+    )
     const ofProtocol = rows(limits, "Of the protocol").map(([, value]) => value)
     expect(ofProtocol).toEqual([Frame.maxControlPayload, CloseCode.maxReasonBytes].map(String))
+  })
+})
+
+describe("docs/limits.md", () => {
+  it("has the limits of a broker", () => {
+    const { callTimeout, connectTimeout, heartbeat, publishTimeout, ...counts } = EngineBroker.defaults
+    const seconds = (duration: Duration.Input) => `${Duration.toSeconds(duration)} s`
+    expect(rows(limits, "Of a broker").map(([option = "", value]) => [option.replaceAll("`", ""), value])).toEqual([
+      ["connectTimeout", seconds(connectTimeout)],
+      ["callTimeout", seconds(callTimeout)],
+      ["heartbeat", seconds(heartbeat)],
+      ["publishTimeout", seconds(publishTimeout)],
+      ["maxInFlight", `${counts.maxInFlight}`],
+      ["maxInFlightBytes", bytes(counts.maxInFlightBytes)],
+      ["maxAsks", `${counts.maxAsks}`],
+      ["maxHeldBytes", bytes(counts.maxHeldBytes)]
+    ])
+    const rest = section(limits, "Of a broker")
+    for (const words of [
+      `at most ${bytes(Broker.maxCastBytes)}`,
+      `a producer's name ${Parcel.maxProducerBytes} bytes`,
+      `known for ${Producers.defaults.window / 1_000} s`,
+      `at most ${Producers.defaults.maxKeys.toLocaleString("en")} keys`,
+      `its last ${Producers.maxSequences.toLocaleString("en")}`
+    ]) {
+      expect(rest.replaceAll("\n", " ")).toContain(words)
+    }
   })
 })
 
