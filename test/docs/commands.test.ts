@@ -5,7 +5,7 @@ import { promisify } from "node:util"
 import { describe, expect, it } from "vitest"
 import { blocks, pages, root } from "../support/markdown.ts"
 
-const subcommands = ["serve", "echo", "connect", "listen", "replay"] as const
+const subcommands = ["serve", "publish", "echo", "connect", "listen", "replay"] as const
 
 /** Flags of a command, as its own help has them. */
 const flagsOf = async (command: string): Promise<ReadonlySet<string>> => {
