@@ -1,4 +1,5 @@
 /** Sessions over an event stream and POST on two nodes, behind a balancer that knows nothing of sessions. */
+import * as http from "node:http"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
@@ -116,6 +117,26 @@ describe("a POST at another node", () => {
       const coded = { "Content-Type": "image/png" }
       assert.deepStrictEqual(yield* at(1, "[]", coded), yield* at(0, "[]", coded))
       assert.deepStrictEqual((yield* at(1, "[]", coded))[0], 415)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("waits for none that is under way at its own, and is refused", () =>
+    Effect.gen(function* () {
+      const { nodes } = yield* cluster
+      const secret = yield* opened(nodes[0]!.plain)
+      const slow = http.request(nodes[0]!.plain, {
+        method: "POST",
+        headers: { "Content-Type": "application/x-ndjson", "Millrace-Session": secret }
+      })
+      const answered = new Promise((resolve) => slow.on("response", ({ statusCode }) => resolve(statusCode)))
+      yield* Effect.addFinalizer(() => Effect.sync(() => slow.destroy()))
+      slow.write("[")
+      // It has begun when a POST at the node itself is refused.
+      let [own] = yield* post(nodes[0]!.plain, secret, '["event","nothing",1]')
+      while (own !== 409) [own] = yield* post(nodes[0]!.plain, secret, '["event","nothing",1]')
+      assert.deepStrictEqual(yield* post(nodes[1]!.plain, secret, "[]"), [409, "one POST at a time"])
+      slow.end('"event","nothing",1]')
+      assert.strictEqual(yield* Effect.promise(() => answered), 204)
     }).pipe(Effect.scoped)
   )
 

@@ -25,7 +25,7 @@ import type { EventStreamResponse } from "../EventStreamResponse.ts"
 import * as NodeEventStream from "../NodeEventStream.ts"
 import * as Upgrade from "../Upgrade.ts"
 import * as RequestBody from "./RequestBody.ts"
-import type { Answer, Posted, Relay } from "./Relay.ts"
+import { type Answer, type Posted, type Relay, unknown } from "./Relay.ts"
 import { ResponseLink } from "./ResponseLink.ts"
 
 export type AnyRequest = IncomingMessage | Http2ServerRequest
@@ -103,7 +103,7 @@ export class Exchange {
   }
 
   /** The longest body of all, in bytes. */
-  get maxBytes(): number {
+  private get maxBytes(): number {
     return this.options.limits.maxMessageBytes + bodySlack
   }
 
@@ -257,7 +257,7 @@ export class Exchange {
     const found = this.lives.get(secret)
     const node = found === undefined ? this.options.relay?.nodeOf(secret) : undefined
     if (found === undefined && node === undefined) return answer(response, 404, cors, "no such connection")
-    if (found?.busy === true) return answer(response, 409, cors, "one POST at a time")
+    if (found?.busy === true) return answer(response, busy.status, cors, busy.detail)
     const { relay } = this.options
     const read = (limit: number) =>
       Effect.map(RequestBody.read(request, limit, postTimeout), (bytes) => postedOf(request, bytes))
@@ -280,11 +280,15 @@ export class Exchange {
     return greeted ? limits.maxMessageBytes + bodySlack : maxHelloBytes
   }
 
+  find(secret: string) {
+    const found = this.lives.get(secret)
+    return found === undefined ? undefined : { connection: found, limit: this.limitOf(found) }
+  }
+
   /** Takes a POST that has come by another node. */
   takeRelayed(secret: string, posted: Posted): Effect.Effect<Answer> {
     const found = this.lives.get(secret)
     if (found === undefined) return Effect.succeed(unknown)
-    if (found.busy) return Effect.succeed({ status: 409, headers: [], detail: "one POST at a time" })
     const limit = this.limitOf(found)
     const reading = posted.bytes.length > limit ? Effect.fail(longerThan(limit)) : Effect.succeed(posted)
     return Effect.catch(this.take(found, reading), (error) =>
@@ -294,7 +298,7 @@ export class Exchange {
     )
   }
 
-  /** Takes the messages of a POST. Comes back with how it is to be answered. Free for the next before it is. */
+  /** Takes the messages of a POST, one at a time. Comes back with how it is to be answered. Free for the next before it is. */
   private take(found: Live, reading: Effect.Effect<Posted, BodyError>): Effect.Effect<Answer, BodyError> {
     const { connection, link } = found
     const taken = Effect.gen(function* () {
@@ -318,6 +322,7 @@ export class Exchange {
         : Effect.fail(error)
     )
     return Effect.suspend(() => {
+      if (found.busy) return Effect.succeed(busy)
       found.busy = true
       return Effect.ensuring(
         bounded,
@@ -358,7 +363,7 @@ export class Exchange {
   }
 }
 
-const unknown: Answer = { status: 404, headers: [], detail: "no such connection" }
+const busy: Answer = { status: 409, headers: [], detail: "one POST at a time" }
 
 const longerThan = (limit: number) => new Messages.InvalidExchange({ status: 413, detail: `more than ${limit} bytes` })
 

@@ -2,8 +2,9 @@
  * What belongs to a connection of another node: a POST goes by the broker to the node that holds the event stream, and
  * its answer comes back. So it does not matter which node a balancer hands a request to.
  *
- * A connection's secret names its node, behind what is random in it. A body is cut into pieces that the broker takes, which are put together again
- * where it is taken, under the same limit; the pieces of one POST at a time are kept for each connection.
+ * A connection's secret names its node, behind what is random in it. A body is cut into pieces that the broker takes,
+ * which are put together again where it is taken, under the same limit. The pieces of one POST at a time are kept for
+ * each connection that there is, and no longer than it is there.
  */
 import type * as Cluster from "@millrace/core/cluster/Cluster"
 import type { Json } from "@millrace/core/cluster/Questions"
@@ -30,10 +31,10 @@ export interface Answer {
 
 /** Who takes what other nodes were sent. */
 export interface Taker {
+  /** The connection that a secret is of, and the longest body that it takes now, in bytes. */
+  readonly find: (secret: string) => { readonly connection: object; readonly limit: number } | undefined
   readonly takeRelayed: (secret: string, posted: Posted) => Effect.Effect<Answer>
   readonly closeRelayed: (secret: string, status: CloseCode.CloseStatus) => Answer
-  /** The longest body of all, in bytes. */
-  readonly maxBytes: number
 }
 
 /** Characters of a secret that are random: 16 bytes in base64url. */
@@ -45,9 +46,7 @@ const pieceBytes = 131_072
 /** Longer than it may wait for room there. */
 const timeout = "30 seconds"
 
-/** POSTs of other nodes that are coming in pieces, and how long the next piece may take. */
-const maxAssembled = 1_024
-
+/** A POST that is coming in pieces. */
 interface Assembled {
   readonly id: string
   readonly pieces: Array<Buffer>
@@ -72,7 +71,7 @@ export const make = (
   Effect.gen(function* () {
     const self = nodes.self().id
     const name = `sessions ${path}`
-    const assembling = new Map<string, Assembled>()
+    const assembling = new WeakMap<object, Assembled>()
     let count = 0
 
     const take = (payload: Readonly<Record<string, Json | undefined>>): Effect.Effect<Json, Json> => {
@@ -84,20 +83,19 @@ export const make = (
       if (typeof piece !== "string" || typeof id !== "string" || typeof of !== "number" || typeof index !== "number") {
         return Effect.fail("no piece")
       }
+      const found = taker().find(secret)
+      if (found === undefined) return Effect.succeed(jsonOf(unknown))
+      const { connection, limit } = found
       const bytes = Buffer.from(piece, "base64")
-      let whole = assembling.get(secret)
+      let whole = assembling.get(connection)
       if (index === 0) whole = { id, pieces: [], length: 0 }
-      assembling.delete(secret)
+      assembling.delete(connection)
       if (whole?.id !== id || whole.pieces.length !== index) return Effect.fail("pieces are missing")
       whole.pieces.push(bytes)
       whole.length += bytes.length
-      if (whole.length > taker().maxBytes) return Effect.succeed([413, [], `more than ${taker().maxBytes} bytes`])
-      if (index + 1 < of) {
-        assembling.set(secret, whole)
-        for (const oldest of assembling.keys()) {
-          if (assembling.size <= maxAssembled) break
-          assembling.delete(oldest)
-        }
+      // What is too long already is told so, by who takes it.
+      if (index + 1 < of && whole.length <= limit) {
+        assembling.set(connection, whole)
         return Effect.succeed([100, [], ""])
       }
       const posted: Posted = {
@@ -148,6 +146,9 @@ export const make = (
       close: (node, secret, { code, reason }) => ask(node, { secret, close: code, reason })
     }
   })
+
+/** There is none, or not any more. */
+export const unknown: Answer = { status: 404, headers: [], detail: "no such connection" }
 
 /** The node may have taken it. If it has, the number tells when it is sent again. */
 const unreachable: Answer = {
