@@ -49,7 +49,7 @@ describe("drain", () => {
 
   it.live("goes in batches over the window", () =>
     Effect.gen(function* () {
-      const server = yield* idle({ drain: { window: "600 millis" } })
+      const server = yield* idle({ drain: { window: "2 seconds" } })
       const times: Array<number> = []
       const peers = yield* Effect.forEach(Array.from({ length: 250 }), () => RawPeer.open(server.port), {
         concurrency: 10
@@ -66,7 +66,7 @@ describe("drain", () => {
       times.sort((a, b) => a - b)
       expect(times[100]! - times[0]!).toBeGreaterThan(40)
       expect(times[200]! - times[100]!).toBeGreaterThan(30)
-      expect(times[249]!).toBeLessThan(600)
+      expect(times[249]!).toBeLessThan(2_000)
     })
   )
 
