@@ -49,7 +49,10 @@ export interface Options {
   readonly maxInFlightBytes?: number | undefined
   /** Topics that are asked about at once, after a break. Default 64. */
   readonly maxAsks?: number | undefined
-  /** Bytes that are held while holes are filled, of all topics; what is over it is asked for again. Default 16 MiB. */
+  /**
+   * Bytes that are held while holes are filled, of all topics; what is over it is asked for again. As many may wait beside
+   * them, of topics without a hole, for the order of all; what is over it is told without. Default 16 MiB.
+   */
   readonly maxHeldBytes?: number | undefined
 }
 

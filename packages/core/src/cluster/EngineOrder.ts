@@ -6,6 +6,9 @@
  * That holds for what a server tells in order on a link, and for what is filled in when a link is new. A publication that
  * a server loses on a link that goes on is noticed with the next of its topic; what was told of other topics meanwhile
  * was told. When more waits than may, it goes on without it.
+ *
+ * What waits when a link breaks waits for the next one: what was missed may be before it. So on a link that loses all
+ * the time nothing might be told for long, but what is over the bound; an engine ends such a link.
  */
 import type { Position } from "./Position.ts"
 

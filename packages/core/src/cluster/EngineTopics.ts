@@ -145,7 +145,7 @@ export class EngineTopics {
   }
 
   private subscribe(subscriber: Subscriber, mine: Map<string, Member>, name: string): Subscribed {
-    return Effect.callback((resume) => {
+    const subscribed: Subscribed = Effect.callback((resume) => {
       const topic = this.topicOf(name)
       let member = mine.get(name)
       if (member === undefined || member.state === "Gone") {
@@ -171,6 +171,12 @@ export class EngineTopics {
         if (waiting.waiting.length === 0 && waiting.state === "Waiting") this.unsubscribe(mine, name)
       })
     })
+    // It was refused. A client can ask for any number of topics.
+    return Effect.tapError(subscribed, () =>
+      Effect.sync(() => {
+        if (mine.get(name)?.state === "Gone") mine.delete(name)
+      })
+    )
   }
 
   private topicOf(name: string): Topic {
