@@ -42,10 +42,10 @@ const browser = await launch()
 const visit = async (name, colorScheme) => {
   const context = await browser.newContext({
     colorScheme,
-    deviceScaleFactor: 1.75,
+    deviceScaleFactor: 1.6,
     locale: "en-GB",
     reducedMotion: "reduce",
-    viewport: { width: 1040, height: 650 }
+    viewport: { width: 1040, height: 690 }
   })
   const page = await context.newPage()
   const address = new URL(`/?topic=lobby&topic=weir&name=${name}`, hub.url)
@@ -80,6 +80,9 @@ const say = async (page, topic, text) => {
 }
 
 try {
+  // Somebody is in a topic that the two are not in.
+  const cy = new WebSocket(new URL("/ws?name=cy", hub.url).href.replace("http", "ws"))
+  cy.addEventListener("open", () => cy.send('{"type":"subscribe","topic":"millpond"}'))
   const ada = await visit("ada", "light")
   const grace = await visit("grace", "dark")
   await say(ada, "lobby", "Good morning! Is there water for the second wheel?")
@@ -96,6 +99,10 @@ try {
   await ada.locator("#to").selectOption("lobby")
   await ada.locator("#body").fill("It turns!")
 
+  for (const page of [ada, grace]) {
+    await page.locator("#topics .rate:not(:empty)").nth(1).waitFor()
+    await page.getByRole("button", { name: "millpond" }).waitFor()
+  }
   for (const [page, name] of /** @type {const} */ ([
     [ada, "hub-light"],
     [grace, "hub-dark"]

@@ -36,6 +36,7 @@ const serve = async () => {
   const http = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://hub").pathname
     const answer = answers[path]
+    if (answer !== undefined) hub.asked.push(path)
     if (answer !== undefined) return void response.end(JSON.stringify(answer))
     const [file, type] = files.get(path) ?? []
     if (file === undefined || type === undefined) return void response.writeHead(404).end()
@@ -45,6 +46,10 @@ const serve = async () => {
   const hub = {
     heard,
     answers,
+    /** Which of those it was asked for. */
+    asked: [] as Array<string>,
+    /** What it says to a message, where that is not the usual. */
+    reply: undefined as ((message: { readonly [name: string]: unknown }) => object | undefined) | undefined,
     sockets,
     url: "",
     types: () => heard.map(({ text }) => JSON.parse(text).type as string),
@@ -69,6 +74,8 @@ const serve = async () => {
         const text = String(bytes)
         heard.push({ name, text })
         const { type, topic, data, id } = JSON.parse(text)
+        const own = hub.reply?.(JSON.parse(text))
+        if (own !== undefined) return void socket.send(JSON.stringify(own))
         if (type === "subscribe") socket.send(HubMessage.encode({ type: "subscribed", topic, id }))
         if (type !== "publish") return
         hub.message(topic, data, name ?? "anonymous")
@@ -84,6 +91,19 @@ const serve = async () => {
 }
 
 const joined = (page: Page) => page.locator("#topics li:not(.asking)").allInnerTexts()
+
+const here = (page: Page) => page.locator("#members-list li").allInnerTexts()
+
+const user = (name: string, connections = 1) => ({ user: name, connections, info: null, since: 0 })
+
+const presentText = (topic: string, users: ReadonlyArray<object>, count = users.length) =>
+  JSON.stringify({ type: "present", topic, users, count: { users: count, connections: count } })
+
+const presenceText = (type: "joined" | "updated" | "left", topic: string, name: string, connections = 1) =>
+  JSON.stringify({ type, topic, ...user(name, connections) })
+
+/** As `GET /topics` tells of them. */
+const topics = (...names: ReadonlyArray<string>) => names.map((topic, i) => ({ topic, members: i + 1 }))
 
 describe("the page", () => {
   let browser: Browser
@@ -229,6 +249,213 @@ describe("the page", () => {
     await page.locator("#topics li:not(.asking)").nth(1).waitFor()
     expect(await page.locator("#lost-text").isHidden()).toBe(true)
     expect(hub.types()).toEqual(["subscribe", "subscribe", "subscribe", "subscribe"])
+  })
+
+  it("goes on in each topic from the last position that the hub has said", async () => {
+    hub.reply = ({ id, topic, type }) =>
+      type === "subscribe" && topic !== "unknown" && topic !== "f"
+        ? { type: "subscribed", topic, id, position: `${String(topic)}:1` }
+        : undefined
+    const page = await visit("?topic=a&topic=b&topic=c&topic=d&topic=e")
+    await page.locator("#topics li:not(.asking)").nth(4).waitFor()
+    hub.say('{"type":"message","topic":"b","data":1,"from":"grace","time":0,"position":"b:2"}')
+    hub.say('{"type":"message","topic":"b","data":1,"from":"grace","time":0}')
+    hub.say('{"type":"message","topic":"c","data":1,"from":"grace","time":0}')
+    hub.say('{"type":"position","topic":"c","position":"c:2"}')
+    hub.say('{"type":"gap","topics":["d","a"],"from":"d:1","to":"d:2"}')
+    hub.say('{"type":"gap","topics":["a"],"from":"d:2"}')
+    hub.say('{"type":"moved","from":"e","to":"f","position":"f:2"}')
+    await page.getByText("A gap: the hub does not have all that was said in d, a.").waitFor()
+    await page.getByText("You were moved from e to f.").waitFor()
+    await page.getByRole("button", { name: "Leave f" }).waitFor()
+    const before = hub.heard.length
+    for (const socket of hub.sockets) socket.close(1001)
+    await page.getByText("Connected again. What was said in between follows.").waitFor()
+    await page.waitForFunction(() => document.querySelectorAll("#topics li:not(.asking)").length === 5)
+    const asked = hub.heard.slice(before).map(({ text }) => JSON.parse(text) as Record<string, unknown>)
+    expect(asked.map(({ position, presence, topic }) => [topic, position, presence])).toEqual([
+      ["a", "d:2", true],
+      ["b", "b:2", true],
+      ["c", "c:2", true],
+      ["d", "d:2", true],
+      ["f", "f:2", true]
+    ])
+    // What was left and joined again is joined anew, and what has no position cannot be gone on with.
+    await page.getByRole("button", { name: "Leave b" }).click()
+    for (const topic of ["b", "unknown"]) {
+      await page.locator("#join").fill(topic)
+      await page.keyboard.press("Enter")
+      await page.waitForFunction(() => document.querySelector("#topics .asking") === null)
+      expect(JSON.parse(hub.heard.at(-1)!.text)).toMatchObject({ type: "subscribe", topic })
+      expect(hub.heard.at(-1)!.text).not.toContain("position")
+    }
+    for (const socket of hub.sockets) socket.close(1001)
+    await page.getByText("What was said in between follows, but not of unknown.").waitFor()
+  })
+
+  it("is taken out of a topic, and tells why", async () => {
+    const page = await visit("?topic=lobby&topic=weir")
+    await page.locator("#topics li:not(.asking)").nth(1).waitFor()
+    hub.say('{"type":"unsubscribed","topic":"lobby","reason":"kicked","message":"be kind"}')
+    await page.getByText("You were taken out of lobby: be kind").waitFor()
+    expect(await joined(page)).toEqual(["weir\n×"])
+    expect(new URL(page.url()).search).toBe("?topic=weir")
+    expect(hub.types()).toEqual(["subscribe", "subscribe"])
+  })
+
+  it("asks again for a topic that could not be had for the time being", async () => {
+    let attempts = 0
+    hub.reply = ({ id, type }) =>
+      type === "subscribe" && attempts++ === 0
+        ? { type: "error", code: "unavailable", message: "come back", id }
+        : undefined
+    const page = await visit("?topic=lobby")
+    await page.getByText("lobby cannot be had now: come back").waitFor()
+    expect(await page.locator("#topics li.asking").count()).toBe(1)
+    await page.locator("#topics li:not(.asking)").waitFor()
+    expect(hub.types()).toEqual(["subscribe", "subscribe"])
+  })
+
+  describe("who is there", () => {
+    it("is told as it changes, of the chosen topic by name", async () => {
+      const page = await visit("?topic=lobby&topic=weir&name=ada")
+      await page.locator("#topics li:not(.asking)").nth(1).waitFor()
+      expect(await page.locator("#members").isHidden()).toBe(true)
+      hub.say(presentText("lobby", [user("bob"), user("ada")]))
+      await page.getByText("2 here", { exact: true }).waitFor()
+      expect(await here(page)).toEqual(["ada", "bob"])
+      hub.say(presenceText("joined", "lobby", "<b>cy"))
+      hub.say(presenceText("updated", "lobby", "bob", 2))
+      hub.say(presenceText("joined", "weir", "nobody said who was there before"))
+      hub.say(presentText("weir", [user("dee"), user("ada"), user("eve")]))
+      await page.getByText("3 here", { exact: true }).waitFor()
+      expect(await here(page)).toEqual(["ada", "bob\n×2", "<b>cy"])
+      hub.say(presenceText("left", "lobby", "bob"))
+      await page.getByText("2 here", { exact: true }).waitFor()
+      expect(await here(page)).toEqual(["ada", "<b>cy"])
+      expect(await page.locator("#topics .count").allInnerTexts()).toEqual(["2", "3"])
+      await page.locator("#to").selectOption("weir")
+      await page.getByText("3 here", { exact: true }).waitFor()
+      expect(await here(page)).toEqual(["ada", "dee", "eve"])
+    })
+
+    it("has 100 names in the document, and says how many more there are", async () => {
+      const page = await visit("?topic=lobby&name=ada")
+      await page.locator("#topics li:not(.asking)").waitFor()
+      const names = Array.from({ length: 1_000 }, (_, i) => `guest ${i}`)
+      hub.say(
+        presentText(
+          "lobby",
+          names.map((name) => user(name)),
+          5_000
+        )
+      )
+      await page.getByText("and 4,900 more", { exact: true }).waitFor()
+      for (let i = 0; i < 50; i++) hub.say(presenceText("joined", "lobby", `late ${i}`))
+      await page.getByText("and 4,950 more", { exact: true }).waitFor()
+      for (const name of names) hub.say(presenceText("left", "lobby", name))
+      await page.getByText("4,050 here", { exact: true }).waitFor()
+      expect((await page.locator("#members-list li").count()) <= 100).toBe(true)
+      expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true)
+    })
+
+    it("is not shown where the hub does not tell, before the subscription or behind it", async () => {
+      hub.reply = ({ id, presence, type }) =>
+        type === "subscribe" && presence === true
+          ? { type: "error", code: "no-presence", message: "nobody is told", id }
+          : undefined
+      const page = await visit("?topic=lobby")
+      await page.locator("#topics li:not(.asking)").waitFor()
+      hub.say('{"type":"error","code":"no-presence","message":"nobody is told"}')
+      hub.message("lobby", "still here")
+      await page.getByText("still here").waitFor()
+      expect(await page.locator("#members").isHidden()).toBe(true)
+      expect(await page.locator(".note").count()).toBe(0)
+      expect(hub.heard.map(({ text }) => JSON.parse(text).presence)).toEqual([true, undefined])
+    })
+  })
+
+  describe("what else there is", () => {
+    it("is shown and can be joined, with the nodes that have not answered", async () => {
+      hub.answers["/topics"] = { topics: topics("attic", "lobby", "<i>weir"), silent: ["mill", "pond"] }
+      const page = await visit("?topic=lobby")
+      await page.getByText("Not answered: mill, pond.", { exact: true }).waitFor()
+      expect(await page.locator("#others-list li").allInnerTexts()).toEqual(["attic\n1", "<i>weir\n3"])
+      expect(await page.locator("#topics .count").innerText()).toBe("2")
+      await page.getByRole("button", { name: "attic" }).focus()
+      await page.keyboard.press("Enter")
+      await page.locator("#topics li:not(.asking)").nth(1).waitFor()
+      expect(await joined(page)).toEqual(["lobby\n2\n×", "attic\n1\n×"])
+      expect(await page.locator("#others-list li").allInnerTexts()).toEqual(["<i>weir\n3"])
+    })
+
+    it("is at most 30 topics in the document", async () => {
+      const names = Array.from({ length: 100 }, (_, i) => `topic ${i}`)
+      hub.answers["/topics"] = { topics: topics(...names), silent: [], next: "topic 99" }
+      const page = await visit("?topic=lobby", { viewport: { width: 320, height: 640 }, isMobile: true })
+      await page.getByText("There are more.", { exact: true }).waitFor()
+      expect(await page.locator("#others-list li").count()).toBe(30)
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(320)
+    })
+
+    it("is asked every five seconds, unless the page is hidden or the node is alone", async () => {
+      const page = await (await browser.newContext()).newPage()
+      await page.clock.install()
+      await page.goto(hub.url)
+      await page.locator("#state[data-state=connected]").waitFor()
+      const rounds = () => [hub.asked.filter((path) => path === "/health").length, hub.asked.length]
+      /** Waits for so many questions, and that there are no more. */
+      const settle = async (count: number) => {
+        await expect.poll(() => hub.asked.length).toBe(count)
+        await page.evaluate(() => fetch("health").then((response) => response.text()))
+        hub.asked.pop()
+        await page.evaluate(() => new Promise(requestAnimationFrame))
+      }
+      await settle(2)
+      expect(rounds()).toEqual([1, 2])
+      await page.clock.runFor(5_000)
+      await settle(4)
+      await page.evaluate(() => {
+        Object.defineProperty(document, "visibilityState", { value: "hidden", configurable: true })
+        document.dispatchEvent(new Event("visibilitychange"))
+      })
+      await page.clock.runFor(60_000)
+      await settle(4)
+      hub.answers["/health"] = {
+        status: "degraded",
+        node: "n1",
+        broker: { name: "redis", status: "down", attempts: 3 }
+      }
+      await page.evaluate(() => {
+        Object.defineProperty(document, "visibilityState", { value: "visible", configurable: true })
+        document.dispatchEvent(new Event("visibilitychange"))
+      })
+      await page.getByText(/This node is alone: redis cannot be reached, tried 3 times/).waitFor()
+      await settle(5)
+      expect(rounds()).toEqual([3, 5])
+    })
+  })
+
+  it("shows how much is said in each topic", async () => {
+    const page = await visit("?topic=lobby&topic=weir")
+    await page.locator("#topics li:not(.asking)").nth(1).waitFor()
+    for (let i = 0; i < 50; i++) hub.message("lobby", i)
+    await page.getByText(/^[\d.]+\/s$/).waitFor()
+    expect(await page.locator("#topics .rate").allInnerTexts()).toEqual([expect.stringMatching(/^(10|\d\.\d)\/s$/), ""])
+    expect(await page.locator("#topics polyline").first().getAttribute("points")).toMatch(/^0,9\.5 1,9\.5 .* 29,/)
+    expect(await page.locator("#topics .line").last().isVisible()).toBe(false)
+  })
+
+  it("gives up an attempt that nobody answers", async () => {
+    const page = await visit("?topic=lobby")
+    await page.clock.install()
+    await page.routeWebSocket("**/ws*", () => {}) // takes the connection, and says nothing
+    for (const socket of hub.sockets) socket.close(1001)
+    await page.locator("#state[data-state=waiting]").waitFor()
+    await page.getByRole("button", { name: "Try now" }).click()
+    await page.locator("#state[data-state=connecting]").waitFor()
+    await page.clock.runFor(10_100)
+    await page.getByText("The hub does not answer.").waitFor()
   })
 
   it("stays away when a close code says so, until it is told to come back", async () => {
