@@ -240,6 +240,43 @@ describe("the page, by SSE", () => {
     expect(await shown(page, 1)).toEqual(["one"])
   })
 
+  it("does not get again by WebSocket what it has got by SSE", async () => {
+    const page = await visit("?topic=lobby&name=ada")
+    await page.locator("#topics li:not(.asking)").waitFor()
+    await publish("lobby", "one")
+    await shown(page, 1)
+    await page.getByRole("radio", { name: "WebSocket" }).focus()
+    await page.keyboard.press("ArrowRight")
+    await page.getByText("Receiving by SSE").waitFor()
+    await publish("lobby", "two")
+    await shown(page, 2)
+    await page.keyboard.press("ArrowLeft")
+    await page.getByText("Connected as ada").waitFor()
+    await page.locator("#topics li:not(.asking)").waitFor()
+    await publish("lobby", "three")
+    expect(await shown(page, 3)).toEqual(["one", "two", "three"])
+  })
+
+  it("asks who is in the chosen topic, as no event stream tells it", async () => {
+    const bob = new WebSocket(`${way.url.replace("http", "ws")}/ws?name=bob`)
+    bob.addEventListener("open", () => {
+      for (const topic of ["lobby", "a/b?"]) bob.send(JSON.stringify({ type: "subscribe", topic, presence: true }))
+    })
+    await new Promise((resolve) => {
+      bob.addEventListener("message", ({ data }) => String(data).includes('"present","topic":"a/b?"') && resolve(data))
+    })
+    const page = await visit("?via=sse&topic=lobby&topic=weir&topic=a/b?")
+    const here = page.locator("#members-list li")
+    await page.locator("#to").selectOption("a/b?")
+    await page.getByText("1 here", { exact: true }).waitFor()
+    await page.getByText("and 1 unnamed", { exact: true }).waitFor()
+    expect(await here.allInnerTexts()).toEqual(["bob"])
+    await page.locator("#to").selectOption("weir")
+    await page.getByText("Nobody by name", { exact: true }).waitFor()
+    expect(await here.count()).toBe(0)
+    bob.close()
+  })
+
   it("keeps a text that could not be sent, and says what the hub has refused", async () => {
     const page = await visit("?via=sse&topic=lobby")
     await page.route("**/publish", (route) => route.abort())
