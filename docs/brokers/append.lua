@@ -1,8 +1,13 @@
 local function text(number) return string.format("%.0f", number) end
+local function count(value)
+  local number = tonumber(value or "")
+  return number and number >= 0 and number < 9007199254740991 and number == math.floor(number) and number
+end
 local clock = redis.call("TIME")
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local log = redis.call("HMGET", KEYS[1], "epoch", "offset", "time", "born", "keep", "evicts", "run", "marked")
-if not log[1] then
+local function word(value) return value and string.find(value, "^[^%s%c]+$") end
+if not (word(log[1]) and count(log[2]) and count(log[3]) and word(log[4]) and count(log[5])) then
   log = { ARGV[1], "0", text(now), ARGV[1], ARGV[3], ARGV[4], ARGV[2], false }
   redis.call("DEL", KEYS[1], KEYS[2])
   redis.call("HSET", KEYS[1], "epoch", log[1], "offset", "0", "time", log[3], "born", log[4], "keep", log[5],
@@ -18,22 +23,25 @@ if producer then
   local before = redis.call("HMGET", producer, "born", "epoch", "highest", ARGV[12])
   if before[1] == born and its < tonumber(before[2]) then return { 2, epoch, "0" } end
   if before[1] == born and its == tonumber(before[2]) then
-    if before[4] then return { 1, epoch, before[4] } end
     highest = tonumber(before[3])
     if sequence <= highest - 1000 then return { 2, epoch, "0" } end
+    if before[4] then return { 1, epoch, before[4] } end
     highest = math.max(highest, sequence)
   elseif before[1] then
     another = true
   end
 end
 
+local found = redis.pcall("GET", KEYS[4])
+local words = type(found) == "string" and string.match(found, "^(%S+) %d+$")
+local known = words == born and count(string.sub(found, #born + 2))
+known = known and known <= offset and text(known)
 local function bound()
-  if log[6] == "1" then return log[2] end
-  local mark = redis.call("ZRANGEBYSCORE", KEYS[2], "(" .. text(now - keep), "+inf", "LIMIT", 0, 1)
+  local spoiled = words == born or (found and not words) or (not found and redis.pcall("XLEN", KEYS[3]) ~= 0)
+  if log[6] == "1" or spoiled then return log[2] end
+  local mark = redis.pcall("ZRANGEBYSCORE", KEYS[2], "(" .. text(now - keep), "+inf", "LIMIT", 0, 1)
   return mark[1] or log[2]
 end
-local known = redis.call("GET", KEYS[4])
-known = known and string.sub(known, 1, #born + 1) == born .. " " and string.sub(known, #born + 2)
 
 local marked = tonumber(log[8] or "")
 if not marked or now - marked >= keep / 16 then
@@ -48,8 +56,18 @@ redis.call("HSET", KEYS[1], "offset", mine, "time", text(now))
 if not known then redis.call("DEL", KEYS[3]) end
 local most, age = tonumber(ARGV[8]), tonumber(ARGV[9])
 if most > 0 then
-  redis.call("XADD", KEYS[3], "MINID", "~", text(math.max(now - age, 0)), text(now) .. "-" .. mine,
-    "previous", previous, "parcel", ARGV[7])
+  local function add()
+    return redis.pcall("XADD", KEYS[3], "MINID", "~", text(math.max(now - age, 0)), text(now) .. "-" .. mine,
+      "previous", previous, "parcel", ARGV[7])
+  end
+  local added = add()
+  local why = type(added) == "table" and added.err
+  if why and (string.find(why, "WRONGTYPE", 1, true) or string.find(why, "equal or smaller", 1, true)) then
+    redis.call("DEL", KEYS[3])
+    added = add()
+    why = type(added) == "table" and added.err
+  end
+  if why then return added end
   if redis.call("XLEN", KEYS[3]) > most + 64 then redis.call("XTRIM", KEYS[3], "MAXLEN", "~", most) end
   redis.call("PEXPIRE", KEYS[3], text(age + 1000))
 end

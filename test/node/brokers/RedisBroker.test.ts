@@ -159,6 +159,8 @@ const account = (
     }
   })
 
+const key = (name: string) => `{millrace}:${name}`
+
 const nobody = [[], [], []]
 const everybody = [topics, topics, topics]
 
@@ -225,6 +227,43 @@ describeWith("redis-server")("RedisBroker", () => {
         Effect.promise(() => redis.flushall())
       )
       expect(gaps).toEqual(everybody)
+    })
+  )
+
+  it.live("loses nothing silently, and goes on, whatever somebody else writes where the log is", () =>
+    Effect.gen(function* () {
+      const server = yield* redisServer()
+      const redis = yield* asker(server.port)
+      const born = () => redis.hget(key("log"), "born")
+      const spoils: Record<string, () => Promise<unknown>> = {
+        "a topic that is text": () => redis.set(key("topic:a"), "text"),
+        "an entry that is none of ours": () => redis.xadd(key("topic:a"), "*", "one", "two"),
+        "an entry behind all that come": () => redis.xadd(key("topic:a"), "9999999999999-1", "one", "two"),
+        "a last that is a list": () => redis.multi().del(key("last:a")).lpush(key("last:a"), "1").exec(),
+        "a last that is no number": async () => redis.set(key("last:a"), `${await born()} 1x`),
+        "a last that is not there yet": async () => redis.set(key("last:a"), `${await born()} 9007199254740990`),
+        "an epoch with a space": () => redis.hset(key("log"), "epoch", "one two"),
+        "an epoch with a line end": () => redis.hset(key("log"), "epoch", "one\rtwo"),
+        "an epoch that is nothing": () => redis.hset(key("log"), "epoch", ""),
+        "an offset that is no number": () => redis.hset(key("log"), "offset", "x"),
+        "an offset behind which there is none": () => redis.hset(key("log"), "offset", "9007199254740991"),
+        "no offset": () => redis.hdel(key("log"), "offset"),
+        "no time": () => redis.hset(key("log"), "time", "soon"),
+        "news of no offset": async () => {
+          const epoch = await redis.hget(key("log"), "epoch")
+          await redis.publish(key("0:appended:a"), `${epoch} ${"9".repeat(400)} 0\n\u0001forged`)
+        }
+      }
+      for (const [name, spoil] of Object.entries(spoils)) {
+        const happens = Effect.promise(async () => {
+          await spoil()
+          await redis.call("CLIENT", "KILL", "TYPE", "pubsub")
+        })
+        const { acknowledged, ears } = yield* account(server, happens)
+        expect([name, acknowledged > 200]).toEqual([name, true])
+        for (const ear of ears) expect([name, ear.deliveries.length > 100]).toEqual([name, true])
+        yield* Effect.promise(() => redis.flushall())
+      }
     })
   )
 

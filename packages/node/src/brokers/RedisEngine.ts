@@ -389,9 +389,12 @@ const teller = ({ appended, cast }: Names.Names, receiver: Receiver) => {
     const end = message.indexOf(10)
     const head = /^([^ ]+) (\d+) (\d*)$/.exec(message.toString("latin1", 0, Math.max(end, 0)))
     if (head === null) return
+    const offset = Number(head[2])
+    // Behind what is no offset nothing would ever be new.
+    if (!Number.isSafeInteger(offset)) return
     receiver.appended({
       topic: channel.toString("utf8", appendedLength),
-      position: { epoch: head[1]!, offset: Number(head[2]) },
+      position: { epoch: head[1]!, offset },
       previous: head[3] === "" ? undefined : Number(head[3]),
       bytes: message.subarray(end + 1)
     })

@@ -17,14 +17,19 @@ export interface Script {
 /**
  * `born` is written beside everything that holds an offset: when the log alone was deleted, what is left of it must
  * not be read as the next one's. Time never goes back, whatever the clock does, so that what is behind a mark in the log is
- * behind it in time.
+ * behind it in time. A log that somebody else has written to, so that it says no place, is none: one is made anew.
  */
 const opening = `
 local function text(number) return string.format("%.0f", number) end
+local function count(value)
+  local number = tonumber(value or "")
+  return number and number >= 0 and number < 9007199254740991 and number == math.floor(number) and number
+end
 local clock = redis.call("TIME")
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local log = redis.call("HMGET", KEYS[1], "epoch", "offset", "time", "born", "keep", "evicts", "run", "marked")
-if not log[1] then
+local function word(value) return value and string.find(value, "^[^%s%c]+$") end
+if not (word(log[1]) and count(log[2]) and count(log[3]) and word(log[4]) and count(log[5])) then
   log = { ARGV[1], "0", text(now), ARGV[1], ARGV[3], ARGV[4], ARGV[2], false }
   redis.call("DEL", KEYS[1], KEYS[2])
   redis.call("HSET", KEYS[1], "epoch", log[1], "offset", "0", "time", log[3], "born", log[4], "keep", log[5],
@@ -36,21 +41,26 @@ now = math.max(now, tonumber(log[3]))
 
 /**
  * What is not known of a topic any more was published longer than `keep` ago, which is before the first mark that is
- * younger. A server that forgets keys when it is full may have forgotten it a moment ago.
+ * younger. A server that forgets keys when it is full may have forgotten it a moment ago; and so may somebody else have
+ * made it be forgotten, when there is something in its place that is none, or nothing while there are entries still.
  */
 const last = `
+local found = redis.pcall("GET", KEYS[4])
+local words = type(found) == "string" and string.match(found, "^(%S+) %d+$")
+local known = words == born and count(string.sub(found, #born + 2))
+known = known and known <= offset and text(known)
 local function bound()
-  if log[6] == "1" then return log[2] end
-  local mark = redis.call("ZRANGEBYSCORE", KEYS[2], "(" .. text(now - keep), "+inf", "LIMIT", 0, 1)
+  local spoiled = words == born or (found and not words) or (not found and redis.pcall("XLEN", KEYS[3]) ~= 0)
+  if log[6] == "1" or spoiled then return log[2] end
+  local mark = redis.pcall("ZRANGEBYSCORE", KEYS[2], "(" .. text(now - keep), "+inf", "LIMIT", 0, 1)
   return mark[1] or log[2]
 end
-local known = redis.call("GET", KEYS[4])
-known = known and string.sub(known, 1, #born + 1) == born .. " " and string.sub(known, #born + 2)
 `
 
 /**
  * Keys: log, marks, topic, last, and a producer if there is a key. Then: PUBLISH or SPUBLISH, the channel, the parcel,
  * how many entries and for how many milliseconds; with a key the window in milliseconds, the epoch and the sequence.
+ * Where somebody else has put something in the topic's place behind which nothing can be added, it is made anew.
  *
  * Answers with what was done (0 appended, 1 repeated, 2 stale), the epoch and the offset.
  */
@@ -63,9 +73,9 @@ if producer then
   local before = redis.call("HMGET", producer, "born", "epoch", "highest", ARGV[12])
   if before[1] == born and its < tonumber(before[2]) then return { 2, epoch, "0" } end
   if before[1] == born and its == tonumber(before[2]) then
-    if before[4] then return { 1, epoch, before[4] } end
     highest = tonumber(before[3])
     if sequence <= highest - 1000 then return { 2, epoch, "0" } end
+    if before[4] then return { 1, epoch, before[4] } end
     highest = math.max(highest, sequence)
   elseif before[1] then
     another = true
@@ -85,8 +95,18 @@ redis.call("HSET", KEYS[1], "offset", mine, "time", text(now))
 if not known then redis.call("DEL", KEYS[3]) end
 local most, age = tonumber(ARGV[8]), tonumber(ARGV[9])
 if most > 0 then
-  redis.call("XADD", KEYS[3], "MINID", "~", text(math.max(now - age, 0)), text(now) .. "-" .. mine,
-    "previous", previous, "parcel", ARGV[7])
+  local function add()
+    return redis.pcall("XADD", KEYS[3], "MINID", "~", text(math.max(now - age, 0)), text(now) .. "-" .. mine,
+      "previous", previous, "parcel", ARGV[7])
+  end
+  local added = add()
+  local why = type(added) == "table" and added.err
+  if why and (string.find(why, "WRONGTYPE", 1, true) or string.find(why, "equal or smaller", 1, true)) then
+    redis.call("DEL", KEYS[3])
+    added = add()
+    why = type(added) == "table" and added.err
+  end
+  if why then return added end
   if redis.call("XLEN", KEYS[3]) > most + 64 then redis.call("XTRIM", KEYS[3], "MAXLEN", "~", most) end
   redis.call("PEXPIRE", KEYS[3], text(age + 1000))
 end
@@ -137,19 +157,23 @@ if known and tonumber(known) > after then
   local reached = false
   while left > 0 and not reached do
     local wanted = math.min(left, 32)
-    local found = redis.call("XREVRANGE", KEYS[3], from, oldest, "COUNT", wanted)
+    local found = redis.pcall("XREVRANGE", KEYS[3], from, oldest, "COUNT", wanted)
+    if found.err then break end
     for _, entry in ipairs(found) do
-      if tonumber(string.match(entry[1], "%d+$")) <= after then
-        reached = true
-        break
-      end
-      left = left - 1
-      bytes = bytes + #entry[2][4]
+      local fields = entry[2]
       from = "(" .. entry[1]
-      entries[#entries + 1] = entry[1]
-      entries[#entries + 1] = entry[2][2]
-      entries[#entries + 1] = entry[2][4]
-      if bytes >= limit then break end
+      if fields[1] == "previous" and fields[3] == "parcel" and count(fields[2]) then
+        if tonumber(string.match(entry[1], "%d+$")) <= after then
+          reached = true
+          break
+        end
+        left = left - 1
+        bytes = bytes + #fields[4]
+        entries[#entries + 1] = entry[1]
+        entries[#entries + 1] = fields[2]
+        entries[#entries + 1] = fields[4]
+        if bytes >= limit then break end
+      end
     end
     if bytes >= limit then
       if not reached and left > 0 then more = 1 end
