@@ -53,6 +53,57 @@ describe("a session", () => {
     })
   )
 
+  it.effect("has several publications on their way to a broker elsewhere, in their order, and answers in it", () =>
+    Effect.gen(function* () {
+      const memory = yield* MemoryBroker.make()
+      const begun: Array<string> = []
+      const delays = [3, 2, 1, 1, 1]
+      const elsewhere: typeof memory = {
+        ...memory,
+        isLocal: false,
+        publish: (topic, parcel) =>
+          Effect.suspend(() => {
+            begun.push(topic)
+            return Effect.delay(memory.publish(topic, parcel), `${delays[begun.length - 1]!} seconds`)
+          })
+      }
+      const ada = yield* session(yield* Hub.on(elsewhere), "ada")
+      const to = (topic: string) => ({ type: "publish", topic, data: 1, id: topic })
+      yield* ada.say(to("a"), to("b"), to("c"), { type: "ping", id: "p" }, to("d"), "nonsense", to("e"))
+      const answers = () => ada.heard().map(({ type, id, code }) => code ?? id ?? type)
+      assert.deepStrictEqual([begun, answers()], [["a", "b", "c"], ["welcome"]])
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual([begun, answers()], [["a", "b", "c"], []])
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(
+        [begun, answers()],
+        [
+          ["a", "b", "c", "d"],
+          ["a", "b", "c", "p"]
+        ]
+      )
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(answers(), ["d", "bad-json", "e"])
+    })
+  )
+
+  it.effect("has no more than 64 publications on their way at a time", () =>
+    Effect.gen(function* () {
+      const memory = yield* MemoryBroker.make()
+      let begun = 0
+      const slowly: typeof memory.publish = (topic, parcel) =>
+        Effect.suspend(() => {
+          begun++
+          return Effect.delay(memory.publish(topic, parcel), "1 second")
+        })
+      const ada = yield* session(yield* Hub.on({ ...memory, isLocal: false, publish: slowly }), "ada")
+      yield* ada.say(...Array.from({ length: 100 }, (_, i) => publish(i)))
+      assert.strictEqual(begun, 64)
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(begun, 100)
+    })
+  )
+
   it.effect("publishes with the client's name and the hub's time, and data as it was written", () =>
     Effect.gen(function* () {
       const hub = yield* Hub.make({ history: { epoch: "epoch" } })

@@ -35,6 +35,9 @@ export interface Options<Request = unknown> {
   readonly nodes?: (() => ReadonlyArray<string>) | undefined
 }
 
+/** How many publications of one client may be on their way to a broker at a time. */
+const together = 64
+
 /**
  * Serves a client until its connection ends. Succeeds on an ordinary close and fails on any other end. What a client
  * does wrong is answered with an error message and does not end its connection.
@@ -109,27 +112,34 @@ export const serve = <Request = undefined>(
       )
     }
 
-    const publish = ({ dataJson, echo, id, key, topic }: HubMessage.Publish): Effect.Effect<void, WebSocketError> => {
+    /** Publishes, and comes back with what is to be answered, if anything. */
+    const published = ({
+      dataJson,
+      echo,
+      id,
+      key,
+      topic
+    }: HubMessage.Publish): Effect.Effect<HubMessage.ServerMessage | undefined> => {
       const text = HubMessage.encodeMessage({ topic, dataJson, from: client, time: clock.currentTimeMillisUnsafe() })
-      const published = hub.publish(topic, text, {
-        key: key && HubKey.ofClient(key),
-        except: echo ? undefined : [member.id]
-      })
-      return Effect.matchEffect(published, {
-        onFailure: (error) => send(HubMessage.refuseBroker(error, id, error.receivers)),
+      const options = { key: key && HubKey.ofClient(key), except: echo ? undefined : [member.id] }
+      return Effect.match(hub.publish(topic, text, options), {
+        onFailure: (error) => HubMessage.refuseBroker(error, id, error.receivers),
         onSuccess: ({ position, receivers, repeated }) =>
           id === undefined
-            ? Effect.void
-            : send({
+            ? undefined
+            : {
                 type: "published",
                 topic,
                 id,
                 receivers,
                 position: position && Position.print(position),
                 repeated: repeated || undefined
-              })
+              }
       })
     }
+
+    const answer = (message: HubMessage.ServerMessage | undefined) =>
+      message === undefined ? Effect.void : send(message)
 
     const handle = (message: HubMessage.ClientMessage): Effect.Effect<void, WebSocketError> => {
       switch (message._tag) {
@@ -151,7 +161,7 @@ export const serve = <Request = undefined>(
           return send({ type: "unsubscribed", topic, id })
         }
         case "Publish":
-          return allowed(authorize?.publish, message.topic, message.id, publish(message))
+          return allowed(authorize?.publish, message.topic, message.id, Effect.flatMap(published(message), answer))
         case "Presence": {
           const { id, topic } = message
           const told = Effect.suspend(() =>
@@ -166,11 +176,39 @@ export const serve = <Request = undefined>(
       }
     }
 
+    const decode = (message: Message.Message): Result.Result<HubMessage.ClientMessage, HubMessage.Refusal> =>
+      message._tag === "Binary" ? Result.fail(HubMessage.refuse("binary")) : HubMessage.decode(message.text)
+
     const receive = (message: Message.Message) => {
-      if (message._tag === "Binary") return send(HubMessage.refuse("binary"))
-      const decoded = HubMessage.decode(message.text)
+      const decoded = decode(message)
       return Result.isFailure(decoded) ? send(decoded.failure) : handle(decoded.success)
     }
+
+    /**
+     * Publications that came one behind the other are on their way to a broker elsewhere at the same time: it takes them in
+     * their order, and they are answered in it. Everything else is done one by one.
+     */
+    const receiveTogether = (messages: ReadonlyArray<Message.Message>): Effect.Effect<void, WebSocketError> =>
+      Effect.gen(function* () {
+        for (let at = 0; at < messages.length;) {
+          const run: Array<Effect.Effect<HubMessage.ServerMessage | undefined>> = []
+          let other: HubMessage.ClientMessage | HubMessage.Refusal | undefined
+          while (at < messages.length && run.length < together && other === undefined) {
+            const decoded = decode(messages[at++]!)
+            if (Result.isFailure(decoded)) other = decoded.failure
+            else if (decoded.success._tag === "Publish") run.push(published(decoded.success))
+            else other = decoded.success
+          }
+          for (const message of yield* Effect.all(run, { concurrency: "unbounded" })) yield* answer(message)
+          if (other !== undefined) yield* "_tag" in other ? handle(other) : send(other)
+        }
+      })
+
+    const isTogether = !hub.broker.isLocal && authorize?.publish === undefined
+    const receiveAll = (messages: ReadonlyArray<Message.Message>) =>
+      isTogether && messages.length > 1
+        ? receiveTogether(messages)
+        : Effect.forEach(messages, receive, { discard: true })
 
     yield* send({
       type: "welcome",
@@ -180,7 +218,7 @@ export const serve = <Request = undefined>(
       nodes: nodes?.()
     })
     yield* connection.pull.pipe(
-      Effect.flatMap((messages) => Effect.forEach(messages, receive, { discard: true })),
+      Effect.flatMap(receiveAll),
       Effect.forever({ disableYield: true }),
       Pull.catchDone(() => Effect.void),
       Effect.ensuring(
