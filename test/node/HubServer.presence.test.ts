@@ -62,6 +62,16 @@ const quiet = (client: HubClient.HubClient) =>
 
 const usersOf = ({ users }: HubClient.Heard) => (users as ReadonlyArray<HubClient.Heard>).map(({ user }) => user)
 
+const deep = (levels: number) =>
+  `{"type":"subscribe","topic":"t","id":7,"presence":{"info":${"[".repeat(levels)}${"]".repeat(levels)}}}`
+
+const join = ({ name }: { readonly name: string }, topic: string) =>
+  name === "eve" && topic === "t" ? Effect.fail(new Rejection({ message: "not you" })) : Effect.void
+
+const identify: HubServer.Options["identify"] = ({ query }) => Effect.succeed({ name: query.get("name") ?? "eve" })
+
+const info = (i: number) => JSON.stringify(`${i} ${"x".repeat(16_000)}`)
+
 describe("presence over two nodes", () => {
   it.live("tells who comes, changes and goes at the other, after a grace", () =>
     Effect.gen(function* () {
@@ -169,8 +179,6 @@ describe("presence over two nodes", () => {
     Effect.gen(function* () {
       const { one } = yield* cluster()
       const ada = yield* HubClient.connect(one.port, "ada")
-      const deep = (levels: number) =>
-        `{"type":"subscribe","topic":"t","id":7,"presence":{"info":${"[".repeat(levels)}${"]".repeat(levels)}}}`
       ada.say(deep(62))
       assert.include(yield* ada.hear, { type: "error", code: "too-deep", id: 7 })
       assert.strictEqual(one.hub.members("t"), 0)
@@ -236,10 +244,6 @@ describe("presence over two nodes", () => {
 describe("who asks", () => {
   it.live("need not be subscribed, and must be one who may", () =>
     Effect.gen(function* () {
-      const join = ({ name }: { readonly name: string }, topic: string) =>
-        name === "eve" && topic === "t" ? Effect.fail(new Rejection({ message: "not you" })) : Effect.void
-      const identify: HubServer.Options["identify"] = ({ query }) =>
-        Effect.succeed({ name: query.get("name") ?? "eve" })
       const { one, two } = yield* cluster({ authorize: { join }, identify })
       const ada = yield* HubClient.connect(one.port, "ada")
       yield* enter(ada)
@@ -296,7 +300,6 @@ describe("a client that does not read", () => {
       const ada = yield* HubClient.connect(one.port, "ada")
       yield* enter(ada)
       ada.peer.socket.pause()
-      const info = (i: number) => JSON.stringify(`${i} ${"x".repeat(16_000)}`)
       one.presence.joinUnsafe("t", { member: "m", user: "u", info: info(0) })
       const last = 2_000
       for (let i = 1; i <= last; i++) {
