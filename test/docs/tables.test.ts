@@ -269,7 +269,6 @@ describe("docs/limits.md", () => {
 describe("docs/limits.md", () => {
   it("has the limits of a broker", () => {
     const { callTimeout, connectTimeout, heartbeat, publishTimeout, ...counts } = EngineBroker.defaults
-    const seconds = (duration: Duration.Input) => `${Duration.toSeconds(duration)} s`
     expect(rows(limits, "Of a broker").map(([option = "", value]) => [option.replaceAll("`", ""), value])).toEqual([
       ["connectTimeout", seconds(connectTimeout)],
       ["callTimeout", seconds(callTimeout)],

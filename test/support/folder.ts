@@ -8,5 +8,5 @@ import type * as Scope from "effect/Scope"
 /** Its path. It is gone, with what is in it, when the scope is closed. */
 export const folder: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "millrace-"))),
-  (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+  (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
 )

@@ -18,6 +18,9 @@ import { utf8 } from "../../support/wire.ts"
 /** A publication to the topic `t`. */
 const publish = (data: number) => ({ type: "publish", topic: "t", data })
 
+/** One that is answered by the name of its topic. */
+const to = (topic: string) => ({ type: "publish", topic, data: 1, id: topic })
+
 const close = (code: number) => toward("server", frames.frame(8, Uint8Array.of(code >> 8, code & 255)))
 
 describe("a session", () => {
@@ -68,7 +71,6 @@ describe("a session", () => {
           })
       }
       const ada = yield* session(yield* Hub.on(elsewhere), "ada")
-      const to = (topic: string) => ({ type: "publish", topic, data: 1, id: topic })
       yield* ada.say(to("a"), to("b"), to("c"), { type: "ping", id: "p" }, to("d"), "nonsense", to("e"))
       const answers = () => ada.heard().map(({ type, id, code }) => code ?? id ?? type)
       assert.deepStrictEqual([begun, answers()], [["a", "b", "c"], ["welcome"]])

@@ -54,6 +54,8 @@ const streams = (url: string, make?: string) =>
     return streams
   })
 
+const isTaken = (defect: unknown) => /port \d+ is taken/.test(String(defect))
+
 describeWith("redis-server")("a Redis for a test", () => {
   it.live("answers, is killed, and is empty when it is started again at the same port", () =>
     Effect.gen(function* () {
@@ -125,7 +127,6 @@ describeWith("redis-server")("a Redis for a test", () => {
     Effect.gen(function* () {
       // One that was free a moment ago may be another test's.
       const named = Effect.flatMap(Effect.scoped(redisServer()), ({ port }) => redisServer({ port }))
-      const isTaken = (defect: unknown) => /port \d+ is taken/.test(String(defect))
       const again: typeof named = Effect.catchDefect(named, (defect) => (isTaken(defect) ? again : Effect.die(defect)))
       const { port } = yield* again
       const defect = yield* Effect.flip(Effect.catchDefect(redisServer({ port }), Effect.fail))

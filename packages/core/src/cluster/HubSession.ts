@@ -35,6 +35,9 @@ export interface Options<Request = unknown> {
   readonly nodes?: (() => ReadonlyArray<string>) | undefined
 }
 
+const decode = (message: Message.Message): Result.Result<HubMessage.ClientMessage, HubMessage.Refusal> =>
+  message._tag === "Binary" ? Result.fail(HubMessage.refuse("binary")) : HubMessage.decode(message.text)
+
 /** How many publications of one client may be on their way to a broker at a time. */
 const together = 64
 
@@ -175,9 +178,6 @@ export const serve = <Request = undefined>(
           return send({ type: "pong", id: message.id })
       }
     }
-
-    const decode = (message: Message.Message): Result.Result<HubMessage.ClientMessage, HubMessage.Refusal> =>
-      message._tag === "Binary" ? Result.fail(HubMessage.refuse("binary")) : HubMessage.decode(message.text)
 
     const receive = (message: Message.Message) => {
       const decoded = decode(message)
