@@ -4,9 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as TestClock from "effect/testing/TestClock"
 import * as Hub from "@millrace/core/cluster/Hub"
+import * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
 import * as Target from "@millrace/core/cluster/Target"
 import { start, turn } from "../../support/connection.ts"
-import { Listener, remoteBroker } from "../../support/members.ts"
+import { Listener, remote, remoteBroker } from "../../support/members.ts"
 
 const key = { producer: "me", epoch: 0, sequence: 0 }
 
@@ -112,6 +113,45 @@ describe("publish", () => {
       loseAcknowledgements()
       const { position, receivers } = yield* hub.publish("a", "x")
       assert.deepStrictEqual([position!.offset, receivers, one.texts], [1, 1, ["x"]])
+    })
+  )
+
+  it.effect("is not taken for what somebody else publishes elsewhere with the same key", () =>
+    Effect.gen(function* () {
+      const inner = yield* MemoryBroker.make()
+      const others = yield* Hub.on(remote(inner).broker)
+      // On its way here, until this node publishes.
+      const here = remote({
+        ...inner,
+        publish: (...all) => Effect.andThen(Effect.sync(here.release), inner.publish(...all))
+      })
+      const hub = yield* Hub.on(here.broker)
+      const [elsewhere, same] = [new Listener(), new Listener()]
+      hub.joinUnsafe("elsewhere", elsewhere)
+      hub.joinUnsafe("room", same)
+      yield* turn
+      for (const topic of ["elsewhere", "room"]) {
+        here.hold()
+        yield* others.publish(topic, `to ${topic}`, { key: { ...key, producer: topic } })
+        const { repeated } = yield* hub.publish("room", "for this room", { key: { ...key, producer: topic } })
+        assert.isTrue(repeated)
+      }
+      assert.deepStrictEqual([elsewhere.texts, same.texts], [["to elsewhere"], ["to room"]])
+    })
+  )
+
+  it.effect("with the key of something that was said elsewhere while the broker was away is told", () =>
+    Effect.gen(function* () {
+      const { broker, comeBack, goAway } = yield* remoteBroker()
+      const hub = yield* Hub.on(broker)
+      const one = new Listener()
+      hub.joinUnsafe("b", one)
+      yield* turn
+      goAway()
+      yield* Effect.flip(hub.publish("a", "x", { key }))
+      comeBack()
+      yield* hub.publish("b", "y", { key })
+      assert.deepStrictEqual(one.texts, ["y"])
     })
   )
 

@@ -17,25 +17,26 @@ describe("what was spoken", () => {
     spoken.left("room", back)
     spoken.joined("room", back)
     spoken.add("room", key(2))
-    const [first, second] = [spoken.take(key(1))!, spoken.take(key(2))!]
+    const [first, second] = [spoken.take("room", key(1))!, spoken.take("room", key(2))!]
     expect([there, late, back].map(first)).toEqual([true, false, false])
     expect([there, late, back].map(second)).toEqual([true, true, true])
     expect(spoken.isEmpty).toBe(true)
   })
 
-  it("is taken once, and by its whole key", () => {
+  it("is taken once, and by its topic and its whole key", () => {
     const spoken = new Spoken()
     spoken.add("room", key(1))
-    expect([spoken.has(key(1)), spoken.has(key(1, 1)), spoken.take(key(2))]).toEqual([true, false, undefined])
-    expect(spoken.take(key(1))).toBeDefined()
-    expect([spoken.has(key(1)), spoken.take(key(1))]).toEqual([false, undefined])
+    expect([spoken.has(key(1)), spoken.has(key(1, 1)), spoken.take("room", key(2))]).toEqual([true, false, undefined])
+    expect(spoken.take("hall", key(1))).toBeUndefined()
+    expect(spoken.take("room", key(1))).toBeDefined()
+    expect([spoken.has(key(1)), spoken.take("room", key(1))]).toEqual([false, undefined])
   })
 
   it("of the last so many are known", () => {
     const spoken = new Spoken()
     for (let i = 0; i <= maxSpoken; i++) spoken.add(`${i % 3}`, key(i))
     expect([spoken.has(key(0)), spoken.has(key(1)), spoken.has(key(maxSpoken))]).toEqual([false, true, true])
-    for (let i = 1; i <= maxSpoken; i++) spoken.take(key(i))
+    for (let i = 1; i <= maxSpoken; i++) spoken.take(`${i % 3}`, key(i))
     expect(spoken.isEmpty).toBe(true)
   })
 })

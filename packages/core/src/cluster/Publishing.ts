@@ -35,14 +35,16 @@ class Flight implements Parcel.Parcel {
   readonly except: ReadonlyArray<string>
   /** Whose it is. A broker in one process hands on the very parcel, also to other hubs. */
   readonly owner: Publishing
+  readonly topic: string
   prepared: Prepared.Prepared | undefined
   position: Position | undefined = undefined
   receivers = 0
   /** How many publish it at a time. */
   publishers = 0
 
-  constructor(owner: Publishing, prepared: Prepared.Prepared, { except = nobody, key }: PublishOptions) {
+  constructor(owner: Publishing, topic: string, prepared: Prepared.Prepared, { except = nobody, key }: PublishOptions) {
     this.owner = owner
+    this.topic = topic
     this.message = prepared.message
     this.key = key
     this.except = except
@@ -90,9 +92,9 @@ export class Publishing {
 
   /** Writes what the broker delivers to the members of this node. */
   deliver(topic: string, parcel: Parcel.Parcel, position: Position): void {
-    const flight = this.flightOf(parcel)
+    const flight = this.flightOf(topic, parcel)
     const publication = new Publication(topic, flight?.prepared ?? Prepared.make(parcel.message), position)
-    const heard = parcel.key === undefined || this.spoken.isEmpty ? undefined : this.spoken.take(parcel.key)
+    const heard = parcel.key === undefined || this.spoken.isEmpty ? undefined : this.spoken.take(topic, parcel.key)
     if (heard !== undefined) this.topics.advance(topic, position, heard)
     const receivers = this.write(publication, leftOut(parcel.except, heard))
     if (flight === undefined) return
@@ -100,9 +102,12 @@ export class Publishing {
     flight.receivers = receivers
   }
 
-  private flightOf(parcel: Parcel.Parcel): Flight | undefined {
+  private flightOf(topic: string, parcel: Parcel.Parcel): Flight | undefined {
     if (parcel instanceof Flight) return parcel.owner === this ? parcel : undefined
-    return parcel.key === undefined || this.flights.size === 0 ? undefined : this.flights.get(Spoken.nameOf(parcel.key))
+    if (parcel.key === undefined || this.flights.size === 0) return undefined
+    const flight = this.flights.get(Spoken.nameOf(parcel.key))
+    // Clients choose keys, and may choose somebody else's: what has the same is not the same for that.
+    return flight?.topic === topic && isSame(flight.message, parcel.message) ? flight : undefined
   }
 
   publish(topic: string, prepared: Prepared.Prepared, options: PublishOptions): Effect.Effect<Published, PublishError> {
@@ -114,12 +119,12 @@ export class Publishing {
   private fly(topic: string, prepared: Prepared.Prepared, options: PublishOptions) {
     const { broker, flights } = this
     if (broker.isLocal) {
-      const flight = new Flight(this, prepared, options)
+      const flight = new Flight(this, topic, prepared, options)
       return this.place(topic, flight, flight)
     }
     const key = options.key ?? { producer: this.producer, epoch: 0, sequence: this.sequence++ }
     const name = Spoken.nameOf(key)
-    const flight = flights.get(name) ?? new Flight(this, prepared, { ...options, key })
+    const flight = flights.get(name) ?? new Flight(this, topic, prepared, { ...options, key })
     flight.publishers++
     flights.set(name, flight)
     const parcel = Parcel.make(prepared.message, key, options.except)
@@ -207,6 +212,12 @@ export class Publishing {
       })
     return next(error)
   }
+}
+
+const isSame = (one: Message, other: Message): boolean => {
+  if (one._tag !== other._tag || one.length !== other.length) return false
+  const [mine, its] = [one.bytes, other.bytes]
+  return mine.every((byte, at) => byte === its[at])
 }
 
 /** Its acknowledgement was lost, and it was delivered: it is in the log. */

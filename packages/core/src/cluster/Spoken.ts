@@ -47,11 +47,11 @@ export class Spoken {
     if (this.entries.size > maxSpoken) this.forget(...this.entries.entries().next().value!)
   }
 
-  /** Who has it already; forgets it, as it comes once. */
-  take(key: Key): ((member: Member) => boolean) | undefined {
+  /** Who has it already; forgets it, as it comes once. What has its key in another topic is something else. */
+  take(topic: string, key: Key): ((member: Member) => boolean) | undefined {
     const name = nameOf(key)
     const entry = this.entries.get(name)
-    if (entry === undefined) return undefined
+    if (entry?.topic.name !== topic) return undefined
     const { newcomers } = entry.topic
     this.forget(name, entry)
     return (member) => (newcomers.get(member) ?? 0) <= entry.at
