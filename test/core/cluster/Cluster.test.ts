@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
+import * as fc from "fast-check"
 import * as Cluster from "@millrace/core/cluster/Cluster"
 import * as Hub from "@millrace/core/cluster/Hub"
 import * as Nodes from "@millrace/core/cluster/Nodes"
@@ -96,6 +97,23 @@ describe("topics", () => {
         ["b", "c"]
       )
       assert.deepStrictEqual(yield* page({ after: "d" }), [])
+    })
+  )
+})
+
+it("a page of topics is the first behind another by their code units, of any number in any order", () => {
+  const page = fc.record({ after: fc.option(fc.string({ maxLength: 2 }), { nil: undefined }), limit: fc.nat(6) })
+  fc.assert(
+    fc.property(fc.uniqueArray(fc.string({ maxLength: 3 })), page, (names, { after, limit }) => {
+      const found = Cluster.pageOf({ names: () => names, members: ({ length }) => length }, { after, limit })
+      const wanted = names
+        .filter((name) => after === undefined || name > after)
+        .sort()
+        .slice(0, Math.max(1, limit))
+      assert.deepStrictEqual(
+        found,
+        wanted.map((topic) => ({ topic, members: topic.length }))
+      )
     })
   )
 })

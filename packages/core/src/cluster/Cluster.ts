@@ -78,14 +78,31 @@ const defaultPage = 100
 
 const limitOf = ({ limit = defaultPage }: Page): number => Math.min(Math.max(1, Math.floor(limit)), maxPage)
 
-/** A page of a hub's topics. */
-export const pageOf = (hub: Hub["Service"], page: Page): ReadonlyArray<TopicCount> => {
-  const { after } = page
-  return [...hub.names()]
-    .filter((topic) => after === undefined || topic > after)
-    .sort()
-    .slice(0, limitOf(page))
-    .map((topic) => ({ topic, members: hub.members(topic) }))
+/** A page of a hub's topics. Anybody may ask, and there may be many: they are walked, not sorted. */
+export const pageOf = (hub: Pick<Hub["Service"], "names" | "members">, page: Page): ReadonlyArray<TopicCount> => {
+  const limit = limitOf(page)
+  const first: Array<string> = []
+  for (const topic of hub.names()) {
+    if (page.after !== undefined && topic <= page.after) continue
+    if (first.length === limit) {
+      if (topic >= first[limit - 1]!) continue
+      first.pop()
+    }
+    first.splice(placeIn(first, topic), 0, topic)
+  }
+  return first.map((topic) => ({ topic, members: hub.members(topic) }))
+}
+
+/** Where it belongs among those that are in order. */
+const placeIn = (sorted: ReadonlyArray<string>, topic: string): number => {
+  let low = 0
+  let high = sorted.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (sorted[middle]! < topic) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 /** Answers for its hub, and asks for it, as long as the scope is open. */
