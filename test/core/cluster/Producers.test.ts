@@ -55,7 +55,7 @@ describe("a key", () => {
   })
 
   it("is known for the window, which begins with the last that its producer published", () => {
-    const producers = new Producers({ window: 100 })
+    const producers = new Producers({ window: "100 millis" })
     producers.record(key(1), 1, 0)
     producers.record(key(2), 2, 60)
     expect(producers.ask(key(1), 160)).toEqual({ _tag: "Repeat", offset: 1 })

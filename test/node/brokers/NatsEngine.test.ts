@@ -100,7 +100,7 @@ describeWith("nats-server")("NatsEngine", () => {
   it("keeps publications for as long as it knows repeats, where it was told to keep them shorter", () =>
     run(
       Effect.gen(function* () {
-        yield* open({ retention: { maxAge: 1_000, repeatWindow: 5_000 } })
+        yield* open({ retention: { maxAge: "1 second", repeatWindow: "5 seconds" } })
         const { jsm } = yield* client(server().url)
         const name = yield* streamOf(jsm, prefix)
         const { config } = yield* Effect.promise(() => jsm.streams.info(name))

@@ -255,7 +255,7 @@ describeWith("redis-server")("the log in Redis", () => {
   it.live("does not count what is too old, and still knows that it was there", () =>
     Effect.gen(function* () {
       const { url } = yield* redisServer()
-      const { link } = yield* opened({ url, retention: { maxAge: 40 } })
+      const { link } = yield* opened({ url, retention: { maxAge: "40 millis" } })
       // Keeps it for five minutes.
       const { link: other } = yield* opened({ url })
       const { epoch } = yield* link.position

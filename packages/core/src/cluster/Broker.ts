@@ -20,6 +20,7 @@
  * Not in here: who listens on this node (`Hub`), and how a server is spoken to (`Engine`).
  */
 import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -125,10 +126,10 @@ export const maxCastBytes = 262_144
 export interface Retention {
   /** Publications of one topic. Default 1,000. */
   readonly maxEntries?: number | undefined
-  /** In milliseconds. Default 5 minutes. */
-  readonly maxAge?: number | undefined
-  /** For how many milliseconds a repeat is known. Default 2 minutes. */
-  readonly repeatWindow?: number | undefined
+  /** How long. Default 5 minutes. */
+  readonly maxAge?: Duration.Input | undefined
+  /** For how long a repeat is known. Default 2 minutes. */
+  readonly repeatWindow?: Duration.Input | undefined
 }
 
 export type { Key, Missed, Parcel, Position }

@@ -5,11 +5,12 @@
  * has its last 1,000 sequences, and when there are too many keys those of the producer that was silent for longest are
  * forgotten first.
  */
+import * as Duration from "effect/Duration"
 import type { Key } from "./Parcel.ts"
 
 export interface Options {
-  /** In milliseconds. Default 2 minutes. */
-  readonly window?: number | undefined
+  /** Default 2 minutes. */
+  readonly window?: Duration.Input | undefined
   /** Keys of all producers. Default 100,000. */
   readonly maxKeys?: number | undefined
 }
@@ -46,7 +47,7 @@ export class Producers {
   private keys = 0
 
   constructor(options: Options = {}) {
-    this.window = options.window ?? defaults.window
+    this.window = Duration.toMillis(options.window ?? defaults.window)
     this.maxKeys = options.maxKeys ?? defaults.maxKeys
   }
 

@@ -106,8 +106,8 @@ export const make = (options: Options): Engine => {
   const subjects = Subjects.make(prefix)
   const keeping: Log.Keeping = {
     maxEntries: options.retention?.maxEntries ?? retention.maxEntries,
-    maxAge: options.retention?.maxAge ?? retention.maxAge,
-    repeatWindow: options.retention?.repeatWindow ?? retention.repeatWindow,
+    maxAge: Duration.toMillis(options.retention?.maxAge ?? retention.maxAge),
+    repeatWindow: Duration.toMillis(options.retention?.repeatWindow ?? retention.repeatWindow),
     maxBytes: options.maxLogBytes ?? defaults.maxLogBytes,
     storage: options.storage ?? defaults.storage,
     replicas: options.replicas

@@ -135,8 +135,8 @@ class RedisLink implements Link {
     this.maxBytes = options.maxBytes
     this.maxTailBytes = options.maxTailBytes ?? defaults.maxTailBytes
     this.maxEntries = options.retention?.maxEntries ?? retention.maxEntries
-    this.maxAge = options.retention?.maxAge ?? retention.maxAge
-    this.window = `${options.retention?.repeatWindow ?? retention.repeatWindow}`
+    this.maxAge = Math.ceil(Duration.toMillis(options.retention?.maxAge ?? retention.maxAge))
+    this.window = `${Math.ceil(Duration.toMillis(options.retention?.repeatWindow ?? retention.repeatWindow))}`
     this.kept = [`${this.maxEntries}`, `${this.maxAge}`]
     this.publish = server.hasShards ? "SPUBLISH" : "PUBLISH"
     const remembered = Duration.toMillis(Duration.fromInputUnsafe(options.rememberTopics ?? defaults.rememberTopics))
