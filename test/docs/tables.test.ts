@@ -276,6 +276,7 @@ describe("docs/limits.md", () => {
       ["publishTimeout", seconds(publishTimeout)],
       ["maxInFlight", `${counts.maxInFlight}`],
       ["maxInFlightBytes", bytes(counts.maxInFlightBytes)],
+      ["maxQueuedBytes", bytes(counts.maxQueuedBytes)],
       ["maxAsks", `${counts.maxAsks}`],
       ["maxHeldBytes", bytes(counts.maxHeldBytes)]
     ])

@@ -656,6 +656,35 @@ describe("publishing", () => {
     })
   )
 
+  it.effect("fails when more bytes wait than may; one message always may, and so may the next when they are gone", () =>
+    Effect.gen(function* () {
+      const server = yield* FaultyEngine.make()
+      const its = yield* up(server, { maxInFlight: 1, maxQueuedBytes: 6_250 })
+      const { ended, publish } = publisher(its)
+      yield* publish("a".repeat(9_000))
+      yield* turn
+      expect(ended.splice(0)).toEqual([`${"a".repeat(9_000)} 1`])
+      server.pause()
+      yield* publish("b".repeat(2_000), "c".repeat(1_000), "d".repeat(1_000), "e".repeat(100))
+      expect(ended.splice(0)).toEqual([`${"d".repeat(1_000)} NotPublished`, `${"e".repeat(100)} NotPublished`])
+      const gone = yield* start(its.publish("t", text("f")))
+      yield* Fiber.interrupt(gone)
+      expect(its.status()._tag).toBe("Up")
+      server.cut()
+      server.resume()
+      yield* TestClock.adjust("2 seconds")
+      expect(ended.splice(0).map((line) => line[0])).toEqual(["b", "c"])
+      for (let round = 0; round < 3; round++) {
+        server.pause()
+        yield* publish("g".repeat(2_000), "h".repeat(1_000), "e".repeat(100))
+        expect(ended.splice(0)).toEqual([`${"e".repeat(100)} NotPublished`])
+        server.resume()
+        yield* TestClock.adjust("1 second")
+        expect(ended.splice(0).map((line) => line[0])).toEqual(["g", "h"])
+      }
+    })
+  )
+
   it.effect("tells nobody who is interrupted while it waits, and sends nothing of it", () =>
     Effect.gen(function* () {
       const server = yield* FaultyEngine.make()

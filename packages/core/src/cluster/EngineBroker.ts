@@ -47,6 +47,11 @@ export interface Options {
   readonly maxInFlight?: number | undefined
   /** Their bytes; one may be over it alone. Default 4 MiB. */
   readonly maxInFlightBytes?: number | undefined
+  /**
+   * Bytes of all that are on their way or wait, with 1 KiB more for each; what is over it fails with `Unavailable`, and is
+   * not published. One may be over it alone. Default 64 MiB.
+   */
+  readonly maxQueuedBytes?: number | undefined
   /** Topics that are asked about at once, after a break. Default 64. */
   readonly maxAsks?: number | undefined
   /**
@@ -63,6 +68,7 @@ export const defaults = {
   publishTimeout: "10 seconds",
   maxInFlight: 512,
   maxInFlightBytes: 4_194_304,
+  maxQueuedBytes: 67_108_864,
   maxAsks: 64,
   maxHeldBytes: 16_777_216
 } satisfies Options
@@ -129,7 +135,8 @@ class Running {
     const { publishTimeout } = this
     const maxInFlight = options.maxInFlight ?? defaults.maxInFlight
     const maxInFlightBytes = options.maxInFlightBytes ?? defaults.maxInFlightBytes
-    this.outbox = new EngineOutbox({ maxInFlight, maxInFlightBytes, publishTimeout }, clock, context)
+    const maxQueuedBytes = options.maxQueuedBytes ?? defaults.maxQueuedBytes
+    this.outbox = new EngineOutbox({ maxInFlight, maxInFlightBytes, maxQueuedBytes, publishTimeout }, clock, context)
     this.topics = new EngineTopics(
       { maxAsks, maxHeldBytes: options.maxHeldBytes ?? defaults.maxHeldBytes },
       context,

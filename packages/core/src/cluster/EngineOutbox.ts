@@ -9,7 +9,7 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { Receipt } from "./Broker.ts"
 import { BrokerError, Unavailable } from "./BrokerError.ts"
-import { type EngineLink, errorOf, silent } from "./EngineLink.ts"
+import { type EngineLink, errorOf, silent, unavailable } from "./EngineLink.ts"
 import type { Key } from "./Parcel.ts"
 import { maxSequences } from "./Producers.ts"
 
@@ -17,6 +17,8 @@ import { maxSequences } from "./Producers.ts"
 export interface Bounds {
   readonly maxInFlight: number
   readonly maxInFlightBytes: number
+  /** Of those that are under way or wait, with what each of them takes beside; one may be over it alone. */
+  readonly maxQueuedBytes: number
   /** In milliseconds, from when the link broke. */
   readonly publishTimeout: number
 }
@@ -28,6 +30,9 @@ export interface Publication {
   /** The key was made here: nobody else knows it, and a repeat is one of ours. */
   readonly isOwn: boolean
 }
+
+/** What a publication that waits takes beside its bytes, about. */
+const overhead = 1_024
 
 type Answer = Effect.Success<ReturnType<EngineLink["link"]["append"]>>
 
@@ -57,6 +62,7 @@ export class EngineOutbox {
   /** Those from it on are not under way. */
   private next = 0
   private bytes = 0
+  private queued = 0
   private pumping = false
 
   constructor(bounds: Bounds, clock: Clock.Clock, context: Context.Context<never>) {
@@ -83,6 +89,11 @@ export class EngineOutbox {
 
   publish(publication: Publication): Effect.Effect<Receipt, BrokerError> {
     return Effect.callback((resume) => {
+      const takes = publication.bytes.length + overhead
+      if (this.queued > 0 && this.queued + takes > this.bounds.maxQueuedBytes) {
+        return resume(Effect.fail(unavailable(new Error("more publications wait for it than may"))))
+      }
+      this.queued += takes
       const pending: Pending = {
         publication,
         settle: resume,
@@ -158,6 +169,7 @@ export class EngineOutbox {
   }
 
   private done(pending: Pending): void {
+    if (!pending.isDone) this.queued -= pending.publication.bytes.length + overhead
     pending.isDone = true
     while (this.queue[this.first]?.isDone === true) this.first++
     this.next = Math.max(this.next, this.first)
