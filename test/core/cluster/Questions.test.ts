@@ -288,6 +288,44 @@ describe("a question", () => {
     })
   )
 
+  it.effect("leaves no more to be said than may be, while the broker takes nothing, however many come", () =>
+    Effect.gen(function* () {
+      const bus = yield* Bus.make(1)
+      const [own] = bus.brokers
+      let waiting = 0
+      let isStuck = true
+      const broker = {
+        ...own!,
+        cast: (channel: string, bytes: Uint8Array) =>
+          isStuck && channel.startsWith("$asked")
+            ? Effect.andThen(
+                Effect.sync(() => void waiting++),
+                Effect.never
+              ).pipe(Effect.timeoutOption("5 seconds"), Effect.andThen(Effect.sync(() => void waiting--)))
+            : own!.cast(channel, bytes)
+      }
+      const nodes = yield* Nodes.make(broker, { name: "n" })
+      const { answer } = yield* Questions.make(broker, nodes, { maxAnswered: 3 })
+      let answered = 0
+      yield* answer("q", () => Effect.sync(() => ++answered))
+      const flood = Effect.gen(function* () {
+        for (let number = 0; number < 500; number++) {
+          const asked = { asker: "stranger", life: answered, number, name: "q", payload: null, timeout: 1_000 }
+          bus.forge("$questions", QuestionMessage.encode({ _tag: "Question", ...asked }))
+        }
+        yield* TestClock.adjust("1 second")
+      })
+      yield* flood
+      assert.deepStrictEqual([waiting, answered], [6, 3])
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(waiting, 0)
+      // They are done with: there is room again, for as many.
+      yield* flood
+      assert.deepStrictEqual([waiting, answered], [6, 6])
+      isStuck = false
+    })
+  )
+
   it.effect("is not answered by who has closed its scope, and a name has one that answers it", () =>
     Effect.gen(function* () {
       const { all } = yield* cluster(1)

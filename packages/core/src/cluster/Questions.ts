@@ -32,7 +32,10 @@ export type { Json }
 export interface Options {
   /** Questions of this node that wait for answers. Default 1,024. */
   readonly maxAsked?: number | undefined
-  /** Questions of other nodes that are being answered; more are declined as `Busy`. Default 256. */
+  /**
+   * Questions of other nodes that are being answered; more are declined as `Busy`, and when as many are being declined,
+   * not answered at all. Default 256.
+   */
   readonly maxAnswered?: number | undefined
 }
 
@@ -129,6 +132,7 @@ export const make = (
     let number = 0
     let unread = 0
     let answering = 0
+    let declining = 0
 
     const settle = (waiting: Waiting, node: string, answer: Answered["answer"] | undefined) => {
       const its = waiting.expected.get(node)
@@ -203,7 +207,15 @@ export const make = (
       seen.add(key)
       if (seen.size > remembered) seen.delete(seen.values().next().value!)
       if (answering >= maxAnswered) {
-        return void run(send(message, Result.fail(new Declined({ because: "Busy", detail: null }))))
+        // While the broker takes nothing, what is to be said must not heap up; who asked waits no longer than it wants.
+        if (declining >= maxAnswered) return
+        declining++
+        return void run(
+          Effect.ensuring(
+            send(message, Result.fail(new Declined({ because: "Busy", detail: null }))),
+            Effect.sync(() => void declining--)
+          )
+        )
       }
       answering++
       run(
