@@ -135,7 +135,7 @@ export const run = (
         const entries = missed.entries.filter(({ offset, topic, value }) => {
           const before = last.get(topic)
           const isHad = before !== undefined && !Position.isBehind({ epoch, offset }, before)
-          return !isHad && !isFor(value, member, unplaced)
+          return !isHad && !isFor(topic, value, member, unplaced)
         })
         const items = entries.map((entry) => replays.of(entry, epoch)).filter(wants)
         const written = yield* write(member, withGaps(items, missed, from), isIn)
@@ -157,8 +157,8 @@ export const run = (
           else if (isNews(item)) {
             if (item.at !== undefined) last.set(item.topic, item.at)
             else if (item.key !== undefined) {
-              if (missed?.entries.some(({ value }) => isKnownBy(value, item.key!)) === true) continue
-              unplaced.add(item.key)
+              if (missed?.entries.some((entry) => isKnownBy(entry, item)) === true) continue
+              unplaced.add(inTopic(item.topic, item.key))
             }
             news.push(item)
             // In one process what comes later is later in all topics.
@@ -175,12 +175,16 @@ export const run = (
     }
   })
 
-const isKnownBy = ({ key }: Parcel, name: string): boolean => key !== undefined && Spoken.nameOf(key) === name
+const isKnownBy = ({ topic, value: { key } }: Entry<Parcel>, { key: name, topic: its }: Publication): boolean =>
+  topic === its && key !== undefined && Spoken.nameOf(key) === name
+
+/** What has a key in another topic is something else, whoever chose it. */
+const inTopic = (topic: string, key: string): string => `${topic.length}:${topic}${key}`
 
 /** Whether a parcel is not for a member, or has been written to it already. */
-const isFor = ({ except, key }: Parcel, { id }: Member, unplaced: ReadonlySet<string>): boolean =>
+const isFor = (topic: string, { except, key }: Parcel, { id }: Member, unplaced: ReadonlySet<string>): boolean =>
   (id !== undefined && except.includes(id)) ||
-  (unplaced.size > 0 && key !== undefined && unplaced.has(Spoken.nameOf(key)))
+  (unplaced.size > 0 && key !== undefined && unplaced.has(inTopic(topic, Spoken.nameOf(key))))
 
 /** Whether a position was known as it was told. */
 const isOf = (known: Position.Position, told: Position.Position | undefined): boolean =>
