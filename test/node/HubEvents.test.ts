@@ -11,6 +11,7 @@ import * as Result from "effect/Result"
 import * as HubServer from "@millrace/node/HubServer"
 import { ask as askOver, type Answer, type Asking } from "../support/eventStreamServer.ts"
 import { eventually, settled } from "../support/eventually.ts"
+import { remoteBroker } from "../support/members.ts"
 
 const ask = (port: number, path: string, asking: Asking = {}) => askOver("node:http", port, { path, ...asking })
 
@@ -319,6 +320,20 @@ describe("a page of another origin", () => {
 })
 
 describe("GET /.well-known/mercure", () => {
+  it.live("answers while the broker is away, whatever the client says where it was", () =>
+    Effect.gen(function* () {
+      const { broker, goAway } = yield* remoteBroker()
+      const { port } = yield* HubServer.serve({ broker })
+      goAway()
+      for (const epoch of ["e", "a\r\nx-evil: 1", "a\nid: x", "a\0", "é✓𝄞"]) {
+        const position = encodeURIComponent(`${epoch}:5`)
+        const answer = yield* ask(port, `/.well-known/mercure?topic=t&lastEventID=${position}`)
+        const said = [answer.status, answer.header("mercure-last-event-id"), answer.header("x-evil")]
+        assert.deepStrictEqual(said, [200, epoch === "e" ? "e:5" : ":0", undefined])
+      }
+    })
+  )
+
   it.live("has what was published as the data, by topic or match, and says from where it goes on", () =>
     Effect.gen(function* () {
       const running = yield* HubServer.serve({ history: { maxEntries: 2 } })

@@ -323,13 +323,19 @@ const answer = (
     })
   })
 
+/** What can be said in a field of a response again, whatever came in the query. */
+const isVisible = /^[\x20-\x7e]*$/
+
 /** Where the client was. One that cannot be read is that of another hub: everything is missing. */
 const startOf = (
   { broker }: Options["hub"],
   { earliest }: Dialect,
   lastEventId: string
 ): Effect.Effect<Position.Position> => {
-  if (lastEventId !== earliest) return Effect.succeed(Position.parse(lastEventId) ?? nowhere)
+  if (lastEventId !== earliest) {
+    const position = isVisible.test(lastEventId) ? Position.parse(lastEventId) : undefined
+    return Effect.succeed(position ?? nowhere)
+  }
   return Effect.match(broker.position, {
     onFailure: () => nowhere,
     onSuccess: ({ epoch }) => ({ epoch, offset: 0 })
