@@ -78,7 +78,8 @@ const startServer = async (
   return { child, port, extensions: compressed ? (contender.deflate ?? "permessage-deflate") : "" }
 }
 
-const startLoad = () => Child.start({ title: "the load generator", args: [join(here, "load/main.ts")], core: "client" })
+const startLoad = () =>
+  Child.start({ title: "the load generator", args: [conditions, join(here, "load/main.ts")], core: "client" })
 
 const openLoad = (load: Child.Child, { child, extensions, port }: Server, scenario: Scenario): Promise<void> =>
   load.ask<void>("open", { port, extensions, scenario } satisfies Open).catch(child.blame)
