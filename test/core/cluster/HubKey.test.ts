@@ -14,6 +14,28 @@ describe("a client's key", () => {
   })
 })
 
+describe("a user's key", () => {
+  const producer = "x".repeat(HubMessage.maxProducerBytes)
+  const key = { producer, epoch: 1, sequence: 2 }
+
+  it("is that of no other user, nor of who is none, by either way to say it", () => {
+    const all = ["ada", "bob", undefined].flatMap((user) => [
+      HubKey.ofClient(key, user),
+      HubKey.ofHeader(producer, user)!
+    ])
+    expect(new Set(all.map(({ producer }) => producer)).size).toBe(6)
+    expect(all.every(isKey)).toBe(true)
+    // Where one name ends and the other begins is said.
+    const joined = (user: string, producer: string) => HubKey.ofClient({ ...key, producer }, user).producer
+    expect(joined("ab", "c")).not.toBe(joined("a", "bc"))
+  })
+
+  it("is the same each time", () => {
+    expect(HubKey.ofClient(key, "ada")).toEqual(HubKey.ofClient(key, "ada"))
+    expect(HubKey.ofClient(key, "ada")).toMatchObject({ epoch: 1, sequence: 2 })
+  })
+})
+
 describe("Idempotency-Key", () => {
   it.each([
     ['"8e03978e-40d5-43dd-bc93-6894a57f9324"', "8e03978e-40d5-43dd-bc93-6894a57f9324"],

@@ -1,21 +1,37 @@
 /**
- * The keys of clients, apart from those that the nodes use themselves: a client that knew the name of a node could say
- * its keys before it does, and have its publications taken for repeats.
+ * The keys of clients, apart from those that the nodes use themselves and from those of other users: who could say
+ * another's keys before that one does would have its publications taken for repeats.
  */
+import * as Base64 from "../codec/Base64.ts"
+import * as Sha1 from "../codec/Sha1.ts"
 import { isProducer } from "./HubName.ts"
 import type { Key } from "./Parcel.ts"
 
-/** As the log has it. A client is the same whether it comes by WebSocket or by HTTP. */
-export const ofClient = (key: Key): Key => ({ ...key, producer: `client:${key.producer}` })
+const encoder = new TextEncoder()
+
+/**
+ * The producer as the log has it, where all of a name may be used already: of a user it is a digest, which says whose it
+ * is. Nobody gains by two that are alike but who has made both.
+ */
+const producerOf = (kind: "client" | "header", name: string, user: string | undefined): string =>
+  user === undefined
+    ? `${kind}:${name}`
+    : `${kind}s:${Base64.encode(Sha1.digest(encoder.encode(`${user.length}:${user}${name}`)))}`
+
+/** As the log has it. A client is the same whether it comes by WebSocket or by HTTP; a user's keys are nobody else's. */
+export const ofClient = (key: Key, user?: string): Key => ({
+  ...key,
+  producer: producerOf("client", key.producer, user)
+})
 
 /**
  * What `Idempotency-Key` says, as draft-ietf-httpapi-idempotency-key-header has it: a string in quotes, with or without
  * them here, for one publication. `undefined` for a value that is none.
  */
-export const ofHeader = (value: string): Key | undefined => {
+export const ofHeader = (value: string, user?: string): Key | undefined => {
   const text = value.startsWith('"') ? unquote(value) : value
   return text !== undefined && isProducer(text) && isVisible.test(text)
-    ? { producer: `header:${text}`, epoch: 0, sequence: 0 }
+    ? { producer: producerOf("header", text, user), epoch: 0, sequence: 0 }
     : undefined
 }
 

@@ -124,7 +124,7 @@ export const serve = <Request = undefined>(
       topic
     }: HubMessage.Publish): Effect.Effect<HubMessage.ServerMessage | undefined> => {
       const text = HubMessage.encodeMessage({ topic, dataJson, from: client, time: clock.currentTimeMillisUnsafe() })
-      const options = { key: key && HubKey.ofClient(key), except: echo ? undefined : [member.id] }
+      const options = { key: key && HubKey.ofClient(key, user), except: echo ? undefined : [member.id] }
       return Effect.match(hub.publish(topic, text, options), {
         onFailure: (error) => HubMessage.refuseBroker(error, id, error.receivers),
         onSuccess: ({ position, receivers, repeated }) =>

@@ -53,11 +53,15 @@ const mayPublish = ({ headers: { authorization = "" } }: http.IncomingMessage, t
 }
 
 /** Of the body or of `Idempotency-Key`; a sentence where it is neither one nor the other. */
-const keyOf = ({ headers }: http.IncomingMessage, key: Key | undefined): Key | string | undefined => {
+const keyOf = (
+  { headers }: http.IncomingMessage,
+  key: Key | undefined,
+  user: string | undefined
+): Key | string | undefined => {
   const value = headers["idempotency-key"]
-  if (value === undefined) return key && HubKey.ofClient(key)
+  if (value === undefined) return key && HubKey.ofClient(key, user)
   if (key !== undefined) return 'the key is in the body or in "Idempotency-Key", not in both'
-  const found = typeof value === "string" ? HubKey.ofHeader(value) : undefined
+  const found = typeof value === "string" ? HubKey.ofHeader(value, user) : undefined
   return found ?? `"Idempotency-Key" is a string of 1 to ${HubMessage.maxProducerBytes} printable characters of ASCII`
 }
 
@@ -84,7 +88,7 @@ export const publish = (
     const decoded = HubMessage.decodePublish(body)
     if (Result.isFailure(decoded)) return refuse(response, decoded.failure)
     const { dataJson, topic } = decoded.success
-    const key = keyOf(request, decoded.success.key)
+    const key = keyOf(request, decoded.success.key, client.user)
     if (typeof key === "string") return refuse(response, HubMessage.refuse("bad-message", undefined, key))
     if (authorize?.publish !== undefined) {
       const may = yield* Effect.result(authorize.publish(client, topic))
