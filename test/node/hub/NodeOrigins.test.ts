@@ -31,10 +31,11 @@ describe("NodeOrigins.sources", () => {
   })
 })
 
+const urlOf = (i: number) => `https://n${i}.example/`
+
 describe("NodeOrigins.Remembered", () => {
   it(`knows the last ${NodeOrigins.max} that it was told of, each once`, () => {
     const known = new NodeOrigins.Remembered()
-    const urlOf = (i: number) => `https://n${i}.example/`
     for (let i = 0; i < NodeOrigins.max; i++) known.add(urlOf(i))
     known.add(urlOf(0))
     known.add("one.example")
