@@ -2,6 +2,7 @@
  * Vitest 5 reads this file only when told to: `vitest run --config vitest.workspace.ts`.
  * The packages are tested from their sources, so nothing is built first.
  */
+import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -21,6 +22,8 @@ const project = (name: string, include: ReadonlyArray<string>, testTimeout: numb
 
 export default defineConfig({
   test: {
+    // Most of the time a test waits for a process or a socket: one at a time, as Vitest has it on two cores, takes twice as long.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     projects: [
       // No sockets and no clocks.
       project("pure", ["test/architecture.test.ts", "test/core/**/*.test.ts", "test/conformance/**/*.test.ts"], 20_000),
