@@ -94,6 +94,14 @@ const transmitted = (said: Packet.Transmission) => Result.getOrThrow(Packet.enco
 const noise = (right: fc.Arbitrary<string>) =>
   fc.oneof(fc.string({ unit: "binary" }), fc.json(), right, mutatedText(right), mutatedText(right))
 
+/** JSON can say -0, also as a number that is too small, and JSON.stringify cannot. */
+const positive = (value: unknown): unknown => {
+  if (Object.is(value, -0)) return 0
+  if (Array.isArray(value)) return value.map(positive)
+  if (typeof value !== "object" || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, positive(each)]))
+}
+
 describe("Action Cable", () => {
   it("has commands that are decoded as they were encoded", () => {
     fc.assert(
@@ -134,7 +142,8 @@ describe("Action Cable", () => {
           expect(answer.failure).toBeInstanceOf(Packet.CableViolation)
           seen.refused++
         } else {
-          expect(Packet.decodeCommand(written(answer.success), { extended: isExtended })).toEqual(answer)
+          const again = Packet.decodeCommand(written(answer.success), { extended: isExtended })
+          expect(positive(Result.getOrThrow(again))).toEqual(positive(answer.success))
           seen.taken++
         }
       }),
@@ -152,7 +161,8 @@ describe("Action Cable", () => {
           expect(answer.failure).toBeInstanceOf(Packet.CableViolation)
           seen.refused++
         } else {
-          expect(Packet.decodeTransmission(transmitted(answer.success), { extended: isExtended })).toEqual(answer)
+          const again = Packet.decodeTransmission(transmitted(answer.success), { extended: isExtended })
+          expect(positive(Result.getOrThrow(again))).toEqual(positive(answer.success))
           seen.taken++
         }
       }),
