@@ -68,8 +68,7 @@ export class Network {
 export type Handlers = Partial<Parameters<Server["handle"]>[0]>
 
 /** A server of `Chat`, and its sessions. */
-export const chatting = (handlers: Handlers = {}, options?: Session.Options) => {
-  const sessions: Array<Server> = []
+export const chatting = (handlers: Handlers = {}, options?: Session.Options, sessions: Array<Server> = []) => {
   const serve = ({ server }: Link) =>
     Effect.gen(function* () {
       const session: Server = yield* Session.accept(Chat, server, options)

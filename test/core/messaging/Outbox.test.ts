@@ -73,6 +73,31 @@ describe("what waits", () => {
     })
   )
 
+  it.effect("has the place in which it was given, when it comes back from a session that was lost", () =>
+    Effect.gen(function* () {
+      const other = {} as Conversation
+      let open: Conversation | undefined = session
+      const outbox = new Outbox(() => open)
+      const said: Array<string> = []
+      const gate = yield* Deferred.make<void, SessionError>()
+      const saying = (name: string, over: Effect.Effect<void, SessionError>) => (conversation: Conversation) =>
+        conversation === session ? over : Effect.sync(() => void said.push(name))
+      yield* start(outbox.put(saying("a", Deferred.await(gate))))
+      yield* start(outbox.put(saying("b", Deferred.await(gate))))
+      open = undefined
+      yield* outbox.put(saying("c", lost))
+      // The next session is there before what was on its way over the last has come back.
+      open = other
+      const flush = yield* start(outbox.flush(other))
+      yield* start(outbox.put(saying("d", lost)))
+      assert.deepStrictEqual(said, [])
+      yield* Deferred.failSync(gate, () => new SessionError({ reason: new Disconnected({ cause: undefined }) }))
+      yield* Fiber.join(flush)
+      assert.deepStrictEqual(said, ["a", "b", "c", "d"])
+      assert.isTrue(outbox.isEmpty)
+    })
+  )
+
   it.effect("is said once and not lost, wherever a session ends in between", () =>
     Effect.gen(function* () {
       for (let fits = 0; fits < 6; fits++) {

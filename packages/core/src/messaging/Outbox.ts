@@ -21,6 +21,7 @@ type Resume<A> = (effect: Effect.Effect<A, SessionError>) => void
 
 interface Message {
   readonly _tag: "Message"
+  readonly place: number
   readonly say: Say
   /** Who waits until there is room for it; `undefined` when there was. */
   resume: Resume<void> | undefined
@@ -30,6 +31,7 @@ interface Message {
 
 interface Question {
   readonly _tag: "Question"
+  readonly place: number
   readonly resume: Resume<Conversation>
 }
 
@@ -46,6 +48,13 @@ export class Outbox {
   private questions = 0
   /** Whether something is being said that was here. */
   private flushing = false
+  /** How many were given, which tells what came before what. */
+  private places = 0
+  /** How many messages are being said at this moment, all over one session. They may come back. */
+  private underWay = 0
+  private over: Conversation | undefined
+  /** Who waits for them, to say what came after them. */
+  private readonly behind: Array<() => void> = []
   private end: SessionEnd | undefined
   /** Messages that were given up, because there was no room for them or they cannot be said. */
   dropped = 0
@@ -62,57 +71,99 @@ export class Outbox {
     this.maxWaiting = maxWaiting
   }
 
-  /** Whether who comes now has nobody before them. */
+  /** Whether nothing waits. */
   get isEmpty(): boolean {
     return this.entries.size === 0 && !this.flushing
   }
 
   /** The session for who has nobody before them. A fiber may have yielded since it has last looked. */
   get free(): Conversation | undefined {
-    return this.isEmpty ? this.now() : undefined
+    if (!this.isEmpty) return undefined
+    const now = this.now()
+    return this.isAlone(now) ? now : undefined
+  }
+
+  /** Whether nothing is on its way over a session before this one, which may come back. */
+  private isAlone(conversation: Conversation | undefined): boolean {
+    return this.underWay === 0 || this.over === conversation
   }
 
   /**
-   * Keeps a message for later, or does what was declared where there is no room for it. While there is a connection
-   * there soon is: then it waits. `say` fails where `now` gives another session, or none.
+   * Says a message when nobody is before it, or keeps it for later, or does what was declared where there is no room
+   * for it. While there is a connection there soon is: then it waits. `say` fails where `now` gives another session, or
+   * none.
    */
   put(say: Say): Effect.Effect<void, SessionError> {
-    return Effect.suspend(() => {
-      if (this.end !== undefined) return this.end.forCalls
-      const { free } = this
-      if (free !== undefined) {
-        return Effect.catch(say(free), (error) =>
-          error.reason._tag === "Unencodable" ? Effect.fail(error) : this.put(say)
-        )
-      }
-      if (this.held < this.capacity) return this.hold(say)
-      if (this.now() !== undefined) return this.suspend(say)
-      switch (this.overflow) {
-        case "Fail":
-          return full(this.capacity)
-        case "Suspend":
-          return this.suspend(say)
-        case "DropOldest":
-          this.dropped++
-          return this.dropOldest() ? this.hold(say) : Exit.void
-        case "DropNewest":
-          this.dropped++
-          return Exit.void
-      }
+    return Effect.suspend(() => this.placed(say, ++this.places))
+  }
+
+  private placed(say: Say, place: number): Effect.Effect<void, SessionError> {
+    if (this.end !== undefined) return this.end.forCalls
+    const { free } = this
+    return free === undefined ? this.keep(say, place) : this.pass(say, place, free)
+  }
+
+  /** What was not sent after all has its place before those that came since. */
+  private pass(say: Say, place: number, conversation: Conversation): Effect.Effect<void, SessionError> {
+    let isUnderWay = true
+    const arrive = () => {
+      if (isUnderWay) this.arrived()
+      isUnderWay = false
+    }
+    this.departed(conversation)
+    const passed = Effect.catch(say(conversation), (error) => {
+      if (error.reason._tag === "Unencodable") return Effect.fail(error)
+      const kept = this.placed(say, place)
+      arrive()
+      return kept
+    })
+    return Effect.onExit(passed, () => {
+      arrive()
+      return Exit.void
     })
   }
 
-  private hold(say: Say): Exit.Exit<void> {
-    this.entries.add({ _tag: "Message", say, resume: undefined, isGivenUp: false })
+  private departed(conversation: Conversation): void {
+    this.underWay++
+    this.over = conversation
+  }
+
+  private arrived(): void {
+    if (--this.underWay > 0) return
+    for (const wake of this.behind.splice(0)) wake()
+  }
+
+  private keep(say: Say, place: number): Effect.Effect<void, SessionError> {
+    if (this.held < this.capacity) return this.hold(say, place)
+    if (this.now() !== undefined) return this.suspend(say, place)
+    switch (this.overflow) {
+      case "Fail":
+        return full(this.capacity)
+      case "Suspend":
+        return this.suspend(say, place)
+      case "DropOldest":
+        this.dropped++
+        this.hold(say, place)
+        return this.dropOldest()
+      case "DropNewest":
+        this.dropped++
+        return Exit.void
+    }
+  }
+
+  private hold(say: Say, place: number): Exit.Exit<void> {
+    this.add({ _tag: "Message", place, say, resume: undefined, isGivenUp: false })
     this.held++
     return Exit.void
   }
 
-  private suspend(say: Say): Effect.Effect<void, SessionError> {
+  private suspend(say: Say, place: number): Effect.Effect<void, SessionError> {
     return Effect.callback<void, SessionError>((resume) => {
-      if (this.end !== undefined || this.free !== undefined || this.held < this.capacity) return resume(this.put(say))
-      const message: Message = { _tag: "Message", say, resume, isGivenUp: false }
-      this.entries.add(message)
+      if (this.end !== undefined || this.free !== undefined || this.held < this.capacity) {
+        return resume(Effect.suspend(() => this.placed(say, place)))
+      }
+      const message: Message = { _tag: "Message", place, say, resume, isGivenUp: false }
+      this.add(message)
       return Effect.sync(() => {
         if (message.resume === undefined) return
         this.entries.delete(message)
@@ -121,15 +172,20 @@ export class Outbox {
     })
   }
 
-  /** `false` where nothing is ever kept. */
-  private dropOldest(): boolean {
+  /** Who comes back was before those that have come since. */
+  private add(entry: Message | Question): void {
+    if (entry.place === this.places) this.entries.add(entry)
+    else this.entries = new Set([...this.entries, entry].sort((one, other) => one.place - other.place))
+  }
+
+  private dropOldest(): Exit.Exit<void> {
     for (const entry of this.entries) {
       if (entry._tag !== "Message" || entry.resume !== undefined) continue
       this.entries.delete(entry)
       this.held--
-      return true
+      break
     }
-    return false
+    return Exit.void
   }
 
   /** The next session, when all that came before this was said over it. */
@@ -138,8 +194,8 @@ export class Outbox {
     const { free } = this
     if (free !== undefined) return resume(Effect.succeed(free))
     if (this.questions >= this.maxWaiting) return resume(full(this.maxWaiting))
-    const question: Question = { _tag: "Question", resume }
-    this.entries.add(question)
+    const question: Question = { _tag: "Question", place: ++this.places, resume }
+    this.add(question)
     this.questions++
     return Effect.sync(() => {
       if (this.entries.delete(question)) this.questions--
@@ -157,6 +213,7 @@ export class Outbox {
       const [entry] = this.entries
       this.flushing = entry !== undefined && this.now() === conversation
       if (entry === undefined || !this.flushing) return Effect.void
+      if (!this.isAlone(conversation)) return Effect.andThen(this.alone(conversation), next)
       this.entries.delete(entry)
       if (entry._tag === "Question") {
         this.questions--
@@ -164,8 +221,10 @@ export class Outbox {
         return next
       }
       if (entry.resume === undefined) this.held--
+      this.departed(conversation)
       return Effect.matchCauseEffect(entry.say(conversation), {
         onSuccess: () => {
+          this.arrived()
           this.said(entry, Exit.void)
           return next
         },
@@ -173,8 +232,10 @@ export class Outbox {
           const error = Cause.findErrorOption(cause)
           if (error._tag === "Some" && error.value.reason._tag !== "Unencodable") {
             this.putBack(entry)
+            this.arrived()
             return Effect.void
           }
+          this.arrived()
           // It cannot be said at all, to nobody.
           if (entry.resume === undefined) this.dropped++
           this.said(entry, Exit.failCause(cause))
@@ -183,6 +244,14 @@ export class Outbox {
       })
     })
     return Effect.uninterruptible(next)
+  }
+
+  /** Waits for what is on its way over a session before this one: that ends with its connection at the latest. */
+  private alone(conversation: Conversation): Effect.Effect<void> {
+    return Effect.callback<void>((resume) => {
+      if (this.isAlone(conversation)) return resume(Effect.void)
+      this.behind.push(() => resume(Effect.void))
+    })
   }
 
   private said({ resume }: Message, exit: Exit.Exit<void, SessionError>): void {
@@ -202,12 +271,11 @@ export class Outbox {
     }
   }
 
-  /** It was the first, and is it again. */
   private putBack(message: Message): void {
     this.flushing = false
     if (message.isGivenUp) return
     if (this.end !== undefined) return void message.resume?.(this.end.forCalls)
-    this.entries = new Set([message, ...this.entries])
+    this.add(message)
     if (message.resume === undefined) this.held++
   }
 

@@ -141,26 +141,17 @@ export class Returning {
       Effect.suspend(() => {
         const coder = Conversation.coderOf(this.contract.says.client, "Message", name)
         if (this.end !== undefined) return this.end.forCalls
-        const { free } = this.outbox
-        // In order: behind what waits already.
-        if (free === undefined) return this.keep(coder, payload)
-        return Effect.catch(free.emit(name, payload), (error) => {
-          if (!isLoss(error)) return Effect.fail(error)
-          // It was not sent, so it can be sent by the next one.
-          this.lost(free)
-          return this.keep(coder, payload)
-        })
+        // What can be said to nobody need not wait to be told so.
+        const refused = this.outbox.free === undefined ? unencodable(coder, payload) : undefined
+        if (refused !== undefined) return refused
+        return this.outbox.put((conversation) =>
+          Effect.tapError(conversation.emit(name, payload), (error) =>
+            Effect.sync(() => {
+              if (isLoss(error)) this.lost(conversation)
+            })
+          )
+        )
       })
-  }
-
-  private keep(coder: MessageCoder, payload: unknown): Effect.Effect<void, SessionError> {
-    const say = (conversation: Conversation.Conversation) =>
-      Effect.tapError(conversation.emit(coder.name, payload), (error) =>
-        Effect.sync(() => {
-          if (isLoss(error)) this.lost(conversation)
-        })
-      )
-    return unencodable(coder, payload) ?? this.outbox.put(say)
   }
 
   get request() {
