@@ -5,11 +5,12 @@
 import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
+import { provider } from "./test/support/pageProvider.ts"
 
 const resolve = {
   alias: [
     {
-      find: /^@millrace\/(core|node)\/(.*)$/,
+      find: /^@millrace\/(core|node|browser)\/(.*)$/,
       replacement: fileURLToPath(new URL("./packages/$1/src/$2.ts", import.meta.url))
     }
   ]
@@ -32,6 +33,23 @@ export default defineConfig({
       project("peers", ["test/peers/**/*.test.ts"], 60_000),
       // Programs in the pages of a headless Chromium.
       project("browser", ["test/browser/**/*.test.ts"], 60_000),
+      // Tests that run in such a page themselves.
+      {
+        resolve,
+        test: {
+          name: "page",
+          include: ["test/page/**/*.test.ts"],
+          testTimeout: 30_000,
+          globalSetup: ["test/support/pageServers.ts"],
+          browser: {
+            enabled: true,
+            headless: true,
+            screenshotFailures: false,
+            provider: provider(),
+            instances: [{ browser: "chromium" }]
+          }
+        }
+      },
       project("docs", ["test/docs/**/*.test.ts"], 60_000)
     ]
   }

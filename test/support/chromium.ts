@@ -89,16 +89,16 @@ export const find = async (): Promise<Chromium | undefined> => {
   }
 }
 
-/** A headless Chromium; close it when done. */
-export const launch = async (options: LaunchOptions = {}): Promise<Browser> => {
+/** How Playwright is to start it: which executable, and what is in its environment. */
+export const launchOptions = async (): Promise<Required<Pick<LaunchOptions, "executablePath" | "env">>> => {
   const found = await find()
   if (found === undefined) {
     throw new Error("no Chromium: install one, or name its executable in $CHROMIUM")
   }
   const inherited = Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
-  return chromium.launch({
-    ...options,
-    executablePath: found.executablePath,
-    env: { ...Object.fromEntries(inherited), ...found.env }
-  })
+  return { executablePath: found.executablePath, env: { ...Object.fromEntries(inherited), ...found.env } }
 }
+
+/** A headless Chromium; close it when done. */
+export const launch = async (options: LaunchOptions = {}): Promise<Browser> =>
+  chromium.launch({ ...options, ...(await launchOptions()) })
