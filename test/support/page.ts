@@ -37,6 +37,9 @@ const bundle = async (): Promise<string> => {
 
 let bundled: Promise<string> | undefined
 
+/** The modules as a script that leaves them in `modules`, for workers: bundled once. */
+export const script = (): Promise<string> => (bundled ??= bundle())
+
 /** Where pages come from: an origin of its own, with nothing on it. */
 export const blank: Effect.Effect<string, never, Scope.Scope> = Effect.map(
   Effect.acquireRelease(
@@ -75,7 +78,7 @@ export const open = (browser: Browser, address?: string): Effect.Effect<Running,
     const page = yield* Effect.promise(async () => {
       const page = await context.newPage()
       await page.goto(url)
-      await page.addScriptTag({ content: await (bundled ??= bundle()) })
+      await page.addScriptTag({ content: await script() })
       return page
     })
     return {

@@ -17,6 +17,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as PageClose from "./PageClose.ts"
+import * as PageUrl from "./PageUrl.ts"
 
 /** What opened, which is all that a platform tells of it. */
 export interface Opened {
@@ -76,7 +77,7 @@ const asked = (
   { subprotocols = [], token }: Options
 ): Result.Result<{ readonly url: string; readonly subprotocols: ReadonlyArray<string> }, Reason> => {
   const invalid = (detail: string) => Result.fail(new InvalidUrl({ url: `${input}`, detail }))
-  const base = globalThis.document?.baseURI ?? globalThis.location?.href
+  const base = PageUrl.base()
   if (!URL.canParse(`${input}`, base)) return invalid("it is no URL")
   const url = new URL(input, base)
   const scheme = schemes.get(url.protocol)
