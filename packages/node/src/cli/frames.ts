@@ -4,19 +4,15 @@
  *     →    0.0121  text    fin rsv1       34 B  (inflated: 400 B) one one one one…
  *     ←    0.0130  close   fin            11 B  1003 (unsupported data) text only
  *
- * Compressed messages are inflated to be shown: RFC 7692 section 7.2.2. Not in here: where the lines go.
+ * Not in here: what a frame holds, inflated where it is compressed (`FrameContent`), and where the lines go.
  */
 import { styleText } from "node:util"
-import { Chunks } from "@millrace/core/codec/Chunks"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import { isControl, Opcode } from "@millrace/core/codec/Frame"
-import * as Utf8 from "@millrace/core/codec/Utf8"
 import type { Facts } from "@millrace/core/connection/Tap"
-import { Window } from "@millrace/core/connection/Window"
 import * as Recording from "@millrace/core/protocol/Recording"
-import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
-import { inflateNow } from "../Inflate.ts"
+import * as FrameContent from "../frames/FrameContent.ts"
 import * as words from "./words.ts"
 
 /** How frames are to look. */
@@ -89,77 +85,6 @@ const text = (bytes: Uint8Array, room: number): string => {
   return fit(words.line(decoded), room, isCut)
 }
 
-/** A message that an extension has coded, as far as it has come. */
-interface Coded {
-  readonly opcode: Opcode
-  readonly payload: Chunks
-  isWhole: boolean
-}
-
-/** What a frame holds, as far as it is to be shown. */
-interface Content {
-  readonly bytes: Uint8Array
-  readonly isText: boolean
-  /** What there is to say about it. */
-  readonly note?: string | undefined
-}
-
-const noBytes = new Uint8Array(0)
-
-/** The largest there is holds what any that was agreed on does. RFC 7692 section 7.1.2. */
-const windowSize = 2 ** 15
-
-/** One side: what its frames belong to. */
-class Side {
-  private readonly maxMessageBytes: number
-  private window = new Window(windowSize)
-  /** What the frames of the message are that has not ended. */
-  private kind: Opcode = Opcode.binary
-  private coded: Coded | undefined
-
-  constructor(maxMessageBytes: number) {
-    this.maxMessageBytes = maxMessageBytes
-  }
-
-  content(frame: Recording.Recorded): Content {
-    const { opcode, payload, rsv } = frame
-    if (isControl(opcode)) return { bytes: payload, isText: opcode !== Opcode.close && Utf8.isValid(payload) }
-    const isFirst = opcode !== Opcode.continuation
-    if (isFirst) this.kind = opcode
-    if (isFirst && (rsv & 4) !== 0) this.coded = { opcode, payload: new Chunks(), isWhole: true }
-    if (this.coded !== undefined) return this.codedContent(this.coded, frame)
-    const isWhole = isFirst && frame.fin && frame.cut + frame.torn === 0
-    return { bytes: payload, isText: this.kind === Opcode.text && (!isWhole || Utf8.isValid(payload)) }
-  }
-
-  private codedContent(coded: Coded, frame: Recording.Recorded): Content {
-    const { cut, fin, payload, torn } = frame
-    if (cut + torn > 0 || coded.payload.length + payload.length > 2 * this.maxMessageBytes) coded.isWhole = false
-    if (coded.isWhole) coded.payload.push(payload)
-    if (!fin) return { bytes: noBytes, isText: false, note: "compressed" }
-    this.coded = undefined
-    const inflated = coded.isWhole ? this.inflate(coded.payload) : undefined
-    if (inflated === undefined) {
-      // Messages behind it that refer to what is missing cannot be inflated either.
-      this.window = new Window(windowSize)
-      return { bytes: payload, isText: false, note: "compressed" }
-    }
-    this.window.push(inflated)
-    const all = coded.payload.length === payload.length ? "" : `all ${coded.payload.length} B `
-    const note = `${all}inflated: ${inflated.length} B`
-    return { bytes: inflated, isText: coded.opcode === Opcode.text && Utf8.isValid(inflated), note }
-  }
-
-  /** `undefined` when it cannot be done. */
-  private inflate(payload: Chunks): Uint8Array | undefined {
-    if (payload.length === 0) return noBytes
-    const { maxMessageBytes } = this
-    const options = { windowBits: 15, dictionary: this.window.bytes, maxBytes: maxMessageBytes } as const
-    const exit = inflateNow(payload.join(), options, maxMessageBytes)
-    return exit !== undefined && Exit.isSuccess(exit) ? exit.value : undefined
-  }
-}
-
 const close = (payload: Uint8Array): string | undefined => {
   if (payload.length === 0) return ""
   const status = CloseCode.decode(payload)
@@ -167,6 +92,14 @@ const close = (payload: Uint8Array): string | undefined => {
 }
 
 type Style = Parameters<typeof styleText>[0]
+
+/** What there is to say of how it was sent. */
+const noteOf = ({ coded }: FrameContent.Content): string | undefined => {
+  if (coded === undefined) return undefined
+  const { inflated, whole } = coded
+  if (inflated === undefined) return "compressed"
+  return `${whole === undefined ? "" : `all ${whole} B `}inflated: ${inflated} B`
+}
 
 const flagsOf = ({ fin, rsv }: Recording.Recorded): string =>
   [fin ? "fin" : "more", ...[4, 2, 1].flatMap((bit, i) => ((rsv & bit) === 0 ? [] : [`rsv${i + 1}`]))].join(" ")
@@ -186,14 +119,15 @@ interface Row {
 /** Makes lines of one connection. */
 export class Frames {
   private readonly look: Look
-  private readonly sides: Readonly<Record<Role, Side>>
+  private readonly sides: Readonly<Record<Role, FrameContent.Side>>
   private readonly role: Role
   private readonly flagsWidth: number
 
   constructor({ extensions, role }: Facts, look: Look) {
     this.look = look
     this.role = role
-    this.sides = { client: new Side(look.maxMessageBytes), server: new Side(look.maxMessageBytes) }
+    const { maxMessageBytes } = look
+    this.sides = { client: new FrameContent.Side(maxMessageBytes), server: new FrameContent.Side(maxMessageBytes) }
     // Without extensions no bit is ever set.
     this.flagsWidth = extensions.rsv === 0 ? 4 : 9
   }
@@ -224,14 +158,15 @@ export class Frames {
 
   private frame(frame: Recording.Recorded): Row {
     const { from, opcode, payload, t, torn } = frame
-    const { bytes, isText, note } = this.sides[from].content(frame)
+    const content = this.sides[from].read(frame)
+    const { bytes, isText } = content
     const status = opcode === Opcode.close ? close(payload) : undefined
-    const lacking = torn > 0 ? `${torn} B never came` : note
+    const note = torn > 0 ? `${torn} B never came` : noteOf(content)
     const style = isControl(opcode) ? (opcode === Opcode.close ? "yellow" : "dim") : this.directionStyle(from)
-    const content = (room: number) =>
+    const shown = (room: number) =>
       status !== undefined ? fit(status, room) : isText ? text(bytes, room) : hex(bytes, room)
     const length = Recording.length(frame)
-    return { from, t, name: names.get(opcode) ?? "", style, flags: flagsOf(frame), length, note: lacking, content }
+    return { from, t, name: names.get(opcode) ?? "", style, flags: flagsOf(frame), length, note, content: shown }
   }
 
   private directionStyle(from: Role): Style {
