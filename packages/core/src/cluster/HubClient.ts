@@ -10,49 +10,30 @@
  */
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
 import type * as Stream from "effect/Stream"
 import type * as Again from "../messaging/Again.ts"
 import type * as Client from "../messaging/Client.ts"
 import type { HubClientError } from "./HubClientError.ts"
+import type { Element, Present, PresenceElement } from "./HubElement.ts"
 import type { HubStore } from "./HubStore.ts"
 import type { Key } from "./Parcel.ts"
 import type * as Position from "./Position.ts"
 
-/** What was published. */
-export interface Message {
-  readonly _tag: "Message"
-  readonly topic: string
-  /** Any value of JSON, as its publisher said it. */
-  readonly data: unknown
-  /** Who published: a name that proves nothing, or `@http`. */
-  readonly from: string
-  /** When the hub took it, in milliseconds since 1970, by the hub's clock. */
-  readonly time: number
-  /** Behind it; `undefined` for what has no place in the log. */
-  readonly position: Position.Position | undefined
-}
-
-/** Something of the topic did not reach this stream, or may not have. No `Gap`, nothing lost. */
-export interface Gap {
-  readonly _tag: "Gap"
-  readonly topic: string
-  readonly from: Position.Position | undefined
-  readonly to: Position.Position | undefined
-}
-
-/** What the stream has got its place since: it is there. */
-export interface Advanced {
-  readonly _tag: "Advanced"
-  readonly topic: string
-  readonly position: Position.Position
-}
-
-export type Element = Advanced | Gap | Message
+export type * from "./HubElement.ts"
 
 export interface SubscribeOptions {
-  /** Where the reader was: what it missed comes first. Default: where the store says that it was, or now. */
+  /**
+   * Where the reader was: what it missed comes first. Default: where the other streams of the topic are; for the first of
+   * them where the store says that the program was, or now.
+   */
   readonly position?: Position.Position | undefined
+  /**
+   * Whether the client is to be there for others, and be told who is: with what they are to know of it, any value of JSON
+   * of at most 1 KiB, or `undefined` for nothing. Of several streams of a topic the latest counts.
+   */
+  readonly presence?: { readonly info?: unknown } | undefined
 }
 
 export interface PublishOptions {
@@ -85,10 +66,24 @@ export interface Options {
   readonly timeout?: Duration.Input | undefined
   /** Publications that wait for an answer, at most. Beyond it `publish` suspends. Default 256. */
   readonly maxUnanswered?: number | undefined
-  /** Elements that wait to be pulled from one stream, at most. Beyond it nothing is read. Default 256. */
+  /** Elements that wait to be pulled from one stream, at most. Default 1,024: see `subscribe`. */
   readonly capacity?: number | undefined
+  /** The same in characters of their JSON text. Default 4 Mi. One message always has room. */
+  readonly capacityLength?: number | undefined
+  /** The longest message that the hub takes, in bytes of UTF-8. Default 1 MiB. Longer ones are `Unsayable`. */
+  readonly maxMessageBytes?: number | undefined
+  /** For how long the hub knows keys. Default 2 minutes. What was said longer ago is not said again: `Uncertain`. */
+  readonly window?: Duration.Input | undefined
   /** What outlives the client: publications that were not answered, and positions. Default: nothing does. */
   readonly store?: HubStore | undefined
+}
+
+/** What became of a publication that an earlier life of the program has left unanswered. */
+export interface Outcome {
+  readonly topic: string
+  readonly data: unknown
+  readonly key: Key
+  readonly result: Result.Result<Receipt, HubClientError>
 }
 
 /** A client of one hub. */
@@ -96,16 +91,35 @@ export interface HubClient extends Pick<Client.Returning, "retry" | "state" | "s
   /**
    * What is published to a topic, from when the stream is run, over as many connections as it takes: each once, in order.
    * Any number may run at the same time: the topic is subscribed to while there is one. Fails when the hub says no
-   * (`Refused`), and when the client has stopped.
+   * (`Refused`), when it takes the client out of the topic (`Kicked`), and when the client has stopped.
+   *
+   * A stream that is not pulled holds up nobody. When `capacity` elements wait for it, it leaves, and comes back with its
+   * position when half of them were pulled: what the hub keeps it gets then, what it does not is told as a `Gap`.
    */
-  readonly subscribe: (topic: string, options?: SubscribeOptions) => Stream.Stream<Element, HubClientError>
+  readonly subscribe: {
+    (
+      topic: string,
+      options: SubscribeOptions & { readonly presence: NonNullable<SubscribeOptions["presence"]> }
+    ): Stream.Stream<Element | PresenceElement, HubClientError>
+    (topic: string, options?: Omit<SubscribeOptions, "presence">): Stream.Stream<Element, HubClientError>
+  }
   /**
-   * Publishes a value of JSON once, however often it takes: succeeds when the hub has answered. Interrupting it gives the
-   * publication up where it has not been said yet; what was said may have been published.
+   * Publishes a value of JSON once, however often it takes: succeeds when the hub has answered. They are said in the order
+   * of the calls. Interrupting it gives the publication up where it has not been said yet; what was said may have been
+   * published.
+   *
+   * While the hub's broker is away it is tried again. So it waits for as long as it takes; it fails with `Uncertain` when it
+   * was said and no answer came in `window`.
    */
   readonly publish: (topic: string, data: unknown, options?: PublishOptions) => Effect.Effect<Receipt, HubClientError>
+  /** Who is in a topic: asks, and tells nobody of this client. */
+  readonly present: (topic: string) => Effect.Effect<Present, HubClientError>
+  /** What becomes of the publications that the store had when the client began, from the first; ends with the last. */
+  readonly leftovers: Stream.Stream<Outcome>
+  /** The program is done with a topic: the store forgets where it was. */
+  readonly forget: (topic: string) => Effect.Effect<void, HubClientError>
   /** The name that the hub goes by for this client; waits for a connection. */
   readonly name: Effect.Effect<string, HubClientError>
-  /** How long the hub takes to answer now. */
+  /** How long the hub takes to answer now; waits for a connection. */
   readonly ping: Effect.Effect<Duration.Duration, HubClientError>
 }

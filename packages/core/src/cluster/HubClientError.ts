@@ -14,6 +14,13 @@ export class Refused extends Data.TaggedError("Refused")<{
   }
 }
 
+/** The hub has taken the client out of the topic. It may try to come back. */
+export class Kicked extends Data.TaggedError("Kicked")<{ readonly topic: string; readonly detail: string }> {
+  override get message(): string {
+    return `taken out of ${this.topic}: ${this.detail}`
+  }
+}
+
 /** The client does not come back any more. */
 export class Stopped extends Data.TaggedError("Stopped")<{
   /** `undefined` when whoever had it is done with it. */
@@ -39,7 +46,7 @@ export class Uncertain extends Data.TaggedError("Uncertain")<{ readonly topic: s
 }
 
 export class HubClientError extends Data.TaggedError("HubClientError")<{
-  readonly reason: Refused | Stopped | StoreError | Uncertain | Unsayable
+  readonly reason: Kicked | Refused | Stopped | StoreError | Uncertain | Unsayable
 }> {
   override get message(): string {
     return this.reason.message

@@ -2,10 +2,12 @@
  * What outlives a client of the hub, such as a page that is loaded again: publications that were not answered yet, and
  * where its subscriptions were. Implemented by platforms: `IndexedDbHubStore` of `@millrace/browser` is one.
  */
-import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
+import type { StoreError, StoreUnavailable } from "../messaging/StoreError.ts"
 import type { JsonText } from "./JsonText.ts"
 import type { Key } from "./Parcel.ts"
+
+export { type StoreError, StoreFull, StoreUnavailable } from "../messaging/StoreError.ts"
 
 /** A publication that was not answered yet. */
 export interface Unanswered {
@@ -15,11 +17,16 @@ export interface Unanswered {
   readonly echo: boolean
   /** When it was kept, in milliseconds since 1970. */
   readonly at: number
+  /** When it was said for the first time, or about to be, in milliseconds since 1970; `undefined` where it never was. */
+  readonly saidAt: number | undefined
 }
 
 /** What is there when a client begins. */
 export interface Kept {
-  /** The client's name as a producer, the same as long as the storage lasts. */
+  /**
+   * The client's name as a producer. Another one for each life, unless the storage cannot lose what it has said was
+   * written: no sequence is used twice, whatever was lost.
+   */
   readonly producer: string
   readonly epoch: number
   /** The first that was never used. */
@@ -30,31 +37,14 @@ export interface Kept {
   readonly positions: ReadonlyMap<string, string>
 }
 
-/** There is no room for one more: publications are bounded. The program's, or its user's, to say. */
-export class StoreFull extends Data.TaggedError("StoreFull")<{ readonly capacity: number }> {
-  override get message(): string {
-    return `${this.capacity} publications wait for an answer already`
-  }
-}
-
-/** The storage cannot be used: it is forbidden, its quota is used up, or another client has it (`inUse`). */
-export class StoreUnavailable extends Data.TaggedError("StoreUnavailable")<{
-  readonly inUse: boolean
-  readonly cause: unknown
-}> {
-  override get message(): string {
-    return this.inUse ? "another client uses this storage" : `the storage cannot be used: ${String(this.cause)}`
-  }
-}
-
-export type StoreError = StoreFull | StoreUnavailable
-
 /** For one client at a time. What it is told is done in order. */
 export interface HubStore {
   /** Once, when the client begins. */
   readonly load: Effect.Effect<Kept, StoreUnavailable>
   /** Keeps a publication before it is said for the first time; takes up its sequence. */
   readonly keep: (publication: Unanswered) => Effect.Effect<void, StoreError>
+  /** One that was kept without `saidAt` is said now: done before it is. From then on nobody can know if it was published. */
+  readonly said: (key: Key, at: number) => Effect.Effect<void, StoreUnavailable>
   /** It was answered. */
   readonly answered: (key: Key) => Effect.Effect<void, StoreUnavailable>
   /** What the program has of a topic is up to here. May be written late, but in order. */
