@@ -6,6 +6,7 @@ import { once } from "node:events"
 import { createReadStream } from "node:fs"
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
+import { extname } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
@@ -13,12 +14,10 @@ import { type WebSocket, WebSocketServer } from "ws"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import { launch } from "../support/chromium.ts"
 
-const files = new Map<string, readonly [file: string, type: string]>([
-  ["/", ["index.html", "text/html; charset=utf-8"]],
-  ["/console.css", ["console.css", "text/css; charset=utf-8"]],
-  ...["console", "elements", "members", "messages", "names", "nodes", "rates", "survey"].map(
-    (name) => [`/${name}.js`, [`${name}.js`, "text/javascript; charset=utf-8"]] as const
-  )
+const types = new Map([
+  [".html", "text/html; charset=utf-8"],
+  [".css", "text/css; charset=utf-8"],
+  [".js", "text/javascript; charset=utf-8"]
 ])
 
 const policy =
@@ -38,8 +37,9 @@ const serve = async () => {
     const answer = answers[path]
     if (answer !== undefined) hub.asked.push(path)
     if (answer !== undefined) return void response.end(JSON.stringify(answer))
-    const [file, type] = files.get(path) ?? []
-    if (file === undefined || type === undefined) return void response.writeHead(404).end()
+    const file = path === "/" ? "index.html" : path.slice(1)
+    const type = types.get(extname(file))
+    if (type === undefined) return void response.writeHead(404).end()
     response.writeHead(200, { "content-type": type, "content-security-policy": policy })
     createReadStream(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${file}`))).pipe(response)
   })

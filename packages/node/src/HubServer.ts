@@ -9,9 +9,10 @@
  *     GET  /health    whether it is up, and how busy
  */
 import { randomBytes } from "node:crypto"
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 import * as http from "node:http"
 import { hostname } from "node:os"
+import { dirname, extname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import type { Broker } from "@millrace/core/cluster/Broker"
 import type { BrokerError } from "@millrace/core/cluster/BrokerError"
@@ -76,19 +77,23 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
 
-const page = (name: string) => readFileSync(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${name}`)))
+const types: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8"
+}
 
 /** The files of the page, read once: there are few and they do not change while the server runs. */
-const pages = (): ReadonlyMap<string, { readonly type: string; readonly body: Buffer }> =>
-  new Map([
-    ["/", { type: "text/html; charset=utf-8", body: page("index.html") }],
-    ["/console.css", { type: "text/css; charset=utf-8", body: page("console.css") }],
-    ...scripts.map(
-      (name) => [`/${name}.js`, { type: "text/javascript; charset=utf-8", body: page(`${name}.js`) }] as const
-    )
-  ])
-
-const scripts = ["console", "elements", "members", "messages", "names", "nodes", "rates", "survey"] as const
+const pages = (): ReadonlyMap<string, { readonly type: string; readonly body: Buffer }> => {
+  const folder = dirname(fileURLToPath(import.meta.resolve("@millrace/browser/console/index.html")))
+  return new Map(
+    readdirSync(folder).flatMap((name) => {
+      const type = types[extname(name)]
+      if (type === undefined) return []
+      return [[name === "index.html" ? "/" : `/${name}`, { type, body: readFileSync(join(folder, name)) }] as const]
+    })
+  )
+}
 
 /** The page loads nothing from elsewhere and runs nothing that is not its own file; it may go to the other nodes. */
 const contentSecurityPolicy = (urls: ReadonlyArray<string>) =>

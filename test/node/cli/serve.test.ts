@@ -42,7 +42,7 @@ describe("by HTTP", () => {
   it.live.each([
     ["/", "index.html", "text/html; charset=utf-8"],
     ["/?topic=lobby", "index.html", "text/html; charset=utf-8"],
-    ["/console.css", "console.css", "text/css; charset=utf-8"],
+    ["/base.css", "base.css", "text/css; charset=utf-8"],
     ["/console.js", "console.js", "text/javascript; charset=utf-8"],
     ["/members.js", "members.js", "text/javascript; charset=utf-8"]
   ] as const)("GET %s is a file of the page, which may load nothing but the others", ([path, name, type]) =>
