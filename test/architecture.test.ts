@@ -86,7 +86,7 @@ describe("packages/browser", () => {
   it.each(names(join(packages, "browser/src")))("%s stands on core, and on what Effect calls stable", (name) => {
     const wrong = importsOf(join(packages, "browser/src", name)).filter(
       (specifier) =>
-        !/^(\.|effect\/|@millrace\/core\/(codec|protocol|connection)\/)/.test(specifier) ||
+        !/^(\.|effect\/|@millrace\/core\/(codec|protocol|connection|messaging|cluster)\/)/.test(specifier) ||
         specifier === "effect/Schema" ||
         unstable.test(specifier)
     )
