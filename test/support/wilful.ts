@@ -36,22 +36,25 @@ interface Writing {
 
 const numbered = (number: number, length: number) => `${number}`.padEnd(length, ".")
 
-/** A Close as it is on the wire: `ws` would not send every code. */
-const closeFrame = (code: number, reason: string): Buffer => {
-  if (code === 1005) return Buffer.of(0x88, 0)
+const close = (socket: Socket, webSocket: WebSocket, code: number, reason: string): void => {
+  if (code === 1005) return webSocket.close()
+  const isSendable = (code >= 1000 && code <= 1014 && ![1004, 1006].includes(code)) || (code >= 3000 && code < 5000)
+  if (isSendable) return webSocket.close(code, reason)
+  // `ws` sends none of these.
   const text = Buffer.from(reason)
-  return Buffer.concat([Buffer.of(0x88, 2 + text.length, code >> 8, code & 255), text])
+  socket.write(Buffer.concat([Buffer.of(0x88, 2 + text.length, code >> 8, code & 255), text]))
 }
 
 /** As long as the other end takes them. */
-const sendAll = (webSocket: WebSocket, length: number) => {
+const sendAll = (socket: Socket, webSocket: WebSocket, length: number) => {
   let number = 0
-  const next = () => {
-    while (webSocket.readyState === webSocket.OPEN && webSocket.bufferedAmount < 65_536) {
-      webSocket.send(numbered(number++, length), () => setImmediate(next))
+  const more = () => {
+    while (webSocket.readyState === webSocket.OPEN && !socket.writableNeedDrain) {
+      webSocket.send(numbered(number++, length))
     }
   }
-  next()
+  socket.on("drain", more)
+  more()
 }
 
 const act = (socket: Socket, webSocket: WebSocket, { pathname, searchParams }: URL): void => {
@@ -64,9 +67,9 @@ const act = (socket: Socket, webSocket: WebSocket, { pathname, searchParams }: U
       for (let number = 0; number < Number(first); number++) webSocket.send(numbered(number, Number(second)))
       return
     case "endless":
-      return sendAll(webSocket, Number(first))
+      return sendAll(socket, webSocket, Number(first))
     case "close":
-      return void socket.write(closeFrame(Number(first), searchParams.get("reason") ?? ""))
+      return close(socket, webSocket, Number(first), searchParams.get("reason") ?? "")
     case "wire":
       return void socket.write(Buffer.from(first, "hex"))
     case "cut":

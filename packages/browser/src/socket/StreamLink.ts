@@ -55,7 +55,7 @@ export class StreamLink implements Link {
 
   private async live(): Promise<void> {
     const { closed, opened } = this.platform
-    const received = closed.then(statusOf, () => undefined)
+    const received = closed.then(statusOf, statusOfLost)
     try {
       const { extensions, protocol, readable, writable } = await opened
       this.subprotocol = protocol
@@ -129,8 +129,12 @@ export class StreamLink implements Link {
   }
 }
 
-/** `closed` is kept when both ends have said Close, and fails otherwise, which tells no more than that. */
+/** `closed` is kept when both ends have said Close and all that they sent has come. */
 const statusOf = ({ closeCode = CloseCode.noStatus, reason = "" }: Awaited<PlatformStream["closed"]>): CloseStatus => ({
   code: closeCode,
   reason
 })
+
+/** Otherwise it fails, also where a Close came while something was being sent: with its code then, else with 1006. */
+const statusOfLost = (error: { readonly closeCode?: number; readonly reason?: string }): CloseStatus | undefined =>
+  (error.closeCode ?? CloseCode.abnormal) === CloseCode.abnormal ? undefined : statusOf(error)
