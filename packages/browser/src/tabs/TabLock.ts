@@ -1,0 +1,50 @@
+/**
+ * Locks of the platform (W3C Web Locks): one is held as long as whoever holds it lives, so that others can wait for its
+ * death, which no other way tells them of: a page that crashes says nothing.
+ *
+ * Needs a secure context. A page that holds one, or waits for one, is not kept for "back" by browsers.
+ */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+
+/** The platform has no locks, or none for this page: the context is not secure, or its storage is forbidden. */
+export class LocksMissing extends Data.TaggedError("LocksMissing")<{ readonly cause: unknown }> {
+  override get message(): string {
+    return "this page has no locks"
+  }
+}
+
+/** Whether there are any, as far as can be told without asking for one. */
+export const areThere = (): boolean => globalThis.navigator?.locks !== undefined
+
+const request = (name: string, mode: LockMode): Effect.Effect<void, LocksMissing, Scope.Scope> =>
+  Effect.suspend(() => {
+    const aborting = new AbortController()
+    let release: (() => void) | undefined
+    const held = new Promise<void>((resolve) => (release = resolve))
+    // Before it is asked for, so that nothing can come in between.
+    const lettingGo = Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        aborting.abort()
+        release?.()
+      })
+    )
+    const granted = Effect.callback<void, LocksMissing>((resume) => {
+      if (!areThere()) return resume(Effect.fail(new LocksMissing({ cause: undefined })))
+      const { signal } = aborting
+      const hold = () => {
+        resume(Effect.void)
+        return held
+      }
+      const refused = (cause: unknown) => resume(Effect.fail(new LocksMissing({ cause })))
+      void navigator.locks.request(name, { mode, signal }, hold).catch(refused)
+    })
+    return Effect.andThen(lettingGo, granted)
+  })
+
+/** Holds it until the scope closes. Suspends until nobody else does. */
+export const hold = (name: string): Effect.Effect<void, LocksMissing, Scope.Scope> => request(name, "exclusive")
+
+/** Suspends until nobody holds it, which it is as well before anybody does. */
+export const released = (name: string): Effect.Effect<void, LocksMissing> => Effect.scoped(request(name, "shared"))
