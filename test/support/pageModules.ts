@@ -13,6 +13,7 @@ export * as Scope from "effect/Scope"
 export * as Schema from "effect/Schema"
 export * as Stream from "effect/Stream"
 export { ProtocolViolation } from "@millrace/core/codec/ProtocolViolation"
+export { toJson } from "@millrace/core/cluster/JsonText"
 export * as Fetch from "@millrace/core/connection/Fetch"
 export * as Prepared from "@millrace/core/connection/Prepared"
 export * as Client from "@millrace/core/messaging/Client"
@@ -24,6 +25,7 @@ export * as Message from "@millrace/core/protocol/Message"
 export * as BrowserEventSource from "@millrace/browser/BrowserEventSource"
 export * as BrowserWebSocket from "@millrace/browser/BrowserWebSocket"
 export * as BrowserWebSocketStream from "@millrace/browser/BrowserWebSocketStream"
+export * as IndexedDbHubStore from "@millrace/browser/IndexedDbHubStore"
 
 /** How an effect ended, as JSON: a value, `done`, the tag of an error with its reason, or that it was interrupted. */
 export type Outcome =
