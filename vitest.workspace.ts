@@ -2,6 +2,7 @@
  * Vitest 5 reads this file only when told to: `vitest run --config vitest.workspace.ts`.
  * The packages are tested from their sources, so nothing is built first.
  */
+import { readdirSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
@@ -15,6 +16,11 @@ const resolve = {
     }
   ]
 }
+
+/** All of Effect, whatever a test imports: when Vite comes across one more while tests run, it loads the page anew. */
+const effects = readdirSync(new URL("./node_modules/effect/src/", import.meta.url)).flatMap((file) =>
+  /^[A-Z]\w*\.ts$/.test(file) ? [`effect/${file.slice(0, -3)}`] : []
+)
 
 const project = (name: string, include: ReadonlyArray<string>, testTimeout: number) => ({
   resolve,
@@ -36,6 +42,7 @@ export default defineConfig({
       // Tests that run in such a page themselves.
       {
         resolve,
+        optimizeDeps: { include: ["@effect/vitest", "fast-check", "msgpackr/pack", ...effects] },
         test: {
           name: "page",
           include: ["test/page/**/*.test.ts"],
