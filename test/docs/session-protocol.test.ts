@@ -58,7 +58,9 @@ describe("docs/session-protocol.md", () => {
       End: true,
       Err: true,
       Fail: true,
-      Cancel: true
+      Cancel: true,
+      Ping: true,
+      Pong: true
     }
     const lines = codes("jsonl")[0]!.trim().split("\n")
     for (const line of lines) expect(again(line)).toBe(line)

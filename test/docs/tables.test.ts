@@ -197,16 +197,19 @@ describe("docs/limits.md", () => {
   })
 
   it("has the limits of a client that comes back, with their defaults", () => {
-    const file = "packages/core/src/messaging/Returning.ts"
-    const constant = (name: string) =>
+    const comeback = "packages/core/src/connection/Comeback.ts"
+    const constant = (name: string, file = comeback) =>
       seconds(Number(written(file, new RegExp(`${name} = ([\\d_]+)`))?.replaceAll("_", "")))
     expect(rows(limits, "Of a client that comes back", "###").map(([, value]) => value)).toEqual([
       count(Outbox.defaults.capacity),
       count(Outbox.defaultMaxWaiting),
-      seconds(written(file, /defaultOpenTimeout = "(.*?)"/) as "1 second"),
+      seconds(written(comeback, /defaultOpenTimeout = "(.*?)"/) as "1 second"),
       constant("maxRetryAfter"),
-      constant("patience"),
-      constant("worthwhile")
+      constant("patience", "packages/core/src/messaging/Returning.ts"),
+      constant("worthwhile"),
+      constant("checkTimeout"),
+      "never",
+      constant("heartbeatTimeout")
     ])
   })
 

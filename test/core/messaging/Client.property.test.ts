@@ -37,6 +37,7 @@ const next: Readonly<Record<Client.State["_tag"], ReadonlyArray<Client.State["_t
   Connecting: ["Open", "Waiting", "Stopped"],
   Open: ["Waiting", "Stopped"],
   Waiting: ["Connecting", "Stopped"],
+  Away: [],
   Stopped: []
 }
 

@@ -30,7 +30,9 @@ const packet: fc.Arbitrary<Packet.Packet> = fc.oneof(
   tagged("End", fc.record({ id })),
   tagged("Err", fc.record({ id, error: wireValue })),
   tagged("Fail", fc.record({ id, code, detail: text })),
-  tagged("Cancel", fc.record({ id }))
+  tagged("Cancel", fc.record({ id })),
+  tagged("Ping", fc.record({ id })),
+  tagged("Pong", fc.record({ id }))
 )
 
 const kinds = ["hello", "welcome", "emit", "ask", "open", "ok", "items", "more", "end", "err", "fail", "cancel"]

@@ -34,7 +34,9 @@ const packets: ReadonlyArray<readonly [wire: ReadonlyArray<unknown>, packet: Pac
   [["items", 2, ["a", null]], { _tag: "Items", id: 2, elements: ["a", null] }],
   [["more", 2, 128], { _tag: "More", id: 2, credit: 128 }],
   [["end", 2], { _tag: "End", id: 2 }],
-  [["cancel", 2], { _tag: "Cancel", id: 2 }]
+  [["cancel", 2], { _tag: "Cancel", id: 2 }],
+  [["ping", 3], { _tag: "Ping", id: 3 }],
+  [["pong", 3], { _tag: "Pong", id: 3 }]
 ]
 
 describe("a packet", () => {

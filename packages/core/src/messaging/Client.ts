@@ -15,6 +15,8 @@ import * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type * as Comeback from "../connection/Comeback.ts"
+import type * as Surroundings from "../connection/Surroundings.ts"
 import type * as Again from "./Again.ts"
 import type * as Contract from "./Contract.ts"
 import type * as Conversation from "./Conversation.ts"
@@ -22,50 +24,19 @@ import { Returning as Machinery } from "./Returning.ts"
 import type * as Session from "./Session.ts"
 import type { Wire } from "./Wire.ts"
 
-/** A connection is being opened, and the ends meet. */
-export interface Connecting {
-  readonly _tag: "Connecting"
-  /** How many attempts in a row have failed. */
-  readonly failures: number
-}
-
-/** The ends talk. */
-export interface Open {
-  readonly _tag: "Open"
-  /** The session's, which is another one after each connection. */
-  readonly session: string
-}
+export type { Away, Connecting, Died, Open } from "../connection/Comeback.ts"
 
 /** There is no connection; the next attempt is in `delay` milliseconds. */
-export interface Waiting {
-  readonly _tag: "Waiting"
-  readonly lost: Lost
-  readonly delay: number
-}
+export type Waiting = Comeback.Waiting<Again.Cause>
 
 /** There will be no more attempts. */
-export interface Stopped {
-  readonly _tag: "Stopped"
-  /** `undefined` when whoever had it is done with it. */
-  readonly cause: Again.Cause | Died | undefined
-}
+export type Stopped = Comeback.Stopped<Again.Cause>
 
-/** A mistake of the program, in `open` or another option: everything that is asked of the client dies of it. */
-export interface Died {
-  readonly _tag: "Died"
-  readonly defect: unknown
-}
-
-export type State = Connecting | Open | Stopped | Waiting
+/** What a client is at. It is `Away` behind the `Leave` of its surroundings, until their `Return`. */
+export type State = Comeback.State<Again.Cause>
 
 /** Why there is no connection. What a `Schedule` is asked with. */
-export interface Lost {
-  readonly cause: Again.Cause
-  /** How many attempts in a row have failed, with this one. A session of 10 s begins a new row, and the schedule anew. */
-  readonly failures: number
-  /** What the server asks to be waited at least, in milliseconds: `Retry-After`, of which an hour counts. */
-  readonly asked: number
-}
+export type Lost = Comeback.Lost<Again.Cause>
 
 /**
  * What happens to a message that is to be said while there is no connection and the outbox is full. While there is one,
@@ -97,6 +68,16 @@ export interface CommonOptions<E, R> extends Conversation.Options {
   readonly again?: ((cause: Again.Cause) => Again.Decision) | undefined
   /** How long the credentials, opening and meeting may take together. Default 30 s. */
   readonly openTimeout?: Duration.Input | undefined
+  /**
+   * What goes on around the client: that the network is back, that the page is put away. Default: nothing is known of it.
+   * The clients of `BrowserClient` have those of their page.
+   */
+  readonly surroundings?: Stream.Stream<Surroundings.Happening> | undefined
+  /**
+   * After so long without a word from the server, and twice as long at most, it is asked for a sign of life; when none
+   * has come for 20 s more, the connection is given up. Default: never, as on Node.js the WebSocket's own Pings do it.
+   */
+  readonly heartbeat?: Duration.Input | undefined
   readonly outbox?: Outbox | undefined
   /** How many requests and streams may wait for a connection. Beyond it they fail with `OutboxFull`. Default 1,024. */
   readonly maxWaiting?: number | undefined
@@ -152,9 +133,6 @@ export const make = <D extends Contract.Definition, E, R, R2 = never>(
 ): Effect.Effect<Client<Contract.Contract<D>>, never, Exclude<R, Scope.Scope> | R2 | Scope.Scope> =>
   Effect.gen(function* () {
     const machinery = new Machinery(contract, open as Effect.Effect<Wire, unknown, Scope.Scope>, options as never)
-    yield* Effect.acquireRelease(
-      Effect.forkDetach(machinery.run, { startImmediately: true, uninterruptible: false }),
-      machinery.close
-    )
+    yield* machinery.start
     return machinery as never
   }) as never

@@ -104,7 +104,9 @@ const common: Readonly<Record<string, Json>> = {
   ),
   more: packet([word("more"), id, credit]),
   end: packet([word("end"), id]),
-  cancel: packet([word("cancel"), id])
+  cancel: packet([word("cancel"), id]),
+  ping: packet([word("ping"), id]),
+  pong: packet([word("pong"), id])
 }
 
 const hello = (credentials: Json): Json =>

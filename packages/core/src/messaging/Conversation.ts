@@ -4,6 +4,7 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -121,7 +122,7 @@ const begin = (parts: Parts, met: Meeting.Met<unknown>, principal: string, audie
     )
     audience?.joined(conversation)
     const read = Tracing.session({ contract: contract.name, session: met.id }, role, dialogue.read)
-    yield* Effect.forkScoped(conversation.annotated(read), { startImmediately: true })
+    conversation.reading = yield* Effect.forkScoped(conversation.annotated(read), { startImmediately: true })
     return conversation
   })
 
@@ -155,6 +156,7 @@ export class Conversation {
   readonly id: string
   readonly known: unknown
   readonly peer: Meeting.Peer
+  reading: Fiber.Fiber<void> | undefined
   private readonly dialogue: Dialogue
   private readonly limits: Limits
   private readonly meter: SessionMeter.SessionMeter
@@ -190,6 +192,22 @@ export class Conversation {
   get dealtWith(): Effect.Effect<void, SessionError> {
     const { answering, ended } = this.dialogue
     return Effect.flatMap(ended, () => Effect.andThen(answering.idle, this.ended))
+  }
+
+  /** See `Dialogue.heard`. */
+  get heard(): number {
+    return this.dialogue.heard
+  }
+
+  /** How long the peer takes to answer now. */
+  get ping(): Effect.Effect<Duration.Duration, SessionError> {
+    return Effect.map(Effect.timed(this.dialogue.ping), ([duration]) => duration)
+  }
+
+  /** Ends at once for everybody who waits, whatever the peer says. Its connection is to be closed. */
+  giveUp(reason: SessionError["reason"]): void {
+    this.dialogue.giveUp(reason)
+    this.reading?.interruptUnsafe()
   }
 
   get emit() {

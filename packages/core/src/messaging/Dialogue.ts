@@ -92,6 +92,13 @@ export class Dialogue {
   private readonly options: Options
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
   private end: SessionEnd.SessionEnd | undefined
+  /** How many messages have come. */
+  private received = 0
+  /** How often the peer was asked whether it is there. */
+  private pings = 0
+  private readonly pinging = new Map<number, () => void>()
+  /** Which of the peer's pings is being answered. While that waits for the peer to read, those that come are one. */
+  private ponging: number | undefined
 
   constructor(options: Options) {
     this.options = options
@@ -107,6 +114,30 @@ export class Dialogue {
   /** Waits for the end. */
   get ended(): Effect.Effect<SessionEnd.SessionEnd> {
     return Deferred.await(this.ending)
+  }
+
+  /** Another number after whatever has come: `NaN` while nothing is read, as nobody can know then whether it has. */
+  get heard(): number {
+    return this.backlog.isFull ? Number.NaN : this.received
+  }
+
+  /** Asks the peer whether it is there, and waits for the answer. */
+  readonly ping: Effect.Effect<void, SessionError> = Effect.suspend(() => {
+    const id = ++this.pings
+    const answered = Effect.callback<void>((resume) => {
+      this.pinging.set(id, () => resume(Effect.void))
+    })
+    const asked = Effect.andThen(this.say({ _tag: "Ping", id }), Deferred.await(this.ending))
+    const over = Effect.flatMap(asked, ({ forCalls }) => forCalls)
+    return Effect.ensuring(
+      Effect.raceFirst(answered, over),
+      Effect.sync(() => this.pinging.delete(id))
+    )
+  })
+
+  /** It is as if it had ended: nothing is said any more. Who reads is to be interrupted. */
+  giveUp(reason: SessionError["reason"]): void {
+    this.finish(SessionEnd.failed(reason))
   }
 
   readonly say = (packet: Packet.Packet): Effect.Effect<void, SessionError> =>
@@ -216,6 +247,7 @@ export class Dialogue {
 
   private receive(message: Message): Breach | undefined {
     this.options.meter.heard(message.length)
+    this.received++
     this.backlog.bytes = message.length
     const packet = MessageCodec.read(this.options.codec, message)
     if (Result.isFailure(packet)) {
@@ -239,12 +271,44 @@ export class Dialogue {
       case "More":
         this.answering.more(packet.id, packet.credit)
         return undefined
+      case "Ping":
+        this.pinged(packet.id)
+        return undefined
+      case "Pong":
+        return this.ponged(packet.id)
       case "Hello":
       case "Welcome":
         return breach(`a second ${packet._tag.toLowerCase()}`)
       default:
         return this.answered(packet)
     }
+  }
+
+  /** One answer at a time, so that who asks and does not read costs no more than one. */
+  private pinged(id: number): void {
+    const isAnswering = this.ponging !== undefined
+    this.ponging = id
+    if (!isAnswering) Effect.runFork(Effect.ignore(this.pong))
+  }
+
+  private readonly pong: Effect.Effect<void, SessionError> = Effect.suspend(() => {
+    const id = this.ponging!
+    return Effect.flatMap(this.say({ _tag: "Pong", id }), () => {
+      if (this.ponging !== id) return this.pong
+      this.ponging = undefined
+      return Effect.void
+    })
+  })
+
+  private ponged(id: number): Breach | undefined {
+    if (id > this.pings) return this.strange(id)
+    for (const [asked, resume] of this.pinging) if (asked <= id) resume()
+    return undefined
+  }
+
+  private strange(id: number): Breach | undefined {
+    this.counters.foreign++
+    return this.judge(SessionCode.violation, violation(SessionCode.violation, `an answer to ${id}`))
   }
 
   private emitted({ meta, name, payload }: Packet.Emit): Breach | undefined {
@@ -296,8 +360,7 @@ export class Dialogue {
         this.counters.late++
         return undefined
       case "Foreign":
-        this.counters.foreign++
-        return this.judge(SessionCode.violation, violation(SessionCode.violation, `an answer to ${packet.id}`))
+        return this.strange(packet.id)
       case "Overrun":
         return breach(`more elements than there was credit for, in ${packet.id}`)
     }

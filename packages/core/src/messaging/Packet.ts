@@ -123,7 +123,19 @@ export interface Cancel {
   readonly id: number
 }
 
-export type Packet = Ask | Cancel | Emit | End | Err | Fail | Hello | Items | More | Ok | Open | Welcome
+/** Asks for a sign of life. Who asks chooses the number, each greater than the one before. */
+export interface Ping {
+  readonly _tag: "Ping"
+  readonly id: number
+}
+
+/** The answer to a ping, and to those before it. */
+export interface Pong {
+  readonly _tag: "Pong"
+  readonly id: number
+}
+
+export type Packet = Ask | Cancel | Emit | End | Err | Fail | Hello | Items | More | Ok | Open | Ping | Pong | Welcome
 
 /** The peer's fault: what it sent is no packet. */
 export class InvalidPacket extends Data.TaggedError("InvalidPacket")<{ readonly detail: string }> {
@@ -249,6 +261,10 @@ export const parse = (wire: unknown): Parsed => {
       })
     case "cancel":
       return Result.succeed({ _tag: "Cancel", id: second })
+    case "ping":
+      return Result.succeed({ _tag: "Ping", id: second })
+    case "pong":
+      return Result.succeed({ _tag: "Pong", id: second })
     default:
       return invalid("a kind that nobody knows")
   }
@@ -290,5 +306,9 @@ export const print = (packet: Packet): ReadonlyArray<unknown> => {
       return ["fail", packet.id, packet.code, packet.detail]
     case "Cancel":
       return ["cancel", packet.id]
+    case "Ping":
+      return ["ping", packet.id]
+    case "Pong":
+      return ["pong", packet.id]
   }
 }

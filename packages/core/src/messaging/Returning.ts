@@ -1,8 +1,8 @@
 /**
- * The machinery behind `Client`: one session after the other, and what waits between them.
+ * The machinery behind `Client`: what goes over one session after the other, and what waits between them. That there is
+ * another one is `Comeback`'s business.
  */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -13,12 +13,11 @@ import * as Option from "effect/Option"
 import * as Pull from "effect/Pull"
 import * as References from "effect/References"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { HandshakeTimeout, OpenError } from "../connection/OpenError.ts"
-import * as Reconnect from "../connection/Reconnect.ts"
-import { Watched } from "../connection/Watched.ts"
+import * as Comeback from "../connection/Comeback.ts"
+import { OpenError } from "../connection/OpenError.ts"
+import { Unresponsive, WebSocketError } from "../connection/WebSocketError.ts"
 import * as Again from "./Again.ts"
 import type { Handler } from "./Replying.ts"
 import { Backlog } from "./Backlog.ts"
@@ -33,21 +32,12 @@ import { Disconnected, NotOpened, RequestTimeout, SessionError, Unencodable } fr
 import { defaults, type Limits } from "./SessionLimits.ts"
 import type { Wire } from "./Wire.ts"
 
-/** A session of so many milliseconds was worth it, and begins a new row. */
-const worthwhile = 10_000
-
-/** In milliseconds: no server sends its clients away for longer. */
-const maxRetryAfter = 3_600_000
-
 /** For so many milliseconds it is waited whether a server that does not answer any more is about to close. */
 const patience = 1_000
-
-const defaultOpenTimeout = "30 seconds"
 
 type Options = Client.CommonOptions<never, never> & {
   readonly credentials?: Effect.Effect<unknown, unknown> | undefined
 }
-type NextDelay = Effect.Success<ReturnType<typeof Schedule.toStep<unknown, Client.Lost, never, never>>>
 
 const failWith = (reason: SessionError["reason"]) => Effect.fail(new SessionError({ reason }))
 
@@ -58,43 +48,25 @@ interface Serving {
   readonly context: Context.Context<never>
 }
 
-interface Leaving {
-  readonly dealtWith: Fiber.Fiber<void>
-  /** Ends when its scope is closed. */
-  readonly closed: Fiber.Fiber<void>
-}
-
 export class Returning {
   private readonly contract: Contract
-  private readonly open: Effect.Effect<Wire, unknown, Scope.Scope>
-  private readonly options: Options
   private readonly limits: Limits
-  private readonly watched = new Watched<Client.State>(
-    { _tag: "Connecting", failures: 0 },
-    ({ _tag }) => _tag === "Stopped"
-  )
+  private readonly comeback: Comeback.Comeback<Conversation.Conversation, Again.Cause>
   private readonly audience: Audience
   private readonly outbox: Outbox
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
   private readonly closing = Deferred.makeUnsafe<void>()
   /** The session that there is. */
   private conversation: Conversation.Conversation | undefined
-  /** The same, when it has ended by itself. */
-  private departed: Conversation.Conversation | undefined
   /** The same, as long as something may be said in it. */
   private live: Conversation.Conversation | undefined
-  /** Sessions that have ended, the first first, some of whose messages are not dealt with yet. */
-  private readonly leaving = new Map<Conversation.Conversation, Leaving>()
+  /** Sessions that have ended, the first first, some of whose messages are not dealt with yet; with the end of that. */
+  private readonly leaving = new Map<Conversation.Conversation, Fiber.Fiber<void>>()
   private serving: Serving | undefined
   private end: SessionEnd.SessionEnd | undefined
-  private failures = 0
-  private nextDelay: NextDelay | undefined
-  private wake: (() => void) | undefined
 
   constructor(contract: Contract, open: Effect.Effect<Wire, unknown, Scope.Scope>, options: Options) {
     this.contract = contract
-    this.open = open
-    this.options = options
     this.limits = { ...defaults, ...options.limits }
     const backlog = new Backlog()
     this.audience = {
@@ -106,20 +78,39 @@ export class Returning {
       }
     }
     this.outbox = new Outbox(() => this.live, options.outbox, options.maxWaiting)
+    this.comeback = new Comeback.Comeback<Conversation.Conversation, Again.Cause>(
+      {
+        open: this.meet(contract, open, options),
+        failed: (error) => (error instanceof SessionError ? { _tag: "Ended", error } : { _tag: "NotOpened", error }),
+        nameOf: ({ id }) => id,
+        live: (conversation) => this.converse(conversation),
+        heard: ({ heard }) => heard,
+        check: ({ ping }) => ping,
+        silent: (conversation, silence) => {
+          const reason = new Disconnected({ cause: new WebSocketError({ reason: new Unresponsive({ silence }) }) })
+          conversation.giveUp(reason)
+          return { _tag: "Ended", error: new SessionError({ reason }) }
+        },
+        again: options.again ?? Again.decide,
+        leave: (close, ending) => this.leave(close, ending),
+        stopped: (cause, mistake) => this.stopped(cause, mistake)
+      },
+      options
+    )
   }
 
   // What a program is given.
 
   get state(): Effect.Effect<Client.State> {
-    return Effect.sync(() => this.watched.value)
+    return this.comeback.state
   }
 
   get states(): Stream.Stream<Client.State> {
-    return this.watched.changes
+    return this.comeback.states
   }
 
   get retry(): Effect.Effect<void> {
-    return Effect.sync(() => this.wake?.())
+    return this.comeback.retry
   }
 
   get dropped(): () => number {
@@ -231,12 +222,12 @@ export class Returning {
   }
 
   private get unsettled(): ReadonlyArray<Fiber.Fiber<void>> {
-    return [...this.leaving.values()].map(({ dealtWith }) => dealtWith)
+    return [...this.leaving.values()]
   }
 
   private serveAll(): void {
     const before: Array<Fiber.Fiber<void>> = []
-    for (const [conversation, { dealtWith }] of this.leaving) {
+    for (const [conversation, dealtWith] of this.leaving) {
       this.serve(conversation, [...before])
       before.push(dealtWith)
     }
@@ -294,64 +285,34 @@ export class Returning {
     if (this.live === conversation) this.live = undefined
   }
 
-  // One connection after the other.
+  // One session after the other.
 
-  /** Until it is the end. */
-  readonly run: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.onExit(
-      Effect.whileLoop({
-        while: () => this.end === undefined,
-        body: () => this.once,
-        step: () => undefined
-      }),
-      (exit) => (Exit.isFailure(exit) && this.end === undefined ? this.died(exit.cause) : Effect.void)
-    )
-  )
-
-  private readonly once: Effect.Effect<void> = Effect.suspend(() => {
-    this.watched.set({ _tag: "Connecting", failures: this.failures })
-    const scope = Scope.makeUnsafe()
-    const session = Effect.matchEffect(this.meet, {
-      onFailure: (error) =>
-        Effect.succeed<Again.Cause>(
-          error instanceof SessionError ? { _tag: "Ended", error } : { _tag: "NotOpened", error }
-        ),
-      onSuccess: (conversation) => this.converse(conversation)
-    })
-    const cause = Effect.onExit(Scope.provide(session, scope), (exit) => this.leave(Scope.close(scope, exit)))
-    return Effect.flatMap(cause, (cause) => (this.end === undefined ? this.lose(cause) : Effect.void))
-  })
+  /** Lives as long as the scope. */
+  get start(): Effect.Effect<void, never, Scope.Scope> {
+    // First of all, as the other finalizer waits for those who wait for this.
+    const closing = Effect.addFinalizer(() => Effect.sync(() => Deferred.doneUnsafe(this.closing, Exit.void)))
+    return Effect.andThen(this.comeback.start, closing)
+  }
 
   /** A connection, and a session over it. Who cannot say who they are does not knock. */
-  private readonly meet: Effect.Effect<Conversation.Conversation, unknown, Scope.Scope> = Effect.suspend(() => {
-    const { contract, options } = this
-    const timeout = Duration.toMillis(options.openTimeout ?? defaultOpenTimeout)
-    const met = Effect.flatMap(options.credentials ?? Effect.void, (credentials) =>
-      Effect.flatMap(this.open, (wire) => Conversation.greet({ contract, wire, options }, credentials, this.audience))
+  private meet(
+    contract: Contract,
+    open: Effect.Effect<Wire, unknown, Scope.Scope>,
+    options: Options
+  ): Effect.Effect<Conversation.Conversation, unknown, Scope.Scope> {
+    return Effect.flatMap(options.credentials ?? Effect.void, (credentials) =>
+      Effect.flatMap(open, (wire) => Conversation.greet({ contract, wire, options }, credentials, this.audience))
     )
-    return timeout === Infinity
-      ? met
-      : Effect.timeoutOrElse(met, {
-          duration: timeout,
-          orElse: () => Effect.fail(new OpenError({ reason: new HandshakeTimeout({ timeout }) }))
-        })
-  })
+  }
 
   private converse(conversation: Conversation.Conversation): Effect.Effect<Again.Cause> {
     return Effect.gen({ self: this }, function* () {
-      if (this.end !== undefined) return { _tag: "Ended", error: undefined }
-      const began = yield* Clock.currentTimeMillis
-      this.watched.set({ _tag: "Open", session: conversation.id })
       this.live = conversation
       yield* Effect.forkDetach(this.outbox.flush(conversation), { startImmediately: true, uninterruptible: true })
-      const ended = Effect.matchEager(conversation.ended, {
+      return yield* Effect.matchEager(conversation.ended, {
         onSuccess: (): Again.Cause => ({ _tag: "Ended", error: undefined }),
         onFailure: (error): Again.Cause => ({ _tag: "Ended", error })
       })
-      const cause = yield* Effect.raceFirst(ended, this.over)
-      if (this.end === undefined) this.departed = conversation
-      if ((yield* Clock.currentTimeMillis) - began >= worthwhile) this.prosper()
-      return cause
     })
   }
 
@@ -359,90 +320,36 @@ export class Returning {
    * Closes what belongs to an attempt; of a session when the messages that came before its end were dealt with. Nobody
    * waits for that to connect again, as they may be waiting for it themselves.
    */
-  private leave(close: Effect.Effect<void>): Effect.Effect<void> {
+  private leave(close: Effect.Effect<void>, ending: Comeback.Ending): Effect.Effect<void> {
     return Effect.gen({ self: this }, function* () {
-      const { conversation, departed } = this
+      const { conversation } = this
       this.conversation = undefined
-      this.departed = undefined
       if (conversation === undefined) return yield* close
       this.lost(conversation)
-      if (conversation !== departed) return yield* close
+      if (ending === "Failed" || ending === "Stopped") return yield* close
+      if (ending === "Left") yield* Effect.forkDetach(conversation.close(), { startImmediately: true })
       const handled = Effect.raceFirst(Effect.exit(conversation.dealtWith), Deferred.await(this.closing))
       const dealtWith = yield* Effect.forkDetach(Effect.asVoid(handled), { startImmediately: true })
-      if (dealtWith.pollUnsafe() !== undefined) return yield* close
-      const closed = yield* Effect.forkDetach(Effect.andThen(Fiber.await(dealtWith), close))
-      this.leaving.set(conversation, { dealtWith, closed })
-      closed.addObserver(() => this.leaving.delete(conversation))
+      if (dealtWith.pollUnsafe() === undefined) {
+        this.leaving.set(conversation, dealtWith)
+        yield* Fiber.await(dealtWith)
+      }
+      yield* close
+      this.leaving.delete(conversation)
     })
   }
 
-  /** The next failure will be the first of a row. */
-  private prosper(): void {
-    this.failures = 0
-    this.nextDelay = undefined
-  }
-
-  /** Decides whether and when to come back, and waits. */
-  private lose(cause: Again.Cause): Effect.Effect<void> {
-    return Effect.gen({ self: this }, function* () {
-      if ((this.options.again ?? Again.decide)(cause) === "Stop") return this.finish(cause)
-      const now = yield* Clock.currentTimeMillis
-      const lost: Client.Lost = { cause, failures: ++this.failures, asked: askedBy(cause, now) }
-      this.nextDelay ??= yield* Schedule.toStep(
-        (this.options.reconnect ?? Reconnect.fullJitter()) as Schedule.Schedule<unknown, Client.Lost>
-      )
-      const next = yield* Pull.catchDone(this.nextDelay(now, lost), () => Effect.undefined)
-      if (next === undefined) return this.finish(cause)
-      const delay = lost.asked + Duration.toMillis(next[1])
-      const woken = Deferred.makeUnsafe<void>()
-      // First, as who sees the state may want the next attempt at once.
-      this.wake = () => Deferred.doneUnsafe(woken, Exit.void)
-      this.watched.set({ _tag: "Waiting", lost, delay })
-      yield* Effect.ensuring(
-        Effect.raceFirst(Effect.sleep(delay), Deferred.await(woken)),
-        Effect.sync(() => {
-          this.wake = undefined
-        })
-      )
-    })
-  }
-
-  private readonly over: Effect.Effect<Again.Cause> = Effect.suspend(() =>
-    Effect.as(Deferred.await(this.ending), { _tag: "Ended", error: undefined } as const)
-  )
-
-  private finish(cause: Again.Cause | undefined): void {
-    this.stop(cause, endOf(cause))
-  }
-
-  /** A mistake of the program must reach whoever waits. */
-  private died(cause: Cause.Cause<never>): Effect.Effect<void> {
-    const exit = Exit.failCause(cause)
-    this.stop({ _tag: "Died", defect: Cause.squash(cause) }, { forStreams: exit, forCalls: exit })
-    return Effect.logError("A client has failed", cause)
-  }
-
-  private stop(cause: Client.Stopped["cause"], end: SessionEnd.SessionEnd): void {
-    if (this.end !== undefined) return
+  private stopped(cause: Client.Stopped["cause"], mistake: Cause.Cause<never> | undefined): () => void {
+    const died = mistake === undefined ? undefined : Exit.failCause(mistake)
+    const end = died === undefined ? endOf(cause as Again.Cause | undefined) : { forStreams: died, forCalls: died }
     this.end = end
     this.live = undefined
-    this.watched.set({ _tag: "Stopped", cause })
-    this.outbox.ended(end)
-    this.audience.hearing.ended(end)
-    Deferred.doneUnsafe(this.ending, Exit.succeed(end))
+    return () => {
+      this.outbox.ended(end)
+      this.audience.hearing.ended(end)
+      Deferred.doneUnsafe(this.ending, Exit.succeed(end))
+    }
   }
-
-  /** The finalizer. A session that is open ends in order; an attempt that is under way is given up. */
-  readonly close = (running: Fiber.Fiber<void>): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const isOpen = this.conversation !== undefined
-      this.finish(undefined)
-      Deferred.doneUnsafe(this.closing, Exit.void)
-      return Effect.andThen(
-        isOpen ? Fiber.await(running) : Fiber.interrupt(running),
-        Effect.suspend(() => Effect.asVoid(Fiber.awaitAll([...this.leaving.values()].map(({ closed }) => closed))))
-      )
-    })
 }
 
 const endOf = (cause: Again.Cause | undefined): SessionEnd.SessionEnd => {
@@ -473,9 +380,3 @@ const unencodable = (
   const wire = coder.encode(payload)
   return Result.isFailure(wire) ? failWith(new Unencodable({ name, cause: wire.failure })) : undefined
 }
-
-/** What a server asks for that is not there, or too busy. In milliseconds. */
-const askedBy = ({ error }: Again.Cause, now: number): number =>
-  error instanceof OpenError && error.reason._tag === "Refused"
-    ? Math.min(error.reason.retryAfter(now) ?? 0, maxRetryAfter)
-    : 0
