@@ -27,6 +27,8 @@ export interface Accepted<out A> {
   readonly subprotocol?: string | undefined
   /** Fields for the response, such as `Set-Cookie`. */
   readonly headers?: Headers | undefined
+  /** What to put beneath this connection, in place of the endpoint's `tap`. */
+  readonly tap?: Tap | undefined
 }
 
 /** Accepts with a value. */
@@ -222,7 +224,7 @@ const begin = <A, R>(
 const finish = <A>(
   { extensions, options }: Pick<Endpoint<A, never, unknown>, "extensions" | "options">,
   { accept, request, transport }: Begun,
-  { headers, subprotocol, value }: Accepted<A>
+  { headers, subprotocol, tap = options.tap, value }: Accepted<A>
 ): Result.Result<Opened<A>, InvalidHead> => {
   const { client } = request
   const chosen = subprotocol ?? Negotiation.chooseSubprotocol(client, options.subprotocols ?? [])
@@ -230,10 +232,10 @@ const finish = <A>(
   const accepted = accept({ subprotocol: chosen, extensions: agreed.response, headers })
   return Result.map(accepted, () => {
     const opened = { transport, subprotocol: chosen, extensions: agreed, handshake: value }
-    if (options.tap === undefined) return opened
+    if (tap === undefined) return opened
     const query = request.query.size === 0 ? "" : `?${request.query}`
     const facts = { role: "server", url: request.path + query, subprotocol: chosen, extensions: agreed } as const
-    return { ...opened, transport: options.tap(transport, facts) }
+    return { ...opened, transport: tap(transport, facts) }
   })
 }
 

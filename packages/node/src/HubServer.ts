@@ -6,6 +6,7 @@
  *     GET  /events    topics as an event stream, and /.well-known/mercure for who speaks Mercure
  *     POST /publish   one message, for programs
  *     GET  /topics    which there are here; /topics/:topic/history and /topics/:topic/presence
+ *     GET  /frames    what goes over a WebSocket, for whose it is
  *     GET  /health    whether it is up, and how busy
  */
 import { randomBytes } from "node:crypto"
@@ -37,7 +38,9 @@ import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
 import * as EventFront from "./EventFront.ts"
 import * as Answer from "./hub/Answer.ts"
+import * as FrameViews from "./hub/FrameViews.ts"
 import type * as Guest from "./hub/Guest.ts"
+import * as LookingOn from "./hub/LookingOn.ts"
 import * as NodeOrigins from "./hub/NodeOrigins.ts"
 import * as Publishing from "./hub/Publishing.ts"
 import * as Reading from "./hub/Reading.ts"
@@ -73,6 +76,8 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly authorize?: Access<Guest.Request> | undefined
   /** How long a user may be away without having left, and how many there may be. */
   readonly presence?: Presence.Options | undefined
+  /** How many clients may look at the frames of their own connections at a time; `false` for none. Default: 16. */
+  readonly frames?: FrameViews.Options | false | undefined
   /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
@@ -128,6 +133,7 @@ export const serve = (
     const startedAt = clock.currentTimeMillisUnsafe()
     const files = pages()
     const maxBody = options.limits?.maxMessageBytes ?? Limits.defaults.maxMessageBytes
+    const views = options.frames === false ? undefined : yield* FrameViews.make(maxBody, options.frames)
     let attached: NodeWebSocketServer.Attached | undefined
     let events: HubEvents.Options | undefined
 
@@ -192,6 +198,11 @@ export const serve = (
         if (cors === undefined) return HubEvents.foreign(Answer.problem, response)
         return void run(Reading.read(reading, place, request, response, cors))
       }
+      if (path === "/frames" && views !== undefined) {
+        if (!isRead && request.method !== "OPTIONS") return notAllowed("GET, HEAD")
+        if (events === undefined) return starting(response)
+        return void run(LookingOn.respond({ views, streams: events.streams, origin, identify }, request, response))
+      }
       if (path === "/health") {
         if (!isRead) return notAllowed("GET, HEAD")
         const uptime = Math.floor((clock.currentTimeMillisUnsafe() - startedAt) / 1000)
@@ -243,10 +254,10 @@ export const serve = (
             limits: options.limits,
             extensions: options.extensions,
             subprotocols: [HubMessage.subprotocol],
-            handshake: (asked) => welcomed(options, asked)
+            handshake: (asked) => welcomed(options, asked, views)
           },
           (connection) => {
-            const { name, request, user } = connection.handshake
+            const { name, request, user, view } = connection.handshake
             const nodesOf = options.advertise === undefined ? undefined : addresses
             return HubSession.serve(connection, {
               client: name,
@@ -254,7 +265,8 @@ export const serve = (
               request,
               authorize,
               presence: shown,
-              nodes: nodesOf
+              nodes: nodesOf,
+              frames: view?.token
             }).pipe(Effect.provideService(Hub.Hub, hub))
           }
         )
@@ -267,7 +279,11 @@ export const serve = (
   })
 
 /** Who a WebSocket belongs to. What it came with is kept only where somebody asks for it again. */
-const welcomed = ({ authorize, identify }: Options, asked: Upgrade.UpgradeRequest) =>
+const welcomed = (
+  { authorize, identify }: Options,
+  asked: Upgrade.UpgradeRequest,
+  views: FrameViews.FrameViews | undefined
+) =>
   Effect.gen(function* () {
     const { header, headers, path, query } = asked
     const request: Guest.Request = { purpose: "socket", path, query, headers, header }
@@ -278,7 +294,9 @@ const welcomed = ({ authorize, identify }: Options, asked: Upgrade.UpgradeReques
         body: `${JSON.stringify({ error: { code: "bad-name", message: badName } })}\n`
       })
     }
-    return NodeWebSocketServer.accept({ name, user, request: authorize === undefined ? nothing : request })
+    const view = query.get("frames") === "1" ? views?.open(user) : undefined
+    const kept = authorize === undefined ? nothing : request
+    return NodeWebSocketServer.accept({ name, user, request: kept, view }, { tap: view?.tap })
   })
 
 const nothing = undefined as unknown as Guest.Request

@@ -88,6 +88,7 @@ export type ServerMessage =
       readonly protocol: typeof protocol
       readonly node?: string | undefined
       readonly nodes?: ReadonlyArray<string> | undefined
+      readonly frames?: string | undefined
     }
   | {
       readonly type: "subscribed"

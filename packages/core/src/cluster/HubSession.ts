@@ -33,6 +33,8 @@ export interface Options<Request = unknown> {
   readonly presence?: HubPresence.HubPresence | undefined
   /** Where else the client may go, for `welcome`. Default: nothing is said of it. */
   readonly nodes?: (() => ReadonlyArray<string>) | undefined
+  /** With what the client may look at its own frames elsewhere, for `welcome`. Default: nothing is said of it. */
+  readonly frames?: string | undefined
 }
 
 const decode = (message: Message.Message): Result.Result<HubMessage.ClientMessage, HubMessage.Refusal> =>
@@ -47,7 +49,7 @@ const together = 64
  */
 export const serve = <Request = undefined>(
   connection: WebSocket,
-  { authorize, client, nodes, presence, request, user }: Options<Request>
+  { authorize, client, frames, nodes, presence, request, user }: Options<Request>
 ): Effect.Effect<void, WebSocketError, Hub> =>
   Effect.gen(function* () {
     const hub = yield* Hub
@@ -215,7 +217,8 @@ export const serve = <Request = undefined>(
       client,
       protocol: HubMessage.protocol,
       node: hub.broker.node,
-      nodes: nodes?.()
+      nodes: nodes?.(),
+      frames
     })
     yield* connection.pull.pipe(
       Effect.flatMap(receiveAll),

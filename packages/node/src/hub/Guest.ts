@@ -11,8 +11,8 @@ import * as Upgrade from "../Upgrade.ts"
 
 /** What a client came with. */
 export interface Request {
-  /** For a WebSocket, an event stream, to publish one message, or to look at a topic. */
-  readonly purpose: "socket" | "events" | "publish" | "read"
+  /** For a WebSocket, an event stream, to publish one message, to look at a topic, or at the frames of a WebSocket. */
+  readonly purpose: "socket" | "events" | "publish" | "read" | "frames"
   /** The target without its query, as it was sent. */
   readonly path: string
   readonly query: URLSearchParams
