@@ -23,6 +23,7 @@ import type * as EventSourceRequest from "./EventSourceRequest.ts"
 import type { Fetch } from "./Fetch.ts"
 import { Reconnecting } from "./Reconnecting.ts"
 import type { Refused } from "./Refused.ts"
+import type { Happening } from "./Surroundings.ts"
 
 /** The server has ended a response in order. No error, but the end of a connection. */
 export interface Ended {
@@ -68,6 +69,15 @@ export interface Waiting {
   readonly lastEventId: string
 }
 
+/**
+ * No request is made until the surroundings say `Return`, and then at once. Not lost: no failure is counted, and what
+ * comes next is asked for behind the last event.
+ */
+export interface Away {
+  readonly _tag: "Away"
+  readonly lastEventId: string
+}
+
 /** There will be no more requests. */
 export interface Closed {
   readonly _tag: "Closed"
@@ -88,7 +98,7 @@ export interface NoContent {
 }
 
 /** The ready state of section 9.2.2, with what is true in it. For browsers, to wait is to be connecting. */
-export type State = Closed | Connecting | Open | Waiting
+export type State = Away | Closed | Connecting | Open | Waiting
 
 /** How to connect, and to come back. Nothing but `fetch` is required. */
 export interface Options extends EventSourceRequest.Options {
@@ -113,6 +123,21 @@ export interface Options extends EventSourceRequest.Options {
    * the first event. Default 30 s.
    */
   readonly openTimeout?: Duration.Input | undefined
+  /**
+   * What goes on around it, as long as it lives. Default: nothing is known.
+   *
+   * `Retry` makes the next attempt at once, where one is waited for; a server that has ended the last response, or has
+   * refused, is given the time that it has asked for. `Check` does, too, and where there is a `heartbeat`, has a
+   * connection on which somebody waits looked at by the clock, as a timer stands still while its machine sleeps: one that
+   * was silent for too long has a second left. Nothing can be asked of an event stream, so without a heartbeat
+   * one that is open stays so.
+   *
+   * `Leave` ends the connection, and drops what it has brought and nobody has pulled: that comes again behind the last
+   * event, if its server keeps it. Until `Return`, `pull` waits.
+   *
+   * For a request that is not safe and has no `reconnect` of yours it means nothing, as that is made once.
+   */
+  readonly surroundings?: Stream.Stream<Happening> | undefined
   /** How much a server may make us hold. Default 1 MiB for a line, and for the data of an event. */
   readonly limits?: Partial<EventStream.Limits> | undefined
   /**
@@ -149,11 +174,20 @@ export interface EventSource {
  * A client that lives as long as the scope. Closing it ends the connection, what waits in `pull`, and leaves nothing
  * behind. It never fails by itself: what is wrong with the options, too, is told by `pull`.
  */
-export const make = (url: string, options: Options): Effect.Effect<EventSource, never, Scope.Scope> =>
-  Effect.acquireRelease(
+export const make = (url: string, options: Options): Effect.Effect<EventSource, never, Scope.Scope> => {
+  const { surroundings } = options
+  const made = Effect.acquireRelease(
     Effect.sync(() => new Reconnecting(url, options)),
     ({ close }) => close
   )
+  if (surroundings === undefined) return made
+  return Effect.tap(made, (source) =>
+    Effect.forkScoped(
+      Stream.runForEach(surroundings, (happening) => source.happen(happening)),
+      { startImmediately: true }
+    )
+  )
+}
 
 /** The events of a client that lives as long as the stream runs; each run is a client of its own. */
 export const stream = (url: string, options: Options): Stream.Stream<EventStream.Event, EventSourceError> =>

@@ -2,12 +2,11 @@
  * The machinery behind `EventSource`: carries out what the protocol says, with a network, a clock and a schedule.
  *
  * There is no fiber but the one that pulls, so the state is moved by one party at a time. Only the finalizer may come in
- * between.
+ * between, and what happens in the surroundings.
  */
 import type * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -25,6 +24,7 @@ import { EventSourceError, type InvalidRequest, type NetworkError, OpenTimeout, 
 import * as EventSourceRequest from "./EventSourceRequest.ts"
 import type { Request, Response } from "./Fetch.ts"
 import * as Reconnect from "./Reconnect.ts"
+import type { Happening } from "./Surroundings.ts"
 import { Watched } from "./Watched.ts"
 
 type Events = Arr.NonEmptyReadonlyArray<EventStream.Event>
@@ -38,6 +38,12 @@ const ended: Ended = { _tag: "Ended", message: "the server has ended the respons
 const worthwhile = 10_000
 
 const defaultOpenTimeout = "30 seconds"
+
+/**
+ * After a sleep, in milliseconds: how long a connection that was silent for too long has left at least, for what has come
+ * meanwhile and waits in the platform.
+ */
+const grace = 1_000
 
 /** An open connection. */
 interface Live {
@@ -53,10 +59,10 @@ export class Reconnecting implements EventSource {
   private readonly config: Protocol.Config
   private readonly request: Result.Result<Request, InvalidRequest>
   private readonly reconnect: Schedule.Schedule<unknown, Lost>
+  private readonly isRepeatable: boolean
   /** Of the connections. Not below that of the caller, as it is to end after the state does. */
   private readonly scope = Scope.makeUnsafe()
   private readonly watched: Watched<State>
-  private readonly closing = Deferred.makeUnsafe<void>()
   /** Both in milliseconds. */
   private readonly openTimeout: number
   private readonly silence: number | undefined
@@ -70,8 +76,16 @@ export class Reconnecting implements EventSource {
   private failures = 0
   /** The schedule, once it has begun. */
   private nextDelay: NextDelay | undefined
-  /** When the next request may be made, in milliseconds of the clock. */
-  private notBefore = 0
+  /** The last wait: since when, by the clock, how long, and how long for who is in a hurry; in milliseconds. */
+  private since = 0
+  private delay = 0
+  private least = 0
+  private lost: Lost | undefined
+  /** Between `Leave` and `Return`. */
+  private away = false
+  /** How often something has happened that changes what is to be done, and who waits for it. */
+  private happenings = 0
+  private wake: (() => void) | undefined
 
   constructor(url: string, options: Options) {
     const { heartbeat, lastEventId = "", openTimeout = defaultOpenTimeout, rules } = options
@@ -80,6 +94,7 @@ export class Reconnecting implements EventSource {
     this.request = EventSourceRequest.make(url, options)
     const safe = Result.isSuccess(this.request) && EventSourceRequest.isSafe(this.request.success)
     this.reconnect = options.reconnect ?? (safe ? Reconnect.fullJitter() : Reconnect.never)
+    this.isRepeatable = safe || options.reconnect !== undefined
     this.openTimeout = Duration.toMillis(openTimeout)
     this.silence = heartbeat === undefined ? undefined : 2 * Duration.toMillis(heartbeat)
     this.watched = new Watched<State>({ _tag: "Connecting", lastEventId }, ({ _tag }) => _tag === "Closed")
@@ -114,15 +129,75 @@ export class Reconnecting implements EventSource {
   private readonly step: Pull.Pull<Events, EventSourceError> = Effect.suspend(() => {
     if (this.end !== undefined) return this.end
     if (this.live !== undefined) return this.read(this.live)
-    return Effect.andThen(Effect.raceFirst(this.connect, Deferred.await(this.closing)), this.step)
+    const { happened } = this
+    return Effect.andThen(this.away ? happened : Effect.raceFirst(this.connect, happened), this.step)
   })
 
   /** The finalizer. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.finish({ _tag: "Done" })
-    Deferred.doneUnsafe(this.closing, Exit.void)
+    this.stir()
     return Scope.close(this.scope, Exit.void)
   })
+
+  // The surroundings.
+
+  happen(happening: Happening): Effect.Effect<void> {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      if (this.end !== undefined || !this.isRepeatable) return Effect.void
+      if (happening === "Leave") return this.leave
+      const returns = happening === "Return" && this.away
+      // An attempt is not begun anew.
+      if (this.protocol!._tag === "Connecting" && !returns) return Effect.void
+      if (returns) this.away = false
+      this.hurry(now)
+      this.stir()
+      return Effect.void
+    })
+  }
+
+  private readonly leave: Effect.Effect<void> = Effect.suspend(() => {
+    const { live } = this
+    this.show({ _tag: "Away", lastEventId: this.protocol!.lastEventId })
+    this.away = true
+    this.stir()
+    if (live === undefined) return Effect.void
+    this.live = undefined
+    this.protocol = Protocol.ended(this.protocol!)[0]
+    this.delay = this.least = 0
+    return Scope.close(live.scope, Exit.void)
+  })
+
+  /** Waits no longer than the server has asked for which is there. */
+  private hurry(now: number): void {
+    const { lastEventId, _tag } = this.protocol!
+    if (_tag === "Connecting") return this.show({ _tag, lastEventId })
+    if (_tag !== "Waiting") return
+    this.delay = Math.min(this.delay, this.least)
+    const delay = this.left(now)
+    if (delay === 0) this.elapse()
+    else this.show({ _tag, lost: this.lost!, delay, lastEventId })
+  }
+
+  /** Wakes who waits for something to happen. */
+  private stir(): void {
+    this.happenings++
+    this.wake?.()
+  }
+
+  /** Until something has happened since now. */
+  private get happened(): Effect.Effect<void> {
+    const { happenings } = this
+    return Effect.callback((resume) => {
+      this.wake = () => resume(Effect.void)
+      // The fiber may have yielded since it was looked.
+      if (this.happenings !== happenings) this.wake()
+    })
+  }
+
+  private show(state: State): void {
+    if (!this.away) this.watched.set(state)
+  }
 
   private move([state, actions]: Protocol.Transition): void {
     this.protocol = state
@@ -144,24 +219,34 @@ export class Reconnecting implements EventSource {
   )
 
   /** What is left of the wait, if somebody who pulled was interrupted. */
-  private readonly wait: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    if (now < this.notBefore) return Effect.sleep(this.notBefore - now)
-    this.move(Protocol.elapsed(this.protocol!))
-    const { protocol } = this
-    if (protocol?._tag === "Closed") this.finish(protocol.reason as Protocol.UnsendableLastEventId)
-    else this.watched.set({ _tag: "Connecting", lastEventId: protocol!.lastEventId })
-    return Effect.void
-  })
+  private readonly wait: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.andThen(
+      Effect.sleep(this.left(now)),
+      Effect.sync(() => this.elapse())
+    )
+  )
+
+  /** Whatever has become of the clock. */
+  private left(now: number): number {
+    return Math.max(0, Math.min(this.since + this.delay - now, this.delay))
+  }
+
+  private elapse(): void {
+    if (this.protocol?._tag !== "Waiting") return
+    const transition = Protocol.elapsed(this.protocol)
+    this.move(transition)
+    const [state] = transition
+    if (state._tag === "Closed") this.finish(state.reason as Protocol.UnsendableLastEventId)
+    else this.show({ _tag: "Connecting", lastEventId: state.lastEventId })
+  }
 
   private attempt(state: Protocol.Connecting): Effect.Effect<void> {
     return Effect.uninterruptibleMask((restore) => {
       const scope = Scope.forkUnsafe(this.scope)
       const attempt = new Attempt(this.options.fetch, this.config, scope, state)
       const request = EventSourceRequest.withFields(Result.getOrThrow(this.request), this.fields)
-      const answered = Effect.timeoutOrElse(attempt.ask(request), {
-        duration: this.openTimeout,
-        orElse: () => attempt.late ?? Effect.fail(new OpenTimeout({ timeout: this.openTimeout }))
-      })
+      const late = Effect.suspend(() => attempt.late ?? Effect.fail(new OpenTimeout({ timeout: this.openTimeout })))
+      const answered = Effect.raceFirst(attempt.ask(request), Effect.andThen(Effect.sleep(this.openTimeout), late))
       return Effect.flatMap(Effect.exit(restore(answered)), (exit) =>
         Exit.isSuccess(exit) && exit.value._tag === "Opened"
           ? this.open(scope, exit.value.state, exit.value.response)
@@ -174,7 +259,7 @@ export class Reconnecting implements EventSource {
     return Effect.gen({ self: this }, function* () {
       const pull = yield* Scope.provide(Stream.toPull(response.body), scope)
       const since = yield* Clock.currentTimeMillis
-      if (this.end !== undefined) return
+      if (this.end !== undefined || this.away) return yield* Scope.close(scope, Exit.void)
       this.protocol = state
       const parser = EventStream.makeParser({ ...this.options.limits, lastEventId: state.lastEventId })
       this.live = { scope, pull, parser, since }
@@ -209,8 +294,11 @@ export class Reconnecting implements EventSource {
       if (this.end !== undefined) return
       const delay = asked + Duration.toMillis(next[1])
       this.protocol = state
-      this.notBefore = now + delay
-      this.watched.set({ _tag: "Waiting", lost, delay, lastEventId: state.lastEventId })
+      this.since = now
+      this.delay = delay
+      this.least = reason._tag === "Refused" || reason._tag === "Ended" ? asked : 0
+      this.lost = lost
+      this.show({ _tag: "Waiting", lost, delay, lastEventId: state.lastEventId })
     })
   }
 
@@ -219,17 +307,32 @@ export class Reconnecting implements EventSource {
   private read(live: Live): Pull.Pull<Events, EventSourceError> {
     const { silence } = this
     const pulled: Pull.Pull<Chunks, NetworkError | Silent> =
-      silence === undefined
-        ? live.pull
-        : Effect.timeoutOrElse(live.pull, { duration: silence, orElse: () => Effect.fail(new Silent({ silence })) })
+      silence === undefined ? live.pull : Effect.raceFirst(live.pull, this.silent(silence))
     return Effect.matchCauseEffect(pulled, {
-      onSuccess: (chunks) => this.take(live, chunks),
+      // What comes when it was left will come again.
+      onSuccess: (chunks) => (this.live === live ? this.take(live, chunks) : this.step),
       onFailure: (cause) => {
         const error = Cause.findError(cause)
         if (Result.isFailure(error)) return Effect.failCause(error.failure)
+        if (this.live !== live) return this.step
         const reason = Cause.isDone(error.success) ? ended : error.success
         return Effect.andThen(Effect.uninterruptible(this.drop(live, reason)), this.step)
       }
+    })
+  }
+
+  /** Fails when nothing has come for so long: by the clock after a sleep, in which timers stand still. */
+  private silent(silence: number): Effect.Effect<never, Silent> {
+    return Effect.flatMap(Clock.currentTimeMillis, (since) => {
+      const listen = (left: number): Effect.Effect<never, Silent> => {
+        const over = Effect.andThen(Effect.sleep(left), Effect.fail(new Silent({ silence })))
+        if (this.options.surroundings === undefined) return over
+        const look = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          listen(Math.min(left, Math.max(since + silence - now, grace)))
+        )
+        return Effect.andThen(Effect.raceFirst(over, this.happened), look)
+      }
+      return listen(silence)
     })
   }
 

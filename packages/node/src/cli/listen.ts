@@ -73,6 +73,8 @@ class Report {
       case "Connecting":
         this.lastEventId = state.lastEventId
         return undefined
+      case "Away":
+        return undefined
       case "Open": {
         const again = this.opened++ === 0 ? "" : " again"
         return `connected${again} to ${words.escape(state.url)}${behind(this.lastEventId)}; Ctrl-C ends it`
