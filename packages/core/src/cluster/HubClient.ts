@@ -9,19 +9,27 @@
  * Not in here: the network, which is the `Wire` that it is given.
  */
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Result from "effect/Result"
 import type * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import type { Happening } from "../connection/Surroundings.ts"
 import type * as Again from "../messaging/Again.ts"
 import type * as Client from "../messaging/Client.ts"
+import * as Identifier from "../messaging/Identifier.ts"
+import type { Wire } from "../messaging/Wire.ts"
 import type { HubClientError } from "./HubClientError.ts"
 import type { Element, Present, PresenceElement } from "./HubElement.ts"
-import type { HubStore } from "./HubStore.ts"
+import type { Receipt } from "./HubHeard.ts"
+import { subprotocol } from "./HubMessage.ts"
+import { HubReturning } from "./HubReturning.ts"
+import type { HubStore, Kept, StoreUnavailable } from "./HubStore.ts"
 import type { Key } from "./Parcel.ts"
 import type * as Position from "./Position.ts"
 
 export type * from "./HubElement.ts"
+export type { Receipt } from "./HubHeard.ts"
 
 export interface SubscribeOptions {
   /**
@@ -43,15 +51,6 @@ export interface PublishOptions {
   readonly echo?: boolean | undefined
 }
 
-/** The answer to a publication. */
-export interface Receipt {
-  /** Connections of that node that it was handed to. */
-  readonly receivers: number
-  readonly position: Position.Position | undefined
-  /** It had been published before, by an attempt whose answer was lost. */
-  readonly repeated: boolean
-}
-
 /** How to come back, and what to keep. Nothing is required. */
 export interface Options {
   /** How long to wait before each attempt. Default `Reconnect.fullJitter()`. */
@@ -59,7 +58,7 @@ export interface Options {
   /** Whether to come back at all. Default `Again.decide`. */
   readonly again?: ((cause: Again.Cause) => Again.Decision) | undefined
   /** What goes on around the client. Default: nothing is known of it. */
-  readonly surroundings?: Stream.Stream<"Check" | "Leave" | "Retry" | "Return"> | undefined
+  readonly surroundings?: Stream.Stream<Happening> | undefined
   /** After so long without anything from the hub it is asked whether it is there. Default: never. */
   readonly heartbeat?: Duration.Input | undefined
   /** How long opening, and an answer of the hub, may take. Default 10 s. */
@@ -123,3 +122,43 @@ export interface HubClient extends Pick<Client.Returning, "retry" | "state" | "s
   /** How long the hub takes to answer now; waits for a connection. */
   readonly ping: Effect.Effect<Duration.Duration, HubClientError>
 }
+
+/** What to offer in the handshake. */
+export const subprotocols: ReadonlyArray<string> = [subprotocol]
+
+/** As they are where nothing is said. Durations in milliseconds. */
+export { defaults } from "./HubReturning.ts"
+
+/**
+ * A client that lives as long as the scope. It begins to connect at once, and never fails by itself: what is asked of it
+ * fails with `Stopped` when it has stopped, as after a refusal that would be repeated, or with its scope.
+ *
+ * `open` is run for each attempt, in a scope that ends with the connection. Fails with `StoreUnavailable` where there is a
+ * store and it cannot be read. Dies of a `RangeError` for a `maxUnanswered` that is not 1 to 1,000.
+ */
+export const make: {
+  <E, R>(
+    open: Effect.Effect<Wire, E, R>,
+    options: Options & { readonly store: HubStore }
+  ): Effect.Effect<HubClient, StoreUnavailable, Exclude<R, Scope.Scope> | Scope.Scope>
+  <E, R>(
+    open: Effect.Effect<Wire, E, R>,
+    options?: Options & { readonly store?: undefined }
+  ): Effect.Effect<HubClient, never, Exclude<R, Scope.Scope> | Scope.Scope>
+} = (<E, R>(open: Effect.Effect<Wire, E, R>, options: Options = {}) =>
+  Effect.gen(function* () {
+    const kept = yield* options.store?.load ?? nothing
+    const context = yield* Effect.context<never>()
+    const client = new HubReturning(open as never, options, kept, context)
+    yield* client.start
+    return client
+  })) as never
+
+/** What there is without a store. */
+const nothing: Effect.Effect<Kept> = Effect.map(Identifier.next, (producer) => ({
+  producer,
+  epoch: 0,
+  sequence: 0,
+  unanswered: [],
+  positions: new Map()
+}))

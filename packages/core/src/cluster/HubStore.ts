@@ -2,8 +2,9 @@
  * What outlives a client of the hub, such as a page that is loaded again: publications that were not answered yet, and
  * where its subscriptions were. Implemented by platforms: `IndexedDbHubStore` of `@millrace/browser` is one.
  */
-import type * as Effect from "effect/Effect"
-import type { StoreError, StoreUnavailable } from "../messaging/StoreError.ts"
+import * as Effect from "effect/Effect"
+import * as Identifier from "../messaging/Identifier.ts"
+import { type StoreError, StoreFull, type StoreUnavailable } from "../messaging/StoreError.ts"
 import type { JsonText } from "./JsonText.ts"
 import type { Key } from "./Parcel.ts"
 
@@ -51,4 +52,35 @@ export interface HubStore {
   readonly reached: (topic: string, position: string) => Effect.Effect<void, StoreUnavailable>
   /** The program is done with a topic. */
   readonly forget: (topic: string) => Effect.Effect<void, StoreUnavailable>
+}
+
+const nameOf = ({ epoch, producer, sequence }: Key): string => `${epoch}:${sequence}:${producer}`
+
+/** Outlives a client, and not the program: for several clients one after the other, and for tests. Default: 1,024 publications. */
+export const memory = (capacity = 1_024): HubStore => {
+  const unanswered = new Map<string, Unanswered>()
+  const positions = new Map<string, string>()
+  return {
+    load: Effect.map(Identifier.next, (producer) => ({
+      producer,
+      epoch: 0,
+      sequence: 0,
+      unanswered: [...unanswered.values()],
+      positions: new Map(positions)
+    })),
+    keep: (publication) =>
+      Effect.suspend(() => {
+        if (unanswered.size >= capacity) return Effect.fail(new StoreFull({ capacity }))
+        unanswered.set(nameOf(publication.key), publication)
+        return Effect.void
+      }),
+    said: (key, saidAt) =>
+      Effect.sync(() => {
+        const publication = unanswered.get(nameOf(key))
+        if (publication !== undefined) unanswered.set(nameOf(key), { ...publication, saidAt })
+      }),
+    answered: (key) => Effect.sync(() => void unanswered.delete(nameOf(key))),
+    reached: (topic, position) => Effect.sync(() => void positions.set(topic, position)),
+    forget: (topic) => Effect.sync(() => void positions.delete(topic))
+  }
 }
