@@ -2,28 +2,38 @@
  * The connection: opens one by either wire, notices when it has ended or fallen silent, waits, and opens another, at
  * another node if there is one. What is said on it is for others.
  */
-import { explain, isFinal, isLeaving } from "./causes.js"
+import * as CatchUp from "./catchup.js"
+import * as Causes from "./causes.js"
+import * as EventStream from "./eventstream.js"
+import * as History from "./history.js"
+import { keep, recall } from "./memory.js"
+import { parse } from "./message.js"
 import * as Nodes from "./nodes.js"
 import * as Places from "./places.js"
+import * as WebSockets from "./websocket.js"
 
 /**
- * A `client` is the name that the hub has given; an event stream has none. Where there is no `until`, it is the
- * browser that comes back. It rests where there is nothing to ask for.
+ * A `client` is the name that the hub has given; an event stream has none. It rests where there is nothing to ask for.
  *
  * @typedef {{ _tag: "connecting" }
  *   | { _tag: "connected", client: string | undefined }
- *   | { _tag: "waiting", why: string, until: number | undefined }
+ *   | { _tag: "waiting", why: string, until: number }
  *   | { _tag: "resting" }
  *   | { _tag: "stopped", why: string }} State
+ * @typedef {"websocket" | "sse"} Wire
+ * @typedef {{ readonly send: (text: string) => boolean, readonly close: (code?: number) => void }} Link
  */
 
 /**
- * Who has it. `begins` is told of an attempt, `opened` of an event stream that is there, and whether it goes on where the
- * last one ended; of a WebSocket `received` is told by `welcome`, and calls `arrive`. `lost` is told of an end, and whether
- * there was a connection.
+ * Who has it. `begins` is told of an attempt, `opened` of an event stream that is there, with the topics of which it does
+ * not go on where the last connection ended; of a WebSocket `received` is told by `welcome`, and calls `arrive`. `lost` is
+ * told of an end, and whether there was a connection. `missed` is told of topics whose history could not be had.
  *
- * @typedef {{ readonly name: () => string, readonly topics: () => ReadonlyArray<string>, readonly changed: (state: State) => void
- *   , readonly begins: () => void, readonly opened: (goesOn: boolean) => void, readonly received: (text: string) => void
+ * @typedef {{ readonly name: () => string, readonly topics: () => ReadonlyArray<string>
+ *   , readonly changed: (state: State) => void, readonly begins: () => void
+ *   , readonly opened: (lacking: ReadonlyArray<string>) => void
+ *   , readonly received: (message: import("./message.js").ServerMessage) => void
+ *   , readonly missed: (topic: string) => void
  *   , readonly lost: (why: string, wasOpen: boolean) => void, readonly left: () => void }} Owner
  */
 
@@ -35,25 +45,33 @@ const settled = 5_000
 const patience = 10_000
 /** A page cannot send Ping frames, so it asks in words after this long a silence, and gives up after as long again. */
 const quiet = 20_000
+/** How long a connection may take to show that it lives, when there is a reason to ask. */
+const checked = 5_000
+/** How many events are held back while histories are read. */
+const maxHeld = 10_000
 
 /** @type {Owner | undefined} */
 let owner
 /** @type {State} */
 let state = { _tag: "connecting" }
-/**
- * What messages come by.
- *
- * @type {"websocket" | "sse"}
- */
-let via = new URLSearchParams(location.search).get("via") === "sse" ? "sse" : "websocket"
 
-/** @type {WebSocket | EventSource | undefined} */
+const asked = new URLSearchParams(location.search).get("via") ?? recall("localStorage", "via")
+/** What messages come by. @type {Wire} */
+let via = asked === "sse" ? "sse" : "websocket"
+
+/** @type {Link | undefined} */
 let link
+/** Whether the page was put aside, and may come back. */
+let isAway = false
 let failures = 0
+/** What the hub has asked for by `retry`. */
+let base = reconnect.base
 /** 0 while there is no connection. */
 let openedAt = 0
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer
+/** What was read from histories, and may come by the stream again. @type {Set<string>} */
+let known = new Set()
 
 /** @param {Owner} by */
 export const begin = (by) => {
@@ -98,15 +116,11 @@ export const addressOfHub = (name = "") => {
  *
  * @param {string} text
  */
-export const send = (text) => {
-  if (state._tag !== "connected" || !(link instanceof WebSocket)) return false
-  link.send(text)
-  return true
-}
+export const send = (text) => state._tag === "connected" && link?.send(text) === true
 
 /** The topics of an event stream are those of its address: with others it is another one, which goes on where it was. */
 export const retune = () => {
-  if (via === "sse" && (link !== undefined || state._tag === "resting")) open()
+  if (via === "sse" && (link !== undefined || state._tag === "resting")) open("The topics are others.")
 }
 
 /** Restarts the wait for a sign of life. */
@@ -114,104 +128,173 @@ const listen = () => {
   clearTimeout(timer)
   timer = setTimeout(() => {
     send('{"type":"ping"}')
-    timer = setTimeout(() => ended("The hub has fallen silent.", false, true), quiet)
+    timer = setTimeout(() => ended(Causes.silent("The hub has fallen silent.")), quiet)
   }, quiet)
 }
 
-/** Ends the present connection, if there is one, of which nothing more is heard. */
-const leave = () => {
+/** The page was asleep, or the network was away: the connection is to show that it lives. */
+const check = () => {
+  if (state._tag !== "connected") return
+  if (!send('{"type":"ping"}')) return
+  clearTimeout(timer)
+  timer = setTimeout(() => ended(Causes.silent("The hub did not answer after the page was away.")), checked)
+}
+
+/**
+ * Ends the present connection, if there is one, of which nothing more is heard.
+ *
+ * @param {Causes.End} end
+ * @param {number} [code]
+ */
+const leave = (end, code) => {
   clearTimeout(timer)
   owner?.left()
   const old = link
   link = undefined
   openedAt = 0
-  if (!(old instanceof WebSocket)) old?.close()
-  // A browser complains of one that is closed before it was open.
-  else if (old.readyState === WebSocket.CONNECTING) old.addEventListener("open", () => old.close(1000))
-  else old.close(1000)
+  if (old === undefined) return
+  History.ended(end)
+  old.close(code)
 }
 
-const open = () => {
-  leave()
+/** @param {string} [why] Why the present connection is left. */
+const open = (why = "You asked for another connection.") => {
+  leave(Causes.own(why))
+  if (isAway) return
   owner?.begins()
-  become({ _tag: "connecting" })
-  timer = setTimeout(() => ended("The hub does not answer.", false), patience)
-  if (via === "sse") openSource()
-  else openSocket()
-}
-
-const openSocket = () => {
-  const opening = new WebSocket(addressOfHub(owner?.name()), "millrace.v1.json")
-  link = opening
-  opening.addEventListener("message", (event) => {
-    if (link !== opening) return
-    listen()
-    owner?.received(event.data)
-  })
-  opening.addEventListener("close", (event) => {
-    if (link !== opening) return
-    const isOpen = openedAt > 0
-    ended(explain(event.code, event.reason, isOpen), isFinal(event.code), !isOpen || isLeaving(event.code))
-  })
-}
-
-/**
- * The browser comes back by itself with the ID of the last event. A new `EventSource` cannot be told one, so it goes into
- * the address.
- */
-const openSource = () => {
   const topics = owner?.topics() ?? []
-  if (topics.length === 0) {
-    clearTimeout(timer)
+  if (via === "sse" && topics.length === 0) {
     become({ _tag: "resting" })
     return
   }
-  const address = addressOfEvents(topics)
-  if (Places.event() !== "") address.searchParams.set("lastEventId", Places.event())
-  let goesOn = Places.event() !== ""
-  const opening = new EventSource(address)
+  become({ _tag: "connecting" })
+  timer = setTimeout(() => ended(Causes.silent("The hub does not answer.")), patience)
+  History.begins(via, Nodes.host())
+  if (via === "sse") openStream(topics)
+  else openSocket()
+}
+
+/**
+ * @param {import("./message.js").ServerMessage | undefined} message
+ */
+const deliver = (message) => {
+  if (message === undefined) ended(Causes.unreadable("The hub sent what this page cannot read."), 4007)
+  else owner?.received(message)
+}
+
+const openSocket = () => {
+  const opening = WebSockets.open({
+    address: addressOfHub(owner?.name()),
+    opened: () => {},
+    heard: (text) => {
+      if (link !== opening) return
+      listen()
+      deliver(parse(text))
+    },
+    ended: (end) => {
+      if (link === opening) ended(end)
+    }
+  })
   link = opening
-  opening.addEventListener("open", () => {
-    if (link !== opening) return
-    clearTimeout(timer)
-    owner?.opened(goesOn)
-    goesOn = true // the hub says its position before there is an event
-  })
-  for (const type of ["message", "gap", "unsubscribed", "moved"]) {
-    opening.addEventListener(type, (event) => {
-      if (link !== opening || !(event instanceof MessageEvent)) return
-      Places.reachEvent(event.lastEventId)
-      owner?.received(event.data)
-    })
+}
+
+/**
+ * An event. What was read from a history does not count again.
+ *
+ * @param {string} text
+ * @param {string} id
+ */
+const take = (text, id) => {
+  const message = parse(text)
+  if (message?.type === "message") {
+    if (known.delete(id)) return
+    message.position = id
   }
-  opening.addEventListener("error", () => {
-    if (link !== opening) return
-    const why = openedAt > 0 ? "The connection was lost." : "The hub cannot be reached."
-    // A refusal is final to a browser; it keeps to itself what it was.
-    if (opening.readyState === EventSource.CLOSED) {
-      ended(openedAt > 0 ? why : "The hub cannot be reached, or has refused.", false)
-      return
+  deliver(message)
+}
+
+/** @param {ReadonlyArray<string>} topics */
+const openStream = (topics) => {
+  const from = Places.event()
+  const address = addressOfEvents(topics)
+  if (from !== "") address.searchParams.set("lastEventId", from)
+  const behind = from === "" ? topics.filter((topic) => Places.of(topic) !== undefined) : []
+  /** What waits until the histories are read. @type {Array<readonly [text: string, id: string]> | undefined} */
+  let held = behind.length === 0 ? undefined : []
+  let reached = ""
+  const isThis = () => link === opening
+  const catchUp = async () => {
+    for (const topic of behind) {
+      const gap = (/** @type {string} */ to) => owner?.received({ type: "gap", topics: [topic], to })
+      const entry = (/** @type {any} */ message) => {
+        known.add(message.position)
+        Places.reach(topic, message.position)
+        if (message.type === "message") owner?.received(message)
+      }
+      const isHad = await CatchUp.read(topic, Places.of(topic) ?? "", entry, gap, isThis)
+      if (!isThis()) return
+      if (!isHad) owner?.missed(topic)
     }
-    // The browser tries again where it was, for ever: once is enough where there are other nodes.
-    if (openedAt === 0 && Nodes.count() > 1) {
-      ended(why, false)
-      return
+    const all = held ?? []
+    held = undefined
+    Places.gather(reached)
+    for (const [text, id] of all) if (isThis()) take(text, id)
+  }
+  const opening = EventStream.open({
+    address,
+    opened: () => {
+      if (!isThis()) return
+      listen()
+      owner?.opened(from !== "" ? [] : topics.filter((topic) => !behind.includes(topic)))
+      if (held !== undefined) void catchUp()
+    },
+    lives: () => {
+      if (isThis()) listen()
+    },
+    reached: (id) => {
+      if (!isThis()) return
+      reached = id
+      if (held === undefined) Places.reachEvent(id)
+    },
+    heard: (text, id) => {
+      if (!isThis()) return
+      if (held === undefined) take(text, id)
+      else if (held.push([text, id]) > maxHeld)
+        ended(Causes.silent("More came than this page can keep while it catches up."))
+    },
+    retry: (milliseconds) => {
+      base = Math.min(milliseconds, reconnect.cap)
+    },
+    ended: (end) => {
+      if (isThis()) ended(end)
     }
-    clearTimeout(timer)
-    lose(why)
-    become({ _tag: "waiting", why, until: undefined })
   })
+  link = opening
 }
 
-/** Leaves the present connection, if any, and opens another. */
-export const reopen = () => {
+/**
+ * Leaves the present connection, if any, and opens another.
+ *
+ * @param {string} [why]
+ */
+export const reopen = (why) => {
   failures = 0
-  open()
+  open(why)
 }
 
-/** @param {"websocket" | "sse"} next */
+/**
+ * Goes on by this wire, where the other was.
+ *
+ * @param {Wire} next
+ */
 export const choose = (next) => {
+  if (next === via) return
   via = next
+  base = reconnect.base
+  known = new Set()
+  keep("localStorage", "via", next)
+  if (next === "websocket") Places.spread(owner?.topics() ?? [])
+  reopen(`You chose ${next === "sse" ? "Server-Sent Events" : "WebSocket"}.`)
 }
 
 /**
@@ -221,48 +304,52 @@ export const choose = (next) => {
  */
 export const arrive = (name) => {
   openedAt = Date.now()
+  History.opened()
   become({ _tag: "connected", client: name })
 }
 
 /**
- * There is none any more.
+ * There is no connection any more, or there is to be none.
  *
- * @param {string} why
+ * @param {Causes.End} end
+ * @param {number} [code] What to close it with.
  */
-const lose = (why) => {
+const ended = (end, code) => {
   const wasOpen = openedAt > 0
   if (wasOpen && Date.now() - openedAt >= settled) failures = 0
-  openedAt = 0
-  owner?.lost(why, wasOpen)
-}
-
-/**
- * @param {string} why
- * @param {boolean} final
- * @param {boolean} [moves] Whether the next attempt is at another node, if there is one.
- */
-const ended = (why, final, moves = openedAt === 0) => {
-  lose(why)
-  leave()
-  if (final) {
-    become({ _tag: "stopped", why })
+  leave(end, code)
+  owner?.lost(end.why, wasOpen)
+  if (end.isFinal) {
+    become({ _tag: "stopped", why: end.why })
     return
   }
-  if (moves) Nodes.next()
+  if (end.moves || !wasOpen) Nodes.next()
   // The bound is for each node: with several there is an attempt at each before it grows.
   const doublings = Math.floor(failures / Nodes.count())
-  const delay = Math.random() * Math.min(reconnect.cap, reconnect.base * 2 ** doublings)
+  const delay = Math.random() * Math.min(reconnect.cap, base * 2 ** doublings)
   failures++
   timer = setTimeout(open, delay)
-  become({ _tag: "waiting", why, until: Date.now() + delay })
+  become({ _tag: "waiting", why: end.why, until: Date.now() + delay })
 }
 
 // The wait was for a hub that could not be reached; coming back to the page or to the network is a reason to try now.
 const hasten = () => {
-  // Before the first event only the browser knows the position.
-  if (state._tag === "waiting" && (state.until !== undefined || Places.event() !== "")) open()
+  if (state._tag === "waiting") open()
+  else check()
 }
 addEventListener("online", hasten)
+addEventListener("offline", check)
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState === "visible") hasten()
+})
+
+// A page with an open connection cannot be kept for the way back to it.
+addEventListener("pagehide", () => {
+  isAway = true
+  leave(Causes.own("The page was put aside."))
+})
+addEventListener("pageshow", () => {
+  if (!isAway) return
+  isAway = false
+  reopen()
 })

@@ -10,8 +10,9 @@ import * as Compose from "./compose.js"
 import * as Connection from "./connection.js"
 import { element } from "./elements.js"
 import * as Elsewhere from "./elsewhere.js"
+import * as Latency from "./latency.js"
 import * as Members from "./members.js"
-import { parse } from "./message.js"
+import { keep, recall } from "./memory.js"
 import * as Messages from "./messages.js"
 import { faultOfName, faultOfTopic, inventName } from "./names.js"
 import * as Nodes from "./nodes.js"
@@ -21,6 +22,7 @@ import * as Rates from "./rates.js"
 import * as Status from "./status.js"
 import * as Survey from "./survey.js"
 import * as Topics from "./topics.js"
+import "./views.js"
 
 /** How long before the hub is asked again for a topic that it could not have. */
 const again = 5_000
@@ -42,7 +44,7 @@ const nameInAddress = given.get("name")
 
 /** The name asked for. `welcome` says which one the hub gave. */
 let name =
-  [nameInAddress, sessionStorage.getItem("millrace.name"), inventName()].find(
+  [nameInAddress, recall("sessionStorage", "name"), inventName()].find(
     (candidate) => candidate !== null && candidate !== "" && faultOfName(candidate) === ""
   ) ?? ""
 
@@ -100,9 +102,8 @@ const reach = (topic, position) => {
   if (Topics.has(topic)) Places.reach(topic, position)
 }
 
-/** @param {string} text */
-const receive = (text) => {
-  const message = parse(text)
+/** @param {import("./message.js").ServerMessage} message */
+const receive = (message) => {
   switch (message.type) {
     case "welcome": {
       Nodes.learn(message.nodes ?? [])
@@ -110,6 +111,7 @@ const receive = (text) => {
       arrive(message.client, lacking)
       if (message.node !== undefined) Survey.showName(message.node)
       for (const topic of Topics.names()) subscribe(topic)
+      Latency.now()
       break
     }
     case "subscribed": {
@@ -134,7 +136,12 @@ const receive = (text) => {
       break
     }
     case "gap": {
-      Messages.note(`A gap: the hub does not have all that was said in ${message.topics.join(", ")}.`, true)
+      const { from, to, topics } = message
+      const where = [
+        from === undefined ? "" : to === undefined ? `, behind ${from}` : `, between ${from} and ${to}`,
+        from === undefined && to !== undefined ? `, before ${to}` : ""
+      ]
+      Messages.note(`A gap: the hub does not have all that was said in ${topics.join(", ")}${where.join("")}.`, true)
       for (const topic of message.topics) reach(topic, message.to)
       break
     }
@@ -145,6 +152,10 @@ const receive = (text) => {
       if (!Topics.has(message.topic)) break
       Members.tell(message)
       Topics.enumerate()
+      break
+    }
+    case "pong": {
+      if (message.id === pinged.id) Latency.add(performance.now() - pinged.at)
       break
     }
     case "published": {
@@ -177,6 +188,27 @@ const receive = (text) => {
       break
     }
     default:
+  }
+}
+
+/** The ping that is under way. */
+let pinged = { id: "", at: 0 }
+
+/** Asks the hub for a sign of life, to see how long it takes. */
+const ping = () => {
+  if (Connection.current()._tag !== "connected") return
+  const at = performance.now()
+  if (Connection.wire() === "sse") {
+    const its = hungOn
+    fetch(new URL("health", hungOn), { cache: "no-store", signal: AbortSignal.timeout(5_000) }).then(
+      (response) => {
+        if (response.ok && its === hungOn && Connection.wire() === "sse") Latency.add(performance.now() - at)
+      },
+      () => {}
+    )
+  } else {
+    pinged = { id: `latency-${at}`, at }
+    Connection.send(JSON.stringify({ type: "ping", id: pinged.id }))
   }
 }
 
@@ -233,7 +265,7 @@ Topics.begin({
 
 /** Keeps the address true, so that a reload comes back to the same topics, and the examples beside it. */
 const remember = () => {
-  sessionStorage.setItem("millrace.name", name)
+  keep("sessionStorage", "name", name)
   Elsewhere.show({
     topics: Topics.names(),
     chosen: Topics.chosen(),
@@ -260,7 +292,7 @@ const rename = () => {
   if (page.name.value === name || !accept(page.name, faultOfName(page.name.value))) return
   name = page.name.value
   remember()
-  Connection.reopen()
+  Connection.reopen("You chose another name.")
 }
 
 page.nameForm.addEventListener("submit", (event) => {
@@ -281,22 +313,20 @@ page.joinForm.addEventListener("submit", (event) => {
 page.join.addEventListener("input", () => page.join.setCustomValidity(""))
 
 const tune = () => {
-  page.byWebSocket.checked = Connection.wire() === "websocket"
-  page.bySse.checked = Connection.wire() === "sse"
-  page.position.hidden = Connection.wire() !== "sse"
-  page.nameHint.hidden = Connection.wire() !== "sse"
-  page.name.disabled = Connection.wire() === "sse"
-  // The next connection is of another kind, and begins anew.
-  Places.forgetAll()
-  Members.forgetAll()
+  const isSse = Connection.wire() === "sse"
+  page.byWebSocket.checked = !isSse
+  page.bySse.checked = isSse
+  page.position.hidden = !isSse
+  page.nameHint.hidden = !isSse
+  page.name.disabled = isSse
 }
 
 for (const choice of document.querySelectorAll("[name=via]")) {
   choice.addEventListener("change", () => {
+    Members.forgetAll()
     Connection.choose(page.bySse.checked ? "sse" : "websocket")
     tune()
     remember()
-    Connection.reopen()
   })
 }
 
@@ -312,9 +342,11 @@ page.latest.addEventListener("click", () => {
  */
 const post = async (body, text) => {
   const headers = { "content-type": "application/json" }
+  const begun = performance.now()
   try {
     const response = await fetch(new URL("publish", Nodes.address()), { method: "POST", headers, body })
     const { error, receivers } = await response.json()
+    Latency.add(performance.now() - begun)
     if (response.ok) Compose.acknowledge(receivers)
     else Messages.note(`The hub refused to publish: ${error.message}`, true)
   } catch {
@@ -333,7 +365,8 @@ Compose.begin((topic, dataJson, text) => {
   return true
 })
 
-Status.begin(Connection.reopen)
+Status.begin(() => Connection.reopen())
+Latency.begin(ping)
 
 Survey.begin({
   isConnected: () => Connection.current()._tag === "connected",
@@ -363,11 +396,13 @@ Connection.begin({
     if (state._tag === "connected") Members.show(Topics.chosen(), Connection.client())
     Compose.allow(state._tag === "connected")
   },
-  opened: (goesOn) => {
+  opened: (lacking) => {
     for (const topic of Topics.names()) Topics.settle(topic)
-    arrive(undefined, goesOn ? [] : Topics.names())
+    arrive(undefined, lacking)
+    Latency.now()
   },
   received: receive,
+  missed: (topic) => Messages.note(`What was said in ${topic} before this connection could not be had.`, true),
   lost: (why, wasOpen) => {
     Topics.askAll()
     Members.forgetAll()
@@ -376,6 +411,9 @@ Connection.begin({
     Messages.note(why, true)
     missing = true
   },
-  left: Survey.stop
+  left: () => {
+    Survey.stop()
+    Latency.forget()
+  }
 })
 Compose.focus()

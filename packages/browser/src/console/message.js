@@ -29,7 +29,47 @@ const asWritten = (_, value, context) =>
     : value
 
 /**
+ * JSON, with its numbers as they were written. Throws where it is none.
+ *
  * @param {string} text
- * @returns {ServerMessage}
  */
-export const parse = (text) => JSON.parse(text, asWritten)
+export const json = (text) => JSON.parse(text, asWritten)
+
+/** The fields without which a message means nothing, and what they are. @type {ReadonlyMap<string, Record<string, string>>} */
+const fields = new Map([
+  ["welcome", { client: "string" }],
+  ["subscribed", { topic: "string" }],
+  ["position", { topic: "string" }],
+  ["unsubscribed", { topic: "string" }],
+  ["published", { receivers: "number" }],
+  ["message", { topic: "string", from: "string", time: "number" }],
+  ["gap", { topics: "object" }],
+  ["moved", { from: "string", to: "string" }],
+  ["present", { topic: "string", users: "object", count: "object" }],
+  ["joined", { topic: "string", user: "string" }],
+  ["updated", { topic: "string", user: "string" }],
+  ["left", { topic: "string", user: "string" }],
+  ["error", { message: "string" }]
+])
+
+/**
+ * A message of the hub; `undefined` for what is none.
+ *
+ * @param {string} text
+ * @returns {ServerMessage | undefined}
+ */
+export const parse = (text) => {
+  if (typeof text !== "string") return undefined
+  try {
+    const value = json(text)
+    if (typeof value !== "object" || value === null || typeof value.type !== "string") return undefined
+    for (const [name, type] of Object.entries(fields.get(value.type) ?? {})) {
+      if (typeof value[name] !== type || value[name] === null) return undefined
+    }
+    if (value.type === "message" && !("data" in value)) return undefined
+    const lists = [value.type === "gap" ? value.topics : [], value.type === "present" ? value.users : []]
+    return lists.every(Array.isArray) ? value : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -10,22 +10,39 @@ const page = {
   scroller: element("scroller", HTMLElement),
   empty: element("empty", HTMLElement),
   messages: element("messages", HTMLElement),
-  latest: element("latest", HTMLButtonElement)
+  latest: element("latest", HTMLButtonElement),
+  earlier: element("earlier", HTMLElement),
+  pause: element("pause", HTMLButtonElement),
+  pauseText: element("pause-text", HTMLElement)
 }
 
 /**
- * Entries wait for the next frame, so that a flood costs one layout. No frame comes while the page is hidden; the
- * oldest are then let go, as they would have been from the list.
+ * Entries wait for the next frame, and are made then, so that a flood costs one layout and the text of what is seen. No
+ * frame comes while the page is hidden, and none is shown while it is paused; the oldest are then let go, as they would
+ * have been from the list.
  *
- * @type {Array<HTMLElement>}
+ * @type {Array<() => HTMLElement>}
  */
 let waiting = []
+let isDue = false
+/** How many were let go without having been shown since the last frame, and how many in all are not here any more. */
+let skipped = 0
+let gone = 0
+let isPaused = false
+/** How many came since the pause. */
+let since = 0
 
-/** @param {HTMLElement} entry */
+/** @param {() => HTMLElement} entry */
 const enqueue = (entry) => {
-  if (waiting.length === 0) requestAnimationFrame(show)
   waiting.push(entry)
-  if (waiting.length > 2 * maxShown) waiting = waiting.slice(-maxShown)
+  if (waiting.length > 2 * maxShown) {
+    skipped += waiting.length - maxShown
+    waiting = waiting.slice(-maxShown)
+  }
+  if (isPaused) since++
+  if (isDue) return
+  isDue = true
+  requestAnimationFrame(show)
 }
 
 /** Whether the newest message is in sight, and is to stay so. */
@@ -41,12 +58,48 @@ export const toEnd = () => {
 }
 
 const show = () => {
-  page.messages.append(...waiting.slice(-maxShown))
+  isDue = false
+  page.pauseText.textContent = isPaused ? `Resume${since === 0 ? "" : ` (${since.toLocaleString()} new)`}` : "Pause"
+  if (isPaused) return
+  if (skipped > 0) {
+    const count = skipped
+    waiting.unshift(() => noteOf(`${print(count)} skipped: more came than can be shown.`, false))
+    gone += skipped
+    skipped = 0
+  }
+  const shown = waiting.slice(-maxShown)
+  gone += waiting.length - shown.length
   waiting = []
-  for (let extra = page.messages.childElementCount - maxShown; extra > 0; extra--) page.messages.firstChild?.remove()
-  page.empty.hidden = true
+  page.messages.append(...shown.map((entry) => entry()))
+  for (let extra = page.messages.childElementCount - maxShown; extra > 0; extra--) {
+    page.messages.firstChild?.remove()
+    gone++
+  }
+  page.earlier.hidden = gone === 0
+  page.earlier.textContent = `The newest ${maxShown} are kept here; ${print(gone)} went before.`
+  page.empty.hidden = page.messages.childElementCount > 0
   if (following) toEnd()
-  else page.latest.hidden = false
+  else if (shown.length > 0) page.latest.hidden = false
+}
+
+/** @param {number} count */
+const print = (count) => `${count.toLocaleString()} ${count === 1 ? "message" : "messages"}`
+
+page.pause.addEventListener("click", () => {
+  isPaused = !isPaused
+  since = 0
+  page.pause.ariaPressed = String(isPaused)
+  show()
+})
+
+/**
+ * @param {string} text
+ * @param {boolean} wrong
+ */
+const noteOf = (text, wrong) => {
+  const entry = make("li", wrong ? "note wrong" : "note")
+  entry.append(make("span", "", text))
+  return entry
 }
 
 /**
@@ -55,22 +108,30 @@ const show = () => {
  * @param {string} text
  * @param {boolean} [wrong]
  */
-export const note = (text, wrong = false) => {
-  const entry = make("li", wrong ? "note wrong" : "note")
-  entry.append(make("span", "", text))
-  enqueue(entry)
-}
+export const note = (text, wrong = false) => enqueue(() => noteOf(text, wrong))
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
 
 /**
- * Shows a message, in the hue of its topic.
+ * @typedef {{ readonly topic: string, readonly data: unknown, readonly from: string, readonly time: number
+ *   , readonly position?: string }} Message
+ */
+
+/**
+ * Shows a message, in the hue of its topic, with its position where it has one.
  *
- * @param {{ readonly topic: string, readonly data: unknown, readonly from: string, readonly time: number }} message
+ * @param {Message} message
  * @param {string | undefined} hue
  * @param {boolean} own
  */
-export const add = (message, hue, own) => {
+export const add = (message, hue, own) => enqueue(() => entryOf(message, hue, own))
+
+/**
+ * @param {Message} message
+ * @param {string | undefined} hue
+ * @param {boolean} own
+ */
+const entryOf = (message, hue, own) => {
   const entry = make("li", own ? "message own" : "message")
   const avatar = make("span", "avatar", [...message.from.replace(/^@/, "")][0]?.toLocaleUpperCase() ?? "")
   avatar.dataset["hue"] = hueOf(message.from)
@@ -85,9 +146,16 @@ export const add = (message, hue, own) => {
     time.title = at.toLocaleString()
     time.textContent = clock.format(at)
   }
-  head.append(make("bdi", "from", message.from), topic, time)
+  const position = make("code", "position")
+  if (message.position !== undefined) {
+    // Where there is little room its end will do: that is what differs from one to the next.
+    const end = message.position.lastIndexOf(":") + 1
+    position.append(make("span", "wide", message.position.slice(0, end)), message.position.slice(end))
+    position.title = `Position ${message.position}`
+  }
+  head.append(make("bdi", "from", message.from), topic, position, time)
   entry.append(avatar, head, bodyOf(message.data))
-  enqueue(entry)
+  return entry
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Where this page is: in each topic, as a WebSocket tells it, and in all of them, as an event stream does. A position is a
- * text without a meaning, and the next connection goes on there.
+ * Where this page is: in each topic, as a WebSocket tells it, or in all of them, as an event stream does. A position is a
+ * text without a meaning, and the next connection goes on there, by whichever wire.
  */
 import { element } from "./elements.js"
 
@@ -29,12 +29,23 @@ export const event = () => last
 
 /** @param {string} lastEventId */
 export const reachEvent = (lastEventId) => {
+  if (lastEventId === last) return
   last = lastEventId
   shown.textContent = lastEventId === "" ? "none yet" : lastEventId
 }
 
-/** Begins anew. */
-export const forgetAll = () => {
+/**
+ * The next connection is a WebSocket: where an event stream was, it was in each of its topics.
+ *
+ * @param {ReadonlyArray<string>} topics
+ */
+export const spread = (topics) => {
+  if (last !== "") for (const topic of topics) positions.set(topic, last)
   reachEvent("")
+}
+
+/** An event stream is there in all topics, so that its own position is all there is to know. @param {string} lastEventId */
+export const gather = (lastEventId) => {
   positions.clear()
+  reachEvent(lastEventId)
 }

@@ -44,8 +44,7 @@ export const show = (next) => {
 }
 
 const count = () => {
-  if (state._tag === "waiting" && state.until === undefined) page.countdown.textContent = "The browser tries again."
-  else if (state._tag === "waiting" && state.until !== undefined) {
+  if (state._tag === "waiting") {
     const seconds = Math.ceil(Math.max(0, state.until - Date.now()) / 1000)
     page.countdown.textContent = `Trying again in ${seconds} s.`
   } else page.countdown.textContent = state._tag === "connecting" ? "Trying again." : ""
