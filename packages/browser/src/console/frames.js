@@ -301,7 +301,7 @@ const look = (left = attempts) => {
  */
 export const follow = (frames) => {
   token = frames
-  isBlind = frames === undefined
+  isBlind = frames === undefined && !isWanted()
   if (!isWanted()) return
   if (token === undefined) tell("This hub does not show frames, or to so many others already.")
   look()
