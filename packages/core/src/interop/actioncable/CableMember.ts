@@ -1,0 +1,111 @@
+/**
+ * One subscription as a member of its topics: what is published to them goes out in the words of Action Cable, made once
+ * for all subscriptions with the same identifier.
+ */
+import type * as Effect from "effect/Effect"
+import type { Member } from "../../cluster/Member.ts"
+import type { Encoding, Publication } from "../../cluster/Publication.ts"
+import * as Prepared from "../../connection/Prepared.ts"
+import type { WebSocket, Written } from "../../connection/WebSocket.ts"
+import * as Content from "../Content.ts"
+
+/** Bytes have no form: JSON has no word for them. */
+const print = (publication: Publication, head: string, extended: boolean): Prepared.Prepared | undefined => {
+  const content = Content.of(publication)
+  if (content._tag === "Bytes") return undefined
+  const { at, topic } = publication
+  const place =
+    extended && at !== undefined
+      ? `,"stream_id":${JSON.stringify(topic)},"epoch":${JSON.stringify(at.epoch)},"offset":${at.offset}`
+      : ""
+  return Prepared.make(`${head}${content.data}${place}}`)
+}
+
+interface Shared {
+  readonly encoding: Encoding<Prepared.Prepared>
+  users: number
+}
+
+/** Encodings by the identifiers of the subscriptions that there are: those of many clients are the same. */
+export class CableEncodings {
+  private readonly extended: boolean
+  private readonly shared = new Map<string, Shared>()
+
+  constructor(extended: boolean) {
+    this.extended = extended
+  }
+
+  get size(): number {
+    return this.shared.size
+  }
+
+  /** Of as many who share it as have not released it. */
+  use(identifier: string): Encoding<Prepared.Prepared> {
+    const known = this.shared.get(identifier)
+    if (known !== undefined) {
+      known.users++
+      return known.encoding
+    }
+    const head = `{"identifier":${JSON.stringify(identifier)},"message":`
+    const encoding: Encoding<Prepared.Prepared> = {
+      encode: (publication) => print(publication, head, this.extended)
+    }
+    this.shared.set(identifier, { encoding, users: 1 })
+    return encoding
+  }
+
+  release(identifier: string): void {
+    const known = this.shared.get(identifier)
+    if (known !== undefined && --known.users === 0) this.shared.delete(identifier)
+  }
+}
+
+export class CableMember implements Member {
+  readonly id: string
+  readonly name: string
+  readonly user: string | undefined
+  private readonly connection: WebSocket
+  private readonly encoding: Encoding<Prepared.Prepared>
+  private readonly kicked: () => void
+  private hasLeft = false
+
+  /** `kicked`: it was taken out of a topic. */
+  constructor(
+    connection: WebSocket,
+    client: { readonly id: string; readonly name: string; readonly user: string | undefined },
+    encoding: Encoding<Prepared.Prepared>,
+    kicked: () => void
+  ) {
+    this.connection = connection
+    this.id = client.id
+    this.name = client.name
+    this.user = client.user
+    this.encoding = encoding
+    this.kicked = kicked
+  }
+
+  tryWriteUnsafe(_message: Prepared.Prepared, publication: Publication): Written {
+    if (this.hasLeft) return "NotOpen"
+    const prepared = publication.encodedBy(this.encoding)
+    return prepared === undefined ? "Written" : this.connection.tryWriteUnsafe(prepared)
+  }
+
+  /** The wire has a word for one of them. */
+  tellUnsafe(notice: Parameters<NonNullable<Member["tellUnsafe"]>>[0]): Written {
+    if (this.hasLeft) return "NotOpen"
+    if (notice._tag === "Kicked") this.kicked()
+    return "Written"
+  }
+
+  get room(): Effect.Effect<void> {
+    return this.connection.room
+  }
+
+  close(code: number, reason: string): Effect.Effect<unknown, unknown> {
+    return this.connection.close(code, reason)
+  }
+
+  leave(): void {
+    this.hasLeft = true
+  }
+}
