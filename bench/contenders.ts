@@ -13,6 +13,8 @@ export interface Contender {
   readonly codec?: string
   /** The module in `parsers/`. */
   readonly parser?: string
+  /** What it is in a page: the name in `tabs/receivers.ts`, unless the suite says which. */
+  readonly receiver?: string
   readonly env?: Readonly<Record<string, string>>
   /** It is in suites with compression only: without, it is as another one. */
   readonly compresses?: true
@@ -140,4 +142,21 @@ export const eventsourceParser: Contender = {
   name: "eventsource-parser",
   what: "`eventsource-parser` behind a `TextDecoder`, each of its events a call",
   parser: "eventsource-parser"
+}
+
+export const inPage: Contender = {
+  name: "in a page",
+  what: "this toolkit in a page of headless Chromium, on the platform's `WebSocket`"
+}
+
+export const bareWebSocket: Contender = {
+  name: "bare WebSocket",
+  what: "the platform's `WebSocket` in such a page, with a listener that calls `JSON.parse`",
+  receiver: "bare"
+}
+
+export const socketIoClient: Contender = {
+  name: "socket.io-client",
+  what: "`socket.io-client` in such a page, over WebSocket only, which checks no schema",
+  receiver: "socketIo"
 }

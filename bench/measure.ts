@@ -5,6 +5,7 @@ import type { Contender } from "./contenders.ts"
 import type { Counted } from "./load/Load.ts"
 import type { Open, Run, Scenario } from "./load/main.ts"
 import * as Redis from "./Redis.ts"
+import * as Tab from "./tabs/Tab.ts"
 import type { Memory } from "./usage.ts"
 
 export interface Settings {
@@ -451,3 +452,28 @@ const withCodec = (settings: Settings): Settings => ({
   ...settings,
   contenders: settings.contenders.filter(({ codec }) => codec !== undefined)
 })
+
+/** Messages that a page receives in one turn: 100,000 in a round. */
+const inOneTurn = 20_000
+
+/** The CPU microseconds of a page's main thread for each message that it receives. */
+export const cpuOfPage = async (receiver: (contender: Contender) => string, settings: Settings): Promise<Samples> => {
+  const server = Child.start({
+    title: "the server of pages",
+    args: [conditions, join(here, "servers/page.ts")],
+    core: "server"
+  })
+  const { port } = JSON.parse(await server.firstLine) as { readonly port: number }
+  const browser = await Tab.start()
+  try {
+    return await takeTurns(settings, turns, async (contender) => {
+      const tab = await Tab.open(browser, port, receiver(contender))
+      // The first messages are the compiler's work, here as there.
+      await tab.receive(2 * inOneTurn)
+      return { turn: async () => ({ cost: await tab.receive(inOneTurn), count: inOneTurn }), end: tab.close }
+    })
+  } finally {
+    await browser.close()
+    await server.stop()
+  }
+}

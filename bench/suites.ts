@@ -1,16 +1,19 @@
 /** What is measured, and what was promised of it. */
 import {
   bare,
+  bareWebSocket,
   cluster,
   type Contender,
   effectRpc,
   eventsourceParser,
   eventStreams,
   hub,
+  inPage,
   millrace,
   nodeHttp,
   sessions,
   socketIo,
+  socketIoClient,
   socketIoRedis,
   webSockets,
   wsPlain
@@ -21,7 +24,14 @@ import * as measure from "./measure.ts"
 
 export interface Target {
   /** At most this many times that contender; without one, at most this in the row's own unit. */
-  readonly times?: "ws" | "eventsource-parser" | "WebSockets" | "Effect RPC" | "socket.io" | "socket.io, Redis"
+  readonly times?:
+    | "ws"
+    | "eventsource-parser"
+    | "WebSockets"
+    | "Effect RPC"
+    | "socket.io"
+    | "socket.io, Redis"
+    | "bare WebSocket"
   readonly most: number
 }
 
@@ -430,6 +440,23 @@ const recovery: Suite = {
   }
 }
 
+const pages: ReadonlyArray<Contender> = [inPage, bareWebSocket, socketIoClient]
+
+/** `receiver` is ours, by its name in `tabs/receivers.ts`. */
+const received = (receiver: "messages" | "plain" | "schema", how: string): Suite => ({
+  name: `page-${receiver}`,
+  means: `CPU time of the main thread of a page for each of 100,000 messages of 100 B that it receives: ${how}`,
+  contenders: pages,
+  run: async (settings) => [
+    {
+      title: `a page receives 100 B of JSON: ${how}`,
+      unit: "µs",
+      samples: await measure.cpuOfPage((contender) => contender.receiver ?? receiver, settings),
+      targets: [{ times: "bare WebSocket", most: 1.3 }]
+    }
+  ]
+})
+
 export const suites: ReadonlyArray<Suite> = [
   echo(
     "echo-64x1",
@@ -503,5 +530,8 @@ export const suites: ReadonlyArray<Suite> = [
   ),
   topicRate,
   topicMemory,
-  recovery
+  recovery,
+  received("messages", "`BrowserWebSocket`, a stream of messages, and `JSON.parse`"),
+  received("plain", "events of a `Client` whose contract has no Schema"),
+  received("schema", "events of a `Client` whose contract has Schema")
 ]
