@@ -25,6 +25,7 @@ export * as Message from "@millrace/core/protocol/Message"
 export * as BrowserEventSource from "@millrace/browser/BrowserEventSource"
 export * as BrowserWebSocket from "@millrace/browser/BrowserWebSocket"
 export * as BrowserWebSocketStream from "@millrace/browser/BrowserWebSocketStream"
+export * as NativeEventSource from "@millrace/browser/NativeEventSource"
 export * as IndexedDbHubStore from "@millrace/browser/IndexedDbHubStore"
 
 /** How an effect ended, as JSON: a value, `done`, the tag of an error with its reason, or that it was interrupted. */

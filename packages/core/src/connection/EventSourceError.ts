@@ -10,13 +10,19 @@
  * | `Silent`                | the network's, or the server's                           | yes                  |
  * | `Refused`               | nobody's as such: its status says what to do             | as its status says   |
  * | `EventStreamViolation`  | the server's                                             | no                   |
+ * | `Undisclosed`           | nobody's: a page is not told what a server has answered  | no                   |
+ * | `InboxFull`             | the caller's                                             | no                   |
+ *
+ * The last two are those of the platform's own source: `NativeEventSource` of the browser package.
  *
  * That a server ends a response is no error, and every source comes back from it.
  */
 import * as Data from "effect/Data"
 import type { EventStreamViolation } from "../codec/EventStreamError.ts"
 import type { UnsendableLastEventId } from "../protocol/EventSourceProtocol.ts"
+import type { Undisclosed } from "./OpenError.ts"
 import type { Refused } from "./Refused.ts"
+import type { InboxFull } from "./WebSocketError.ts"
 
 /** The caller's fault: a request that cannot be sent. Nothing was. `part` says what is wrong with it. */
 export class InvalidRequest extends Data.TaggedError("InvalidRequest")<{
@@ -67,11 +73,13 @@ export class Silent extends Data.TaggedError("Silent")<{ readonly silence: numbe
 export class EventSourceError extends Data.TaggedError("EventSourceError")<{
   readonly reason:
     | EventStreamViolation
+    | InboxFull
     | InvalidRequest
     | NetworkError
     | OpenTimeout
     | Refused
     | Silent
+    | Undisclosed
     | UnsendableLastEventId
 }> {
   override get message(): string {
