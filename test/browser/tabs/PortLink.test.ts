@@ -8,7 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { assert, describe, it } from "@effect/vitest"
 import { LinkConnection } from "@millrace/core/connection/LinkConnection"
-import { PortLink, type Options, type Port } from "../../../packages/browser/src/tabs/PortLink.ts"
+import { PortLink, type Options, type Port } from "@millrace/browser/tabs/PortLink"
 import { plain } from "../../support/connection.ts"
 import { eventually, settled } from "../../support/eventually.ts"
 

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { afterEach, assert, describe, it, vi } from "@effect/vitest"
-import * as TabLock from "../../../packages/browser/src/tabs/TabLock.ts"
+import * as TabLock from "@millrace/browser/tabs/TabLock"
 import { eventually, settled } from "../../support/eventually.ts"
 
 const close = (scope: Scope.Closeable) => Scope.close(scope, Exit.void)
