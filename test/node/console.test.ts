@@ -1,95 +1,9 @@
-/**
- * The page of the hub in a real browser, against a hub that does what the test says. It is served under the policy
- * that the real one sends and no sinks for markup besides, so a style or a script in the wrong place fails every test here.
- */
-import { once } from "node:events"
-import { createReadStream } from "node:fs"
-import { createServer } from "node:http"
-import type { AddressInfo } from "node:net"
-import { extname } from "node:path"
-import { fileURLToPath } from "node:url"
+/** The page of the hub in a real browser, against a hub that does what the test says. */
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest"
-import { type WebSocket, WebSocketServer } from "ws"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import { launch } from "../support/chromium.ts"
-
-const types = new Map([
-  [".html", "text/html; charset=utf-8"],
-  [".css", "text/css; charset=utf-8"],
-  [".js", "text/javascript; charset=utf-8"]
-])
-
-const policy =
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
-  "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-
-/** Answers subscriptions, hands every publish to everybody, and remembers what it was told. */
-const serve = async () => {
-  const heard: Array<{ readonly name: string | null; readonly text: string }> = []
-  const sockets = new Set<WebSocket>()
-  const answers: Record<string, object> = {
-    "/health": { status: "ok", node: "n1", broker: { name: "memory", status: "up" } },
-    "/topics": { node: "n1", topics: [], silent: [] }
-  }
-  const http = createServer((request, response) => {
-    const path = new URL(request.url ?? "/", "http://hub").pathname
-    const answer = answers[path]
-    if (answer !== undefined) hub.asked.push(path)
-    if (answer !== undefined) return void response.end(JSON.stringify(answer))
-    const file = path === "/" ? "index.html" : path.slice(1)
-    const type = types.get(extname(file))
-    if (type === undefined) return void response.writeHead(404).end()
-    response.writeHead(200, { "content-type": type, "content-security-policy": policy })
-    createReadStream(fileURLToPath(import.meta.resolve(`@millrace/browser/console/${file}`))).pipe(response)
-  })
-  const hub = {
-    heard,
-    answers,
-    /** Which of those it was asked for. */
-    asked: [] as Array<string>,
-    /** What it says to a message, where that is not the usual. */
-    reply: undefined as ((message: { readonly [name: string]: unknown }) => object | undefined) | undefined,
-    sockets,
-    url: "",
-    types: () => heard.map(({ text }) => JSON.parse(text).type as string),
-    say: (text: string) => {
-      for (const socket of sockets) socket.send(text)
-    },
-    message: (topic: string, data: unknown, from = "grace") =>
-      hub.say(HubMessage.encodeMessage({ topic, dataJson: HubMessage.toJson(data), from, time: Date.UTC(2027, 0, 1) })),
-    end: () => {
-      for (const socket of sockets) socket.terminate()
-      http.close()
-      http.closeAllConnections()
-    }
-  }
-  new WebSocketServer({ server: http, handleProtocols: () => HubMessage.subprotocol }).on(
-    "connection",
-    (socket, request) => {
-      const name = new URL(request.url ?? "", "http://hub").searchParams.get("name")
-      sockets.add(socket)
-      socket.on("close", () => sockets.delete(socket))
-      socket.on("message", (bytes) => {
-        const text = String(bytes)
-        const { type, topic, data, id } = JSON.parse(text)
-        if (type === "ping") return void socket.send(JSON.stringify({ type: "pong", id }))
-        heard.push({ name, text })
-        const own = hub.reply?.(JSON.parse(text))
-        if (own !== undefined) return void socket.send(JSON.stringify(own))
-        if (type === "subscribe") socket.send(HubMessage.encode({ type: "subscribed", topic, id }))
-        if (type !== "publish") return
-        hub.message(topic, data, name ?? "anonymous")
-        socket.send(HubMessage.encode({ type: "published", topic, id, receivers: sockets.size }))
-      })
-      socket.send(HubMessage.encode({ type: "welcome", client: name ?? "anonymous", protocol: 1 }))
-    }
-  )
-  http.listen(0, "127.0.0.1")
-  await once(http, "listening")
-  hub.url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
-  return hub
-}
+import * as HubPage from "../support/hubPage.ts"
 
 const joined = (page: Page) => page.locator("#topics li:not(.asking)").allInnerTexts()
 
@@ -108,7 +22,7 @@ const topics = (...names: ReadonlyArray<string>) => names.map((topic, i) => ({ t
 
 describe("the page", () => {
   let browser: Browser
-  let hub: Awaited<ReturnType<typeof serve>>
+  let hub: Awaited<ReturnType<typeof HubPage.serve>>
   let complaints: Array<string>
 
   beforeAll(async () => {
@@ -117,7 +31,7 @@ describe("the page", () => {
   afterAll(() => browser.close())
   beforeEach(async () => {
     complaints = []
-    hub = await serve()
+    hub = await HubPage.serve()
   })
   afterEach(async () => {
     for (const context of browser.contexts()) await context.close()
@@ -125,15 +39,8 @@ describe("the page", () => {
     expect(complaints).toEqual([])
   })
 
-  const visit = async (query: string, options: BrowserContextOptions = {}): Promise<Page> => {
-    const page = await (await browser.newContext({ locale: "en-GB", timezoneId: "UTC", ...options })).newPage()
-    page.setDefaultTimeout(10_000)
-    page.on("console", (message) => complaints.push(message.text()))
-    page.on("pageerror", (error) => complaints.push(String(error)))
-    await page.goto(`${hub.url}/${query}`)
-    await page.locator("#state[data-state=connected]").waitFor()
-    return page
-  }
+  const visit = (query: string, options: BrowserContextOptions = {}): Promise<Page> =>
+    HubPage.visit(browser, `${hub.url}/${query}`, complaints, options)
 
   it("takes name and topics from its address, and lets people talk", async () => {
     const ada = await visit("?name=ada&topic=lobby&topic=caf%C3%A9%20%26%20bar")

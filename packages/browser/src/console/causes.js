@@ -58,6 +58,15 @@ export const ofClose = (code, reason, wasOpen) => {
   return { code, reason, why, isFinal: isFinal(code), moves: !wasOpen || isLeaving(code) }
 }
 
+/** A WebSocket that a hub did not want. It may be a matter of time. @type {End} */
+export const ofRefusal = {
+  code: undefined,
+  reason: "",
+  why: "The hub is there, and refused the WebSocket. Why, a browser does not say: perhaps the name, or who may come.",
+  isFinal: false,
+  moves: true
+}
+
 /**
  * The network, or the hub, went away, or was never there.
  *

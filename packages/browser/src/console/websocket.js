@@ -19,8 +19,10 @@ export const open = ({ address, ended, heard, opened }) => {
   socket.addEventListener("message", ({ data }) => {
     if (!isLeft) heard(data)
   })
-  socket.addEventListener("close", ({ code, reason }) => {
-    if (!isLeft) ended(Causes.ofClose(code, reason, wasOpen))
+  socket.addEventListener("close", async ({ code, reason }) => {
+    // A browser does not say whether it was refused or nobody was there.
+    const isRefused = !wasOpen && !isLeft && (await isThere(address))
+    if (!isLeft) ended(isRefused ? Causes.ofRefusal : Causes.ofClose(code, reason, wasOpen))
   })
   return {
     /** @param {string} text */
@@ -35,5 +37,23 @@ export const open = ({ address, ended, heard, opened }) => {
       // A browser complains of one that is closed before it was open.
       if (socket.readyState !== WebSocket.CONNECTING) socket.close(code)
     }
+  }
+}
+
+/** How long the hub may take to say that it is there. */
+const patience = 2_000
+
+/**
+ * Whether the hub answers at all.
+ *
+ * @param {URL} address
+ */
+const isThere = async (address) => {
+  const health = new URL("health", address)
+  health.protocol = address.protocol.replace("ws", "http")
+  try {
+    return (await fetch(health, { cache: "no-store", signal: AbortSignal.timeout(patience) })).ok
+  } catch {
+    return false
   }
 }
