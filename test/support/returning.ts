@@ -16,6 +16,8 @@ export interface Link {
   readonly server: WebSocket.WebSocket
   /** Ends the transport under both ends, without a Close. What is on its way may be lost. */
   readonly cut: () => void
+  /** Lets nothing pass any more, and tells nobody. */
+  readonly silence: () => void
 }
 
 export class Network {
@@ -36,15 +38,26 @@ export class Network {
     function* () {
       yield* this.answer(++this.attempts)
       const transports: Array<Transport> = []
-      const tap = (transport: Transport) => {
+      let isSilent = false
+      const tap = (transport: Transport): Transport => {
         transports.push(transport)
-        return transport
+        return new Proxy(transport, {
+          get: (target, name) => {
+            const isWrite = name === "write" || name === "writeAll" || name === "end"
+            if (isSilent && isWrite) return () => {}
+            const value: unknown = Reflect.get(target, name, target)
+            return typeof value === "function" ? value.bind(target) : value
+          }
+        })
       }
       const pair = yield* WebSocket.makePair({}, { client: tap, server: tap })
       const link: Link = {
         ...pair,
         cut: () => {
           for (const transport of transports) transport.destroy()
+        },
+        silence: () => {
+          isSilent = true
         }
       }
       this.links.push(link)
@@ -58,6 +71,11 @@ export class Network {
       return pair.client
     }
   )
+
+  /** The last link is silent from now on. */
+  silence(): void {
+    this.last.silence()
+  }
 
   get last(): Link {
     return this.links.at(-1)!

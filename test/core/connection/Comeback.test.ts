@@ -13,6 +13,7 @@ import { Comeback, type Ending, type Options, type State } from "@millrace/core/
 import type { Happening } from "@millrace/core/connection/Surroundings"
 import { start } from "../../support/connection.ts"
 import { logged } from "../../support/logged.ts"
+import { telling } from "../../support/telling.ts"
 
 interface Gone {
   readonly error: unknown
@@ -26,25 +27,12 @@ interface Session {
   checks: number
 }
 
-/** What a test says of its surroundings, heard in the same turn. */
-const telling = () => {
-  let tell: ((happening: Happening) => void) | undefined
-  const surroundings = Stream.fromPull(
-    Effect.succeed(
-      Effect.callback<readonly [Happening]>((resume) => {
-        tell = (happening) => resume(Effect.succeed([happening]))
-      })
-    )
-  )
-  return { surroundings, tell: (happening: Happening) => tell!(happening) }
-}
-
 const world = (options: Options<Gone> = {}) =>
   Effect.sync(() => {
     const sessions: Array<Session> = []
     const endings: Array<Ending> = []
     const log: Array<string> = []
-    const { surroundings, tell } = telling()
+    const { stream: surroundings, tell } = telling<Happening>()
     const it = {
       sessions,
       endings,

@@ -1,14 +1,18 @@
 /** What a peer says that it may not, and what becomes of it: it is counted and refused, and nothing else. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import type * as Session from "@millrace/core/messaging/Session"
+import * as WebSocket from "@millrace/core/connection/WebSocket"
+import * as Session from "@millrace/core/messaging/Session"
+import type { Wire } from "@millrace/core/messaging/Wire"
 import { start } from "../../support/connection.ts"
 import { logged } from "../../support/logged.ts"
-import { type Client, clientOf, type Peer, reasonOf, serverOf, silent, turn } from "../../support/session.ts"
+import { Chat, type Client, clientOf, type Peer, reasonOf, serverOf, silent, turn } from "../../support/session.ts"
 
 const none = { malformed: 0, unknown: 0, undecodable: 0, late: 0, foreign: 0, unheard: 0 }
 
@@ -415,6 +419,95 @@ describe("a session whose program does not keep up", () => {
       yield* turn
       assert.lengthOf(peer.heard, 50)
       assert.strictEqual(session.counters().unknown, 50)
+    })
+  )
+})
+
+describe("a ping", () => {
+  it.effect.each([
+    ["a server", () => serverOf()],
+    ["a client", () => clientOf()]
+  ] as const)("is answered by %s, though nobody handles anything", ([, open]) =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* open()
+      yield* peer.say(["ping", 7], ["ping", 8])
+      yield* turn
+      assert.deepStrictEqual(peer.heard, [
+        ["pong", 7],
+        ["pong", 8]
+      ])
+      assert.deepStrictEqual(session.counters(), none)
+    })
+  )
+
+  it.effect("measures how long its answer takes, and those before it have theirs with it", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* serverOf()
+      const first = yield* start(session.ping)
+      yield* TestClock.adjust(30)
+      const second = yield* start(session.ping)
+      yield* TestClock.adjust(12)
+      assert.deepStrictEqual(peer.heard, [
+        ["ping", 1],
+        ["ping", 2]
+      ])
+      yield* peer.say(["pong", 2])
+      assert.strictEqual(Duration.toMillis(yield* Fiber.join(first)), 42)
+      assert.strictEqual(Duration.toMillis(yield* Fiber.join(second)), 12)
+      // What is answered again, or by its number alone, is nothing to be upset about.
+      yield* peer.say(["pong", 1], ["pong", 2])
+      yield* turn
+      assert.deepStrictEqual(session.counters(), none)
+    })
+  )
+
+  it.effect("that was never said cannot be answered", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* clientOf()
+      yield* peer.say(["pong", 1])
+      yield* turn
+      assert.deepStrictEqual(session.counters(), { ...none, foreign: 1 })
+    })
+  )
+
+  it.effect("ends with the session, and is forgotten by who is interrupted", () =>
+    Effect.gen(function* () {
+      const { peer, session } = yield* clientOf()
+      yield* Fiber.interrupt(yield* start(session.ping))
+      const asked = yield* start(reasonOf(session.ping))
+      yield* turn
+      yield* peer.wire.close()
+      assert.strictEqual(yield* Fiber.join(asked), "Disconnected")
+      assert.strictEqual(yield* reasonOf(session.ping), "Disconnected")
+    })
+  )
+
+  it.effect("of a peer that does not read costs one answer, however many there are", () =>
+    Effect.gen(function* () {
+      const wires = yield* WebSocket.makePair()
+      const said: Array<unknown> = []
+      const gate = yield* Deferred.make<void>()
+      const { closed, pull, receive, subprotocol } = wires.server
+      const send = (message: unknown) => {
+        said.push(JSON.parse(message as string))
+        return said.length === 1 ? Effect.void : Deferred.await(gate)
+      }
+      const slow: Wire = { close: () => wires.server.close(), closed, pull, receive, send, subprotocol }
+      yield* wires.client.sendAll(
+        [
+          ["hello", { contract: "chat", version: "1" }],
+          ...Array.from({ length: 1_000 }, (_, n) => ["ping", n + 1])
+        ].map((packet) => JSON.stringify(packet))
+      )
+      yield* Session.accept(Chat, slow)
+      yield* turn
+      assert.deepStrictEqual(said.slice(1), [["pong", 1]])
+      yield* Deferred.succeed(gate, undefined)
+      yield* turn
+      assert.deepStrictEqual(said.slice(1), [
+        ["pong", 1],
+        ["pong", 1_000]
+      ])
     })
   )
 })

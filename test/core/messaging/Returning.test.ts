@@ -11,12 +11,14 @@ import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import type { Happening } from "@millrace/core/connection/Surroundings"
 import * as Client from "@millrace/core/messaging/Client"
 import * as Repeats from "@millrace/core/messaging/Repeats"
 import type { SessionError } from "@millrace/core/messaging/SessionError"
 import * as SessionMeter from "@millrace/core/messaging/SessionMeter"
 import { start } from "../../support/connection.ts"
-import { chatting, type Handlers, Network } from "../../support/returning.ts"
+import { chatting, type Handlers, Network, watching } from "../../support/returning.ts"
+import { telling } from "../../support/telling.ts"
 import { Chat, reasonOf, turn, welcome } from "../../support/session.ts"
 
 type Options = Client.Options<typeof Chat, never>
@@ -30,6 +32,9 @@ const connect = (options: Options = {}, handlers: Handlers = {}) =>
     yield* turn
     return { client, network, sessions }
   })
+
+/** Handlers of a client that is asked nothing in particular. */
+const quiet = { confirm: () => Effect.succeed(true), ticks: () => Stream.empty }
 
 /** A second later there is a connection again. */
 const second = Effect.andThen(TestClock.adjust("1 second"), turn)
@@ -496,8 +501,6 @@ describe("what is heard", () => {
 })
 
 describe("handlers", () => {
-  const quiet = { confirm: () => Effect.succeed(true), ticks: () => Stream.empty }
-
   it.effect("stay over all connections", () =>
     Effect.gen(function* () {
       const { client, network, sessions } = yield* connect()
@@ -586,6 +589,102 @@ describe("handlers", () => {
           sessions.map(({ id }) => id)
         )
       }).pipe(Effect.provideService(Logger.CurrentLoggers, new Set([logger])))
+    })
+  )
+})
+
+/** A client whose surroundings are the test's, told in the same turn. */
+const around = (options: Omit<Options, "credentials"> = {}, handlers: Handlers = {}) =>
+  Effect.gen(function* () {
+    const happenings = telling<Happening>()
+    const connected = yield* connect({ surroundings: happenings.stream, ...options }, handlers)
+    return { ...connected, tell: happenings.tell }
+  })
+
+describe("what goes on around it", () => {
+  it.effect("leaves in order: the server is told at once, and what came before is dealt with", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions, tell } = yield* around()
+      const gate = yield* Deferred.make<void>()
+      const seen: Array<string> = []
+      yield* start(
+        client.handle({ ...quiet, said: (text) => Effect.andThen(Deferred.await(gate), keeping(seen)(text)) })
+      )
+      yield* sessions[0]!.emit("said", "before")
+      yield* turn
+      tell("Leave")
+      assert.strictEqual((yield* client.state)._tag, "Away")
+      const closed = yield* network.last.server.closed
+      assert.strictEqual(closed.received?.code, 1000)
+      yield* TestClock.adjust("1 day")
+      assert.strictEqual(network.attempts, 1)
+      tell("Return")
+      yield* turn
+      yield* sessions[1]!.emit("said", "after")
+      yield* turn
+      yield* Deferred.succeed(gate, undefined)
+      yield* turn
+      assert.deepStrictEqual([network.attempts, seen], [2, ["before", "after"]])
+    })
+  )
+
+  it.effect("keeps what is said and asked while it is away for the Return", () =>
+    Effect.gen(function* () {
+      const seen: Array<string> = []
+      const { client, tell } = yield* around({}, { say: keeping(seen), pay: (n) => Effect.succeed(n * 2) })
+      tell("Leave")
+      yield* turn
+      yield* client.emit("say", "a")
+      const asked = yield* start(client.request("pay", 21))
+      assert.strictEqual(yield* reasonOf(client.ping), "Disconnected")
+      tell("Return")
+      yield* turn
+      assert.strictEqual(yield* Fiber.join(asked), 42)
+      assert.deepStrictEqual(seen, ["a"])
+    })
+  )
+
+  it.effect("finds out that a server is silent: who waits is told, and the next connection is not held up", () =>
+    Effect.gen(function* () {
+      const { client, network, tell } = yield* around({}, { ping: () => Effect.void })
+      tell("Check")
+      yield* turn
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(network.attempts, 1)
+      network.silence()
+      const asked = yield* start(reasonOf(client.request("ping", undefined, { timeout: "1 hour" })))
+      tell("Check")
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* Fiber.join(asked), "Disconnected")
+      const state = yield* client.state
+      const error = state._tag === "Waiting" ? (state.lost.cause.error as SessionError) : undefined
+      const reason = error?.reason._tag === "Disconnected" ? error.reason.cause?.reason : undefined
+      assert.deepInclude(reason, { _tag: "Unresponsive", silence: 5_000 })
+      yield* second
+      assert.strictEqual((yield* client.state)._tag, "Open")
+      yield* client.request("ping")
+      // The first is closed, as far as it goes.
+      yield* TestClock.adjust("10 seconds")
+    })
+  )
+
+  it.effect("is a server that answers heartbeats, or does not", () =>
+    Effect.gen(function* () {
+      const { client, network } = yield* around({ heartbeat: "25 seconds" })
+      for (let n = 0; n < 20; n++) {
+        yield* TestClock.adjust("1 minute")
+        yield* turn
+      }
+      assert.strictEqual(network.attempts, 1)
+      network.silence()
+      const states = yield* watching(client)
+      yield* TestClock.adjust("45 seconds")
+      yield* TestClock.adjust("25 seconds")
+      yield* turn
+      assert.deepStrictEqual(
+        states.map(({ _tag }) => _tag),
+        ["Open", "Waiting", "Connecting", "Open"]
+      )
     })
   )
 })

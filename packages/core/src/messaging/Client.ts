@@ -20,6 +20,7 @@ import type * as Surroundings from "../connection/Surroundings.ts"
 import type * as Again from "./Again.ts"
 import type * as Contract from "./Contract.ts"
 import type * as Conversation from "./Conversation.ts"
+import type { OutboxStore } from "./OutboxStore.ts"
 import { Returning as Machinery } from "./Returning.ts"
 import type * as Session from "./Session.ts"
 import type { Wire } from "./Wire.ts"
@@ -58,6 +59,8 @@ export interface Outbox {
   readonly capacity?: number | undefined
   /** Default `Fail`. */
   readonly overflow?: Overflow | undefined
+  /** What outlives the client: messages that wait. Default: nothing does. */
+  readonly store?: OutboxStore | undefined
 }
 
 /** How to come back. Nothing is required. */
@@ -111,10 +114,12 @@ export interface Returning {
  * `Disconnected`, but for requests that are idempotent: they are asked again with their key, also where a server has
  * said `unavailable` and closed within a second.
  *
+ * `ping` asks the server that is there now: without a connection it fails with `Disconnected`.
+ *
  * Handlers stay, and so do those who listen. What was received is handed to them, though its connection has ended.
  */
 export interface Client<C extends Contract.Contract>
-  extends Pick<Session.Client<C>, "emit" | "ended" | "events" | "handle" | "request" | "stream">, Returning {}
+  extends Pick<Session.Client<C>, "emit" | "ended" | "events" | "handle" | "ping" | "request" | "stream">, Returning {}
 
 /**
  * A client that lives as long as the scope. It begins to connect at once, and never fails by itself: `ended` tells why

@@ -26,7 +26,8 @@ import type { Contract, MessageCoder, RequestCoder, StreamCoder } from "./Contra
 import * as Conversation from "./Conversation.ts"
 import type { Audience } from "./Dialogue.ts"
 import { Hearing } from "./Hearing.ts"
-import { Outbox } from "./Outbox.ts"
+import { Outbox, type Say } from "./Outbox.ts"
+import type { Keeper } from "./OutboxStore.ts"
 import * as SessionEnd from "./SessionEnd.ts"
 import { Disconnected, NotOpened, RequestTimeout, SessionError, Unencodable } from "./SessionError.ts"
 import { defaults, type Limits } from "./SessionLimits.ts"
@@ -54,6 +55,7 @@ export class Returning {
   private readonly comeback: Comeback.Comeback<Conversation.Conversation, Again.Cause>
   private readonly audience: Audience
   private readonly outbox: Outbox
+  private readonly keeper: Keeper | undefined
   private readonly ending = Deferred.makeUnsafe<SessionEnd.SessionEnd>()
   private readonly closing = Deferred.makeUnsafe<void>()
   /** The session that there is. */
@@ -78,6 +80,7 @@ export class Returning {
       }
     }
     this.outbox = new Outbox(() => this.live, options.outbox, options.maxWaiting)
+    this.keeper = options.outbox?.store?.open(contract, this.outbox, this.saying)
     this.comeback = new Comeback.Comeback<Conversation.Conversation, Again.Cause>(
       {
         open: this.meet(contract, open, options),
@@ -113,8 +116,12 @@ export class Returning {
     return this.comeback.retry
   }
 
+  get ping(): Effect.Effect<Duration.Duration, SessionError> {
+    return Effect.suspend(() => this.live?.ping ?? (this.end ?? SessionEnd.ordinary).forCalls)
+  }
+
   get dropped(): () => number {
-    return () => this.outbox.dropped
+    return () => this.outbox.dropped + (this.keeper?.dropped ?? 0)
   }
 
   get ended(): Effect.Effect<void, SessionError> {
@@ -135,15 +142,19 @@ export class Returning {
         // What can be said to nobody need not wait to be told so.
         const refused = this.outbox.free === undefined ? unencodable(coder, payload) : undefined
         if (refused !== undefined) return refused
-        return this.outbox.put((conversation) =>
-          Effect.tapError(conversation.emit(name, payload), (error) =>
-            Effect.sync(() => {
-              if (isLoss(error)) this.lost(conversation)
-            })
-          )
-        )
+        const say = this.saying((conversation) => conversation.emit(name, payload))
+        return this.keeper?.put(coder, payload, say) ?? this.outbox.put(say)
       })
   }
+
+  private readonly saying =
+    (say: Say): Say =>
+    (conversation) =>
+      Effect.tapError(say(conversation), (error) =>
+        Effect.sync(() => {
+          if (isLoss(error)) this.lost(conversation)
+        })
+      )
 
   get request() {
     return (

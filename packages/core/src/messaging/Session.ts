@@ -17,6 +17,7 @@
  * The session lives as long as its scope, the connection as long as its own. Not in here: coming back after a
  * connection is lost, which is `Client`; the rules of the wire, which are in docs/session-protocol.md.
  */
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -129,6 +130,8 @@ export interface Session<
     handlers: H & NoOthers<H, Handlers<Hears>>,
     options?: HandleOptions
   ) => Effect.Effect<void, SessionError, Requirements<H>>
+  /** How long the other end takes to answer now: a round trip, and what waits on either side to be sent or read. */
+  readonly ping: Effect.Effect<Duration.Duration, SessionError>
   /** Waits for the end: succeeds after an ordinary close. */
   readonly ended: Effect.Effect<void, SessionError>
   /** Closes the connection, as `WebSocket.close` does. */
