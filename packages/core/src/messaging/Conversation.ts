@@ -215,6 +215,11 @@ export class Conversation {
       Effect.suspend(() => this.dialogue.emit(coderOf(this.says, "Message", name), payload))
   }
 
+  /** The same by another coder. */
+  emitBy(coder: Contract.MessageCoder, payload: unknown): Effect.Effect<void, SessionError> {
+    return this.dialogue.emit(coder, payload)
+  }
+
   get request() {
     return (name: string, payload?: unknown, options: RequestOptions = {}): Effect.Effect<unknown, unknown> =>
       Effect.suspend(() => {

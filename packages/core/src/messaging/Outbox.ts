@@ -9,12 +9,16 @@ import type { Conversation } from "./Conversation.ts"
 import type { SessionEnd } from "./SessionEnd.ts"
 import { OutboxFull, SessionError } from "./SessionError.ts"
 
-export const defaults = { capacity: 256, overflow: "Fail" } as const satisfies Required<Client.Outbox>
+export const defaults = { capacity: 256, overflow: "Fail" } as const satisfies Required<Omit<Client.Outbox, "store">>
 
 export const defaultMaxWaiting = 1_024
 
 /** Says a message over a session. */
-type Say = (conversation: Conversation) => Effect.Effect<void, SessionError>
+export interface Say {
+  (conversation: Conversation): Effect.Effect<void, SessionError>
+  /** Done when there was no room for it. */
+  readonly dropped?: Effect.Effect<void>
+}
 
 /** Goes on with somebody who waits. */
 type Resume<A> = (effect: Effect.Effect<A, SessionError>) => void
@@ -147,7 +151,7 @@ export class Outbox {
         return this.dropOldest()
       case "DropNewest":
         this.dropped++
-        return Exit.void
+        return say.dropped ?? Exit.void
     }
   }
 
@@ -178,14 +182,19 @@ export class Outbox {
     else this.entries = new Set([...this.entries, entry].sort((one, other) => one.place - other.place))
   }
 
-  private dropOldest(): Exit.Exit<void> {
+  private dropOldest(): Effect.Effect<void> {
     for (const entry of this.entries) {
       if (entry._tag !== "Message" || entry.resume !== undefined) continue
       this.entries.delete(entry)
       this.held--
-      break
+      return entry.say.dropped ?? Exit.void
     }
     return Exit.void
+  }
+
+  /** What an earlier life has left, before all else: there is room for it. */
+  restore(say: Say): void {
+    this.hold(say, ++this.places)
   }
 
   /** The next session, when all that came before this was said over it. */

@@ -6,6 +6,7 @@ import * as Data from "effect/Data"
 import type { OpenError } from "../connection/OpenError.ts"
 import type { WebSocketError } from "../connection/WebSocketError.ts"
 import type { FailCode } from "./Packet.ts"
+import type { StoreUnavailable } from "./StoreError.ts"
 
 /** Nobody's fault, or the network's: the connection ended before this was done. Whether the peer has seen it is unknown. */
 export class Disconnected extends Data.TaggedError("Disconnected")<{
@@ -119,6 +120,7 @@ export class SessionError extends Data.TaggedError("SessionError")<{
     | Rejected
     | RequestTimeout
     | SessionViolation
+    | StoreUnavailable
     | Undecodable
     | Unencodable
 }> {
