@@ -39,9 +39,9 @@ export interface SubscribeOptions {
   readonly position?: Position.Position | undefined
   /**
    * Whether the client is to be there for others, and be told who is: with what they are to know of it, any value of JSON
-   * of at most 1 KiB, or `undefined` for nothing. Of several streams of a topic the latest counts.
+   * of at most 1 KiB, or `true` for nothing. Of several streams of a topic the latest counts.
    */
-  readonly presence?: { readonly info?: unknown } | undefined
+  readonly presence?: true | { readonly info?: unknown } | undefined
 }
 
 export interface PublishOptions {

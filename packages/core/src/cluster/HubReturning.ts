@@ -689,7 +689,7 @@ const presenceOf = (
   presence: HubClient.SubscribeOptions["presence"]
 ): Result.Result<JsonText | "" | undefined, string> => {
   if (presence === undefined) return Result.succeed(undefined)
-  if (presence.info === undefined) return Result.succeed("")
+  if (presence === true || presence.info === undefined) return Result.succeed("")
   return Result.flatMap(jsonOf(presence.info), (info) =>
     isTooDeep(info, maxInfoDepth) ? Result.fail(`info is nested more than ${maxInfoDepth} deep`) : Result.succeed(info)
   )

@@ -19,7 +19,8 @@ interface Ask {
   readonly id: number
   /** `Renew` says once more who is there, of a subscription that stays. */
   readonly kind: "Renew" | "Subscribe" | "Unsubscribe"
-  readonly readers: ReadonlyArray<HubReader>
+  /** Those for whom it begins early enough. */
+  readonly readers: Set<HubReader>
   readonly from: Position.Position | undefined
   readonly presence: string | undefined
   /** The hub had moved the client there before it heard the question, and does not begin where it was asked to. */
@@ -38,6 +39,8 @@ class Topic {
   presenceId: number | undefined
   /** The furthest that anything has come. */
   high: Position.Position | undefined
+  /** Asked behind a subscription for readers of several logs: when it is answered without a gap, the one asked for is there. */
+  probe: { readonly id: number; readonly from: Position.Position } | undefined
   /** The hub could not do it, and is asked again later. */
   isPutOff = false
   /** What the store was told last. */
@@ -144,7 +147,7 @@ export class HubSubscriptions {
     this.isOpen = false
     for (const topic of this.topics.values()) {
       topic.isOn = topic.isPutOff = false
-      topic.ask = topic.presence = topic.presenceId = undefined
+      topic.ask = topic.probe = topic.presence = topic.presenceId = undefined
       for (const reader of topic.readers) reader.suspend()
       this.tidy(topic)
     }
@@ -191,7 +194,7 @@ export class HubSubscriptions {
         return true
       case "Gap":
         for (const name of heard.topics) {
-          this.topics.get(name)?.skip(heard.from, heard.to)
+          this.skip(name, heard.from, heard.to)
           this.each(name, (reader) => reader.gap(heard.from, heard.to))
         }
         return true
@@ -212,6 +215,8 @@ export class HubSubscriptions {
         if (heard.id !== undefined) return false
         this.each(heard.present.topic, (reader) => reader.change(heard.present, length))
         return true
+      case "Pong":
+        return this.probed(heard.id)
       case "Error":
         return heard.id !== undefined && this.refused(heard.id, heard.code, heard.detail)
       default:
@@ -223,6 +228,8 @@ export class HubSubscriptions {
     topic.ask = undefined
     topic.isOn = true
     this.show(topic, ask)
+    // How far it had come for those who are gone says nothing to anybody.
+    if (![...topic.readers].some(({ hasBegun }) => hasBegun)) topic.high = undefined
     // Where it was asked to begin says nothing of the log that there is.
     if (ask.from === undefined || ask.from.epoch === topic.high?.epoch || topic.high === undefined)
       topic.reach(position)
@@ -234,6 +241,25 @@ export class HubSubscriptions {
       }
     }
     this.reconcile(topic)
+  }
+
+  private skip(name: string, from: Position.Position | undefined, to: Position.Position | undefined): void {
+    const topic = this.topics.get(name)
+    if (topic === undefined) return
+    topic.skip(from, to)
+    // Before its answer it is one of the subscription before.
+    if (to !== undefined && topic.ask === undefined) topic.probe = undefined
+  }
+
+  /** What was missed has come. Who was in another log than the one that is there has lost its rest. */
+  private probed(id: number | undefined): boolean {
+    for (const { name, probe } of this.topics.values()) {
+      if (probe === undefined || probe.id !== id) continue
+      this.skip(name, undefined, probe.from)
+      this.each(name, (reader) => reader.gap(undefined, probe.from))
+      return true
+    }
+    return false
   }
 
   private begin(reader: HubReader, start: Position.Position | undefined): void {
@@ -270,7 +296,7 @@ export class HubSubscriptions {
       topic.isPutOff = true
       this.options.putOff()
     } else {
-      const readers = ask.readers.filter((reader) => topic.readers.has(reader))
+      const readers = [...ask.readers].filter((reader) => topic.readers.has(reader))
       this.fail(topic, readers, new Refused({ code, detail, topic: topic.name }))
     }
     this.reconcile(topic)
@@ -309,7 +335,10 @@ export class HubSubscriptions {
       const { state } = reader
       tell(reader)
       if (!reader.isEmpty) this.options.wake(reader)
-      hasLeft ||= reader.state !== state
+      if (reader.state === state) continue
+      hasLeft = true
+      // Where it is now may be before where the question begins.
+      topic.ask?.readers.delete(reader)
     }
     if (hasLeft) this.reconcile(topic)
   }
@@ -337,7 +366,7 @@ export class HubSubscriptions {
     const wanted = [...topic.readers].filter(({ state }) => state !== "Lagging")
     if (wanted.length === 0) {
       if (!topic.isOn) return this.tidy(topic)
-      return this.ask(topic, { kind: "Unsubscribe", readers: [], from: undefined })
+      return this.ask(topic, { kind: "Unsubscribe", readers: new Set(), from: undefined })
     }
     const presence = presenceOf(wanted)
     if (!topic.isOn) return this.subscribe(topic, wanted, presence)
@@ -349,11 +378,18 @@ export class HubSubscriptions {
     }
     for (const reader of late) this.begin(reader, topic.high)
     const isNews = presence !== topic.presence || late.some((reader) => reader.presence !== undefined)
-    if (presence !== undefined && isNews) this.ask(topic, { kind: "Renew", readers: [], from: undefined }, presence)
+    if (presence !== undefined && isNews)
+      this.ask(topic, { kind: "Renew", readers: new Set(), from: undefined }, presence)
   }
 
   private subscribe(topic: Topic, readers: ReadonlyArray<HubReader>, presence: string | undefined): void {
-    this.ask(topic, { kind: "Subscribe", readers, from: startOf(readers, topic.high) }, presence)
+    const from = startOf(readers, topic.high)
+    this.ask(topic, { kind: "Subscribe", readers: new Set(readers), from }, presence)
+    topic.probe = undefined
+    if (from === undefined || !readers.some(({ at }) => at !== undefined && at.epoch !== from.epoch)) return
+    // What is said is handled in order: the answer comes behind what was missed.
+    topic.probe = { id: this.options.nextId(), from }
+    this.options.say(JSON.stringify({ type: "ping", id: topic.probe.id }))
   }
 
   private ask(topic: Topic, asked: Pick<Ask, "from" | "kind" | "readers">, presence?: string): void {
