@@ -5,6 +5,7 @@
 import * as CatchUp from "./catchup.js"
 import * as Causes from "./causes.js"
 import * as EventStream from "./eventstream.js"
+import * as Frames from "./frames.js"
 import * as History from "./history.js"
 import { keep, recall } from "./memory.js"
 import { parse } from "./message.js"
@@ -183,8 +184,10 @@ const deliver = (message) => {
 }
 
 const openSocket = () => {
+  const address = addressOfHub(owner?.name())
+  if (Frames.isWanted()) address.searchParams.set("frames", "1")
   const opening = WebSockets.open({
-    address: addressOfHub(owner?.name()),
+    address,
     opened: () => {},
     heard: (text) => {
       if (link !== opening) return
@@ -258,6 +261,7 @@ const openStream = (topics) => {
     },
     heard: (text, id) => {
       if (!isThis()) return
+      Frames.came(text, id)
       if (held === undefined) take(text, id)
       else if (held.push([text, id]) > maxHeld)
         ended(Causes.silent("More came than this page can keep while it catches up."))

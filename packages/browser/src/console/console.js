@@ -10,6 +10,7 @@ import * as Compose from "./compose.js"
 import * as Connection from "./connection.js"
 import { element } from "./elements.js"
 import * as Elsewhere from "./elsewhere.js"
+import * as Frames from "./frames.js"
 import * as Latency from "./latency.js"
 import * as Members from "./members.js"
 import { keep, recall } from "./memory.js"
@@ -107,6 +108,7 @@ const receive = (message) => {
   switch (message.type) {
     case "welcome": {
       Nodes.learn(message.nodes ?? [])
+      Frames.follow(message.frames)
       const lacking = Topics.names().filter((topic) => Places.of(topic) === undefined)
       arrive(message.client, lacking)
       if (message.node !== undefined) Survey.showName(message.node)
@@ -367,6 +369,7 @@ Compose.begin((topic, dataJson, text) => {
 
 Status.begin(() => Connection.reopen())
 Latency.begin(ping)
+Frames.begin(Connection.reopen)
 
 Survey.begin({
   isConnected: () => Connection.current()._tag === "connected",
@@ -414,6 +417,7 @@ Connection.begin({
   left: () => {
     Survey.stop()
     Latency.forget()
+    Frames.left()
   }
 })
 Compose.focus()

@@ -1,7 +1,8 @@
 /** What the hub may say: docs/protocol.md. A client ignores types that it does not know. */
 
 /**
- * @typedef {{ type: "welcome", client: string, protocol: number, node?: string, nodes?: ReadonlyArray<string> }
+ * @typedef {{ type: "welcome", client: string, protocol: number, node?: string, nodes?: ReadonlyArray<string>
+ *     , frames?: string }
  *   | { type: "subscribed" | "position", topic: string, position?: string, id?: string | number }
  *   | { type: "unsubscribed", topic: string, reason?: string, message?: string, id?: string | number }
  *   | { type: "published", topic: string, id: string | number, receivers: number }
