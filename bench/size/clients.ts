@@ -17,5 +17,7 @@ export const clients: ReadonlyArray<Client> = [
   { name: "client", title: "`Client`: the same, comes back", target: 15, budget: 42.6 },
   { name: "schema", title: "`Client`: contract of four messages with `effect/Schema`", target: 45, budget: 58.2 },
   { name: "eventSource", title: "`EventSource` over `fetch`", budget: 25.2 },
+  { name: "browserEventSource", title: "`BrowserEventSource`: the same, with the life of the page", budget: 25.8 },
+  { name: "nativeEventSource", title: "`NativeEventSource`: the platform's own", budget: 13 },
   { name: "socketIo", title: "`socket.io-client`" }
 ]

@@ -308,36 +308,83 @@ describe("coming back", () => {
       })
     })
   )
+})
 
-  it.live("goes on where it was when the network was away", () =>
-    Effect.gen(function* () {
-      const responses: Array<http.ServerResponse> = []
-      const { page, server } = yield* visit((request, response) => {
-        const last = Number(request.headers["last-event-id"] ?? 0)
-        responses.push(bare.stream(response, `id: ${last + 1}\ndata: ${last + 1}\n\n`))
+/** A source that waits a minute after each loss, and what it says, in `said`. The server numbers the connections. */
+const living = Effect.gen(function* () {
+  const responses: Array<http.ServerResponse> = []
+  const { page, server } = yield* visit((request, response) => {
+    const last = Number(request.headers["last-event-id"] ?? 0)
+    responses.push(bare.stream(response, `id: ${last + 1}\ndata: ${last + 1}\n\n`))
+  })
+  yield* Effect.promise(() =>
+    page.evaluate(`{
+      const { BrowserEventSource, Effect, Schedule, Stream } = modules
+      said = []
+      const program = Effect.gen(function* () {
+        const source = yield* BrowserEventSource.make("/events", { reconnect: Schedule.spaced("1 minute") })
+        yield* Effect.forkScoped(Stream.runForEach(source.states, ({ _tag }) => Effect.sync(() => said.push(_tag))))
+        yield* Stream.runForEach(source.events, ({ data }) => Effect.sync(() => said.push(data)))
       })
-      const said = () => Effect.promise(() => page.evaluate("said.join(' ')"))
-      yield* Effect.promise(() =>
-        page.evaluate(`{
-          const { BrowserEventSource, Effect, Schedule, Stream } = modules
-          said = []
-          const program = Effect.gen(function* () {
-            const source = yield* BrowserEventSource.make("/events", { reconnect: Schedule.spaced("20 millis") })
-            yield* Effect.forkScoped(Stream.runForEach(source.states, ({ _tag }) => Effect.sync(() => said.push(_tag))))
-            yield* Stream.runForEach(source.events, ({ data }) => Effect.sync(() => said.push(data)))
-          })
-          Effect.runFork(Effect.scoped(program))
-        }`)
-      )
-      yield* Effect.promise(() => page.waitForFunction("said.includes('1')"))
+      Effect.runFork(Effect.scoped(program))
+    }`)
+  )
+  const says = (text: string) => Effect.promise(() => page.waitForFunction((text) => said.join(" ") === text, text))
+  yield* says("Connecting Open 1")
+  return { page, server, responses, says }
+})
+
+/** In a page. */
+declare const said: ReadonlyArray<string>
+
+describe("the life of a page", () => {
+  it.live("has it back, where it was, as soon as there is a network again", () =>
+    Effect.gen(function* () {
+      const { page, responses, says, server } = yield* living
       yield* Effect.promise(() => page.context().setOffline(true))
       // Chromium's emulation is for new requests.
       responses[0]!.destroy()
-      yield* Effect.promise(() => page.waitForFunction("said.filter((state) => state === 'Waiting').length > 3"))
+      yield* says("Connecting Open 1 Waiting")
       yield* Effect.promise(() => page.context().setOffline(false))
-      yield* Effect.promise(() => page.waitForFunction("said.includes('2')"))
-      assert.match(`${yield* said()}`, /^Connecting Open 1 Waiting (Connecting Waiting )*Connecting Open 2$/)
+      yield* says("Connecting Open 1 Waiting Connecting Open 2")
       assert.strictEqual(askedOf(server).at(-1)!.headers["last-event-id"], "1")
+    })
+  )
+
+  it.live("lets no request stand open in a page that is frozen or left, and goes on where it was when it does", () =>
+    Effect.gen(function* () {
+      const { page, responses, says, server } = yield* living
+      // A headless Chromium has no cache for pages, and freezes none: these are the events that it would send.
+      const tell = (type: "freeze" | "pagehide" | "pageshow" | "resume") =>
+        Effect.promise(() =>
+          page.evaluate((type) => {
+            const isOfPage = type.startsWith("page")
+            const event = isOfPage ? new PageTransitionEvent(type, { persisted: true }) : new Event(type)
+            const target = isOfPage ? globalThis : document
+            target.dispatchEvent(event)
+            // In the very turn: there may be no other.
+            return said.at(-1)
+          }, type)
+        )
+      for (const [i, [leave, comeBack]] of [
+        ["pagehide", "pageshow"] as const,
+        ["freeze", "resume"] as const,
+        ["pagehide", "pageshow"] as const
+      ].entries()) {
+        assert.strictEqual(yield* tell(leave), "Away")
+        yield* eventually(() => responses.length === i + 1 && responses[i]!.destroyed)
+        yield* tell(comeBack)
+        yield* says(
+          `Connecting Open 1${[2, 3, 4]
+            .slice(0, i + 1)
+            .map((n) => ` Away Connecting Open ${n}`)
+            .join("")}`
+        )
+      }
+      assert.deepStrictEqual(
+        askedOf(server).map(({ headers }) => headers["last-event-id"]),
+        [undefined, "1", "2", "3"]
+      )
     })
   )
 })

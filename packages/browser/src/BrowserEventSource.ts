@@ -15,9 +15,13 @@ import * as Fetch from "@millrace/core/connection/Fetch"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import * as PageLife from "./PageLife.ts"
 import * as PageUrl from "./socket/PageUrl.ts"
 
-/** How to connect, and to come back. Nothing of it is required. */
+/**
+ * How to connect, and to come back. Nothing of it is required. `surroundings` are by default those of the page:
+ * `PageLife.surroundings`; with `Stream.empty` there are none.
+ */
 export interface Options extends Omit<EventSource.Options, "fetch"> {
   /** Whether cookies and the like are shown: see `RequestInit`. Default `same-origin`: to the page's own origin only. */
   readonly credentials?: "include" | "omit" | "same-origin" | undefined
@@ -39,17 +43,26 @@ export interface Options extends Omit<EventSource.Options, "fetch"> {
  *   are come back from, as nobody can say which may pass.
  * - Another origin has to allow the page by CORS, and every header of yours, which it is asked about first. That is
  *   also so of `Last-Event-ID`: without `Access-Control-Allow-Headers: Last-Event-ID` there is no coming back.
+ * - A page that is frozen or left has no connection: another is opened when it goes on, behind the last event. With
+ *   the network, when the page is seen, and after a sleep the next attempt is made at once; with `heartbeat`, a
+ *   connection that was silent for too long has a second left.
  * - Over HTTP/1.1 a browser has six connections for a host, in all tabs, of which each source has one.
  */
 export const make = (
   url: string | URL,
   options: Options = {}
 ): Effect.Effect<EventSource.EventSource, never, Scope.Scope> =>
-  EventSource.make(PageUrl.resolve(url), { ...options, fetch: fetch(options) })
+  EventSource.make(PageUrl.resolve(url), settled(options))
 
 /** The events alone: see `EventSource.stream`. */
 export const stream = (url: string | URL, options: Options = {}): Stream.Stream<Event, EventSourceError> =>
-  EventSource.stream(PageUrl.resolve(url), { ...options, fetch: fetch(options) })
+  EventSource.stream(PageUrl.resolve(url), settled(options))
+
+const settled = (options: Options): EventSource.Options => ({
+  ...options,
+  surroundings: options.surroundings ?? PageLife.surroundings,
+  fetch: fetch(options)
+})
 
 /** Makes requests with the platform's `fetch`. */
 export const fetch = ({
