@@ -139,12 +139,12 @@ export { defaults } from "./HubReturning.ts"
 export const make: {
   <E, R>(
     open: Effect.Effect<Wire, E, R>,
-    options: Options & { readonly store: HubStore }
-  ): Effect.Effect<HubClient, StoreUnavailable, Exclude<R, Scope.Scope> | Scope.Scope>
-  <E, R>(
-    open: Effect.Effect<Wire, E, R>,
     options?: Options & { readonly store?: undefined }
   ): Effect.Effect<HubClient, never, Exclude<R, Scope.Scope> | Scope.Scope>
+  <E, R>(
+    open: Effect.Effect<Wire, E, R>,
+    options: Options
+  ): Effect.Effect<HubClient, StoreUnavailable, Exclude<R, Scope.Scope> | Scope.Scope>
 } = (<E, R>(open: Effect.Effect<Wire, E, R>, options: Options = {}) =>
   Effect.gen(function* () {
     const kept = yield* options.store?.load ?? nothing

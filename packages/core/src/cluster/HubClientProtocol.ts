@@ -125,9 +125,10 @@ export class HubClientProtocol {
     }
     this.state = "Open"
     this.actions.push({ _tag: "Welcome", name: heard.client })
+    // First: who publishes much would otherwise go on while its own streams fall behind what the hub keeps.
+    this.subscriptions.opened()
     // What was said before a connection was lost is said again before anything new.
     this.publications.opened(now)
-    this.subscriptions.opened()
     for (const question of this.questions) this.put(question)
   }
 
