@@ -26,6 +26,10 @@ import * as Nodes from "./nodes.js"
 const maxShown = 500
 /** What is longer is folded, characters. */
 const folded = 160
+/** Of an event, characters; the hub cuts frames. */
+const maxText = 2_048
+/** Events that are kept while the view is not open. */
+const maxUnseen = 100
 /** The hub lets go of what nobody looks at, after 10 s. In milliseconds. */
 const kept = 8_000
 /** Where several processes answer at one address, the next may be the one that has the connection. */
@@ -312,7 +316,11 @@ export const left = () => {
   token = undefined
   isBlind = false
   streamed = 0
+  unseen = []
 }
+
+/** Events that came while the view was not open. @type {Array<readonly [data: string, id: string, t: number]>} */
+let unseen = []
 
 /**
  * An event of an event stream.
@@ -321,7 +329,6 @@ export const left = () => {
  * @param {string} id
  */
 export const came = (data, id) => {
-  if (!isWanted()) return
   if (streamed === 0) {
     streamed = performance.now()
     start = 0
@@ -329,10 +336,21 @@ export const came = (data, id) => {
     tell("")
     note("An event stream: it has no frames, and these are its events. Bytes are those of their data.", "opened")
   }
-  const length = new TextEncoder().encode(data).length
-  const text = data.slice(0, 2_048)
-  const cut = data.length > text.length ? length - new TextEncoder().encode(text).length : 0
-  entry({ from: "server", t: performance.now() - streamed, length, text, cut }, "event", "text", "", id)
+  unseen.push([data, id, performance.now() - streamed])
+  if (isWanted()) showEvents()
+  else if (unseen.length > maxUnseen) unseen.shift()
+}
+
+const encoder = new TextEncoder()
+
+const showEvents = () => {
+  for (const [data, id, t] of unseen) {
+    const { length } = encoder.encode(data)
+    const text = data.slice(0, maxText)
+    const cut = data.length > maxText ? length - encoder.encode(text).length : 0
+    entry({ from: "server", t, length, text, cut }, "event", "text", "", id)
+  }
+  unseen = []
 }
 
 const clear = () => {
@@ -343,6 +361,7 @@ const clear = () => {
 
 const opened = () => {
   clearTimeout(forgetting)
+  showEvents()
   if (token !== undefined) look()
   else if (isBlind) reopen("It was opened anew, to be seen from its first frame.")
 }
