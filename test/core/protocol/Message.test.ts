@@ -33,6 +33,25 @@ describe("a message", () => {
     }
   })
 
+  it("of a string has as many bytes as its UTF-8, which is not made to count them", () => {
+    for (const text of [
+      "",
+      "abc",
+      "é",
+      "€",
+      "🌊",
+      "aé€🌊z",
+      "\u07ff\u0800\uffff",
+      "x".repeat(2_000),
+      "€".repeat(2_000)
+    ]) {
+      const message = Message.text(text)
+      expect(message.length).toBe(utf8(text).length)
+      if (text.length < 1_000) expect(message.source).toBe(text)
+      expect(message.text).toBe(text)
+    }
+  })
+
   it("of pieces is joined when its bytes are asked for, once", () => {
     const chunks = inPieces(long(1), long(2))
     const join = vi.spyOn(chunks, "join")

@@ -4,8 +4,10 @@
  */
 import { CloseCode, type CloseStatus } from "@millrace/core/codec/CloseCode"
 import type { Link, Owner } from "@millrace/core/connection/Link"
+import { afterwards } from "./Task.ts"
 
 export class EventLink implements Link {
+  readonly afterwards = afterwards
   readonly canPause = false
   readonly tellsDrained = false
   private readonly socket: WebSocket

@@ -4,6 +4,7 @@
  */
 import { CloseCode, type CloseStatus } from "@millrace/core/codec/CloseCode"
 import type { Link, Owner } from "@millrace/core/connection/Link"
+import { afterwards } from "./Task.ts"
 
 /** What TypeScript's own library does not have yet. */
 interface PlatformStream {
@@ -25,6 +26,7 @@ type Constructor = new (
 const constructor = (): Constructor | undefined => Reflect.get(globalThis, "WebSocketStream")
 
 export class StreamLink implements Link {
+  readonly afterwards = afterwards
   readonly canPause = true
   readonly tellsDrained = true
   subprotocol = ""

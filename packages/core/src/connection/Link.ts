@@ -37,6 +37,11 @@ export interface Link {
   readonly send: (data: string | Uint8Array) => void
   /** Sends a Close behind what was sent: without a code for 1005. */
   readonly close: (status: CloseStatus) => void
+  /**
+   * Runs it when the platform has told of all that it had at hand. Where there is such a moment, a reader is told of the
+   * first message at once and of those behind it together.
+   */
+  readonly afterwards?: ((run: () => void) => void) | undefined
   /** Gives up, before it is open or after, and tells its owner nothing any more. */
   readonly abandon: () => void
 }

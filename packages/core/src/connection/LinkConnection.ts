@@ -108,6 +108,8 @@ export class LinkConnection<Handshake> implements Owner, WebSocket<Handshake> {
   /** What comes is not kept any more. */
   private dropping = false
   private puller: Puller | undefined
+  /** The reader was told of a message, and is told of those behind it together, when the platform has told of all. */
+  private gathering = false
   /** How the messages end; set when no more can come. */
   private end: Exit.Exit<never, WebSocketError | Cause.Done> | undefined
   private readonly waiters = new Waiters()
@@ -164,8 +166,21 @@ export class LinkConnection<Handshake> implements Owner, WebSocket<Handshake> {
       if (this.dropping) return
     }
     this.inbox.add(data)
-    this.handOver()
+    if (!this.gathering || this.inbox.cost > inboxBytes) this.handOver()
+    if (!this.gathering) this.gather()
     if (this.inbox.cost > inboxBytes && this.state._tag === "Open") this.link.pause()
+  }
+
+  private gather(): void {
+    const { afterwards } = this.link
+    if (afterwards === undefined) return
+    this.gathering = true
+    afterwards(this.gathered)
+  }
+
+  private readonly gathered = (): void => {
+    this.gathering = false
+    this.handOver()
   }
 
   drained(): void {
