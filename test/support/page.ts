@@ -15,9 +15,10 @@ export type { Modules }
 
 const source = (name: string) => fileURLToPath(new URL(`../../packages/${name}/src/`, import.meta.url))
 
-const bundle = async (): Promise<string> => {
+/** What a file of this folder exports, as a script that leaves it in `modules`. */
+export const bundle = async (file: string): Promise<string> => {
   const built = await rolldown({
-    input: fileURLToPath(new URL("pageModules.ts", import.meta.url)),
+    input: fileURLToPath(new URL(file, import.meta.url)),
     platform: "browser",
     logLevel: "warn",
     plugins: [
@@ -38,7 +39,7 @@ const bundle = async (): Promise<string> => {
 let bundled: Promise<string> | undefined
 
 /** The modules as a script that leaves them in `modules`, for workers: bundled once. */
-export const script = (): Promise<string> => (bundled ??= bundle())
+export const script = (): Promise<string> => (bundled ??= bundle("pageModules.ts"))
 
 /** Where pages come from: an origin of its own, with nothing on it. */
 export const blank: Effect.Effect<string, never, Scope.Scope> = Effect.map(

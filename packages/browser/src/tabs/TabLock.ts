@@ -18,23 +18,22 @@ export class LocksMissing extends Data.TaggedError("LocksMissing")<{ readonly ca
 /** Whether there are any, as far as can be told without asking for one. */
 export const areThere = (): boolean => globalThis.navigator?.locks !== undefined
 
-const request = (name: string, mode: LockMode): Effect.Effect<void, LocksMissing, Scope.Scope> =>
+const request = (name: string, mode: LockMode): Effect.Effect<() => void, LocksMissing, Scope.Scope> =>
   Effect.suspend(() => {
     const aborting = new AbortController()
     let release: (() => void) | undefined
     const held = new Promise<void>((resolve) => (release = resolve))
+    const letGo = () => {
+      aborting.abort()
+      release?.()
+    }
     // Before it is asked for, so that nothing can come in between.
-    const lettingGo = Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        aborting.abort()
-        release?.()
-      })
-    )
-    const granted = Effect.callback<void, LocksMissing>((resume) => {
+    const lettingGo = Effect.addFinalizer(() => Effect.sync(letGo))
+    const granted = Effect.callback<() => void, LocksMissing>((resume) => {
       if (!areThere()) return resume(Effect.fail(new LocksMissing({ cause: undefined })))
       const { signal } = aborting
       const hold = () => {
-        resume(Effect.void)
+        resume(Effect.succeed(letGo))
         return held
       }
       const refused = (cause: unknown) => resume(Effect.fail(new LocksMissing({ cause })))
@@ -43,8 +42,9 @@ const request = (name: string, mode: LockMode): Effect.Effect<void, LocksMissing
     return Effect.andThen(lettingGo, granted)
   })
 
-/** Holds it until the scope closes. Suspends until nobody else does. */
-export const hold = (name: string): Effect.Effect<void, LocksMissing, Scope.Scope> => request(name, "exclusive")
+/** Holds it until the scope closes, or until what it gives is called. Suspends until nobody else does. */
+export const hold = (name: string): Effect.Effect<() => void, LocksMissing, Scope.Scope> => request(name, "exclusive")
 
 /** Suspends until nobody holds it, which it is as well before anybody does. */
-export const released = (name: string): Effect.Effect<void, LocksMissing> => Effect.scoped(request(name, "shared"))
+export const released = (name: string): Effect.Effect<void, LocksMissing> =>
+  Effect.asVoid(Effect.scoped(request(name, "shared")))

@@ -1,0 +1,5 @@
+/** The script of the worker in tests of tabs. */
+import * as BrowserTabsWorker from "@millrace/browser/BrowserTabsWorker"
+import * as Effect from "effect/Effect"
+
+Effect.runFork(BrowserTabsWorker.serve({ url: new URL(location.href).searchParams.get("hub")! }))
