@@ -6,7 +6,7 @@ import type { Browser } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import type * as HubStore from "@millrace/core/cluster/HubStore"
 import { launch } from "../support/chromium.ts"
-import * as Tabs from "../support/tabs.ts"
+import * as Tabs from "../support/userTabs.ts"
 
 let browser: Browser
 beforeAll(async () => {
@@ -17,7 +17,7 @@ afterAll(() => browser.close())
 declare global {
   /** In the page. */
   var store: HubStore.HubStore
-  var keep: (sequence: number, length?: number) => Promise<unknown>
+  var keepIt: (sequence: number, length?: number) => Promise<unknown>
 }
 
 /** Opens a store in the page that lives as long as it does. Gives what is there, or why not. */
@@ -28,7 +28,7 @@ const begin = (tab: Tabs.Tab, wait: number | "forever" = 1_000) =>
       const store = yield* IndexedDbHubStore.make({ name: "test", wait: wait === "forever" ? Infinity : wait })
       const { positions, unanswered } = yield* store.load
       globalThis.store = store
-      globalThis.keep = (sequence, length = 10) =>
+      globalThis.keepIt = (sequence, length = 10) =>
         Effect.runPromise(
           Effect.map(
             Effect.exit(
@@ -52,7 +52,7 @@ const begin = (tab: Tabs.Tab, wait: number | "forever" = 1_000) =>
   }, wait)
 
 const keep = (tab: Tabs.Tab, sequence: number, length?: number) =>
-  tab.run((_, sequence, length) => keep(sequence, length ?? undefined), sequence, length ?? null) as Effect.Effect<{
+  tab.run((_, sequence, length) => keepIt(sequence, length ?? undefined), sequence, length ?? null) as Effect.Effect<{
     readonly error?: string
     readonly reason?: string
     readonly message?: string
