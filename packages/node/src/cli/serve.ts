@@ -87,6 +87,12 @@ export const serve = Command.make(
     advertise,
     publishToken: flags.token("What POST /publish has to bring, as Authorization: Bearer.", "publish-token"),
     slowConsumer,
+    frames: Flag.Boolean("frames").pipe(
+      Flag.withDescription(
+        "Let clients look at the frames of their own connections, as the page does. Default yes; --no-frames for no."
+      ),
+      Flag.withDefault(true)
+    ),
     compression: compression.flags("1KiB")
   },
   (values) =>
@@ -110,6 +116,7 @@ export const serve = Command.make(
         broker: between,
         hub: { slowConsumer, whenDown },
         advertise: Option.getOrUndefined(values.advertise),
+        frames: values.frames ? undefined : false,
         publishToken: Option.getOrUndefined(values.publishToken)
       }).pipe(
         Effect.mapError((error) => {
