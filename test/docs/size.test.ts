@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs"
 import { expect, it } from "vitest"
 import { type Bundle, bundleAll, isOver, kB } from "../../bench/size/bundle.ts"
 import { clients } from "../../bench/size/clients.ts"
+import * as Console from "../../bench/size/console.ts"
 import { table } from "../../bench/size/page.ts"
 import { root } from "../support/markdown.ts"
 
@@ -50,4 +51,11 @@ it("a client without Schema has nothing of it", () => {
 it("no client has what only a server, or Node.js, needs", () => {
   const servers = /^node|Handshake\.ts|HttpHead\.ts|PerMessageDeflate|ContractDocument|SessionMetrics/
   expect(clients.flatMap(({ name }) => sourcesOf(name)).filter((source) => servers.test(source))).toEqual([])
+})
+
+it("the page of the hub is within its budget, which is no more than 4 % above, and docs/size.md has it", () => {
+  expect(kB(Console.gzipped())).toBeLessThanOrEqual(Console.budget)
+  expect(kB(Console.gzipped()) * 1.04).toBeGreaterThan(Console.budget)
+  const [, said] = /^\| all that it loads +\| +\d+ \| +[\d.]+ \| +([\d.]+) \|/m.exec(page) ?? []
+  expect(Math.abs(Number(said) / kB(Console.gzipped()) - 1)).toBeLessThan(0.02)
 })

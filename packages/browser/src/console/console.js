@@ -113,7 +113,7 @@ const receive = (message) => {
       arrive(message.client, lacking)
       if (message.node !== undefined) Survey.showName(message.node)
       for (const topic of Topics.names()) subscribe(topic)
-      Latency.now()
+      Latency.soon()
       break
     }
     case "subscribed": {
@@ -402,7 +402,7 @@ Connection.begin({
   opened: (lacking) => {
     for (const topic of Topics.names()) Topics.settle(topic)
     arrive(undefined, lacking)
-    Latency.now()
+    Latency.soon()
   },
   received: receive,
   missed: (topic) => Messages.note(`What was said in ${topic} before this connection could not be had.`, true),

@@ -36,8 +36,17 @@ export const begin = (by) => {
   document.addEventListener("visibilitychange", now)
 }
 
+/** A page that has just been let in has much to do, and would measure itself. */
+const breath = 500
+
+/** Asks soon, and from then on. */
+export const soon = () => {
+  clearTimeout(timer)
+  timer = setTimeout(now, breath)
+}
+
 /** Asks now, and from now on. */
-export const now = () => {
+const now = () => {
   clearTimeout(timer)
   if (ask === undefined || document.visibilityState === "hidden") return
   ask()
