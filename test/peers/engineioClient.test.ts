@@ -65,8 +65,8 @@ describe("engine.io-client", () => {
     const clients = Array.from({ length: 8 }, () => connect(server, ["polling", "websocket"]))
     await Promise.all(clients.map(opened))
     const said: Array<string> = []
-    const sessions = [...server.sessions.values()]
-    const isDone = () => sessions.every(({ state }) => state._tag === "Upgraded") && said.length > 50
+    const { sessions } = server
+    const isDone = () => sessions.every(({ isUpgraded }) => isUpgraded) && said.length > 50
     while (!isDone()) {
       const word = `${said.length}`
       said.push(word)
@@ -109,7 +109,8 @@ describe("engine.io-client", () => {
       if (transports.length === 2) {
         await until(() => [leaver, left].every(({ upgrades }) => upgrades.length === 1))
       }
-      const sessionOf = ({ socket }: Client) => server.sessions.get((socket as unknown as { id: string }).id)!
+      const sessionOf = ({ socket }: Client) =>
+        server.sessions.find(({ sid }) => sid === (socket as unknown as { id: string }).id)!
       const [ofLeaver, ofLeft] = [sessionOf(leaver), sessionOf(left)]
       leaver.socket.close()
       await until(() => ofLeaver.reasons.length > 0)

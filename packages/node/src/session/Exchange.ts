@@ -3,8 +3,6 @@
  * is answered. docs/session-protocol.md, "Over an event stream and POST".
  */
 import { randomBytes } from "node:crypto"
-import type { IncomingMessage, ServerResponse } from "node:http"
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2"
 import type { Duplex } from "node:stream"
 import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as Messages from "@millrace/core/codec/EventStreamMessages"
@@ -24,15 +22,10 @@ import type * as Endpoint from "../Endpoint.ts"
 import type { EventStreamResponse } from "../EventStreamResponse.ts"
 import * as NodeEventStream from "../NodeEventStream.ts"
 import * as Upgrade from "../Upgrade.ts"
+import { type AnyRequest, type AnyResponse, type Asking, askingOf } from "./Asking.ts"
 import * as RequestBody from "./RequestBody.ts"
 import { type Answer, type Posted, type Relay, unknown } from "./Relay.ts"
 import { ResponseLink } from "./ResponseLink.ts"
-
-export type AnyRequest = IncomingMessage | Http2ServerRequest
-export type AnyResponse = ServerResponse | Http2ServerResponse
-
-/** A request, for whoever decides whether it may open a connection. The same for both ways. */
-export type Asking = Pick<Upgrade.UpgradeRequest, "header" | "headers" | "path" | "query" | "remoteAddress">
 
 /** What all connections of an endpoint have in common. */
 export interface Options {
@@ -75,21 +68,9 @@ interface Live {
   greeted: boolean
 }
 
-const pathOf = ({ url = "" }: AnyRequest): string => url.split("?", 1)[0]!
-
-const headersOf = ({ rawHeaders }: AnyRequest): HttpHeaders.Headers =>
-  Upgrade.headersOf({ rawHeaders }).filter(([name]) => !name.startsWith(":"))
-
 const fieldOf = (request: AnyRequest, name: string): string | undefined => {
   const value = request.headers[name.toLowerCase()]
   return typeof value === "string" ? value : undefined
-}
-
-const askingOf = (request: AnyRequest): Asking => {
-  const headers = headersOf(request)
-  const header = (name: string) => HttpHeaders.combined(headers, name)
-  const query = new URLSearchParams((request.url ?? "").split("?").slice(1).join("?"))
-  return { headers, header, path: pathOf(request), query, remoteAddress: request.socket.remoteAddress }
 }
 
 const duplexOf = (request: AnyRequest): Duplex => ("stream" in request ? request.stream : request.socket)
@@ -340,7 +321,7 @@ export class Exchange {
     secret: string | undefined
   ): void {
     const { context, relay } = this.options
-    const status = Messages.readStatus(headersOf(request))
+    const status = Messages.readStatus(askingOf(request).headers)
     const node = secret === undefined || this.lives.has(secret) ? undefined : relay?.nodeOf(secret)
     if (secret !== undefined && node !== undefined && status !== undefined) {
       const told = Effect.map(relay!.close(node, secret, status), ({ detail, status: code }) =>
