@@ -458,6 +458,19 @@ describe("What outlives a client of the hub", () => {
     })
   )
 
+  it.effect("knows of the last that the program has dealt with before there is another", () =>
+    Effect.gen(function* () {
+      const store = HubStore.memory()
+      const hub = yield* Hub.make({ history: { epoch: "e" } })
+      const client = yield* HubClient.make(hubNetwork(hub).connect, { store })
+      yield* listening(client.subscribe("t"))
+      yield* turns
+      yield* hub.publish("t", `{"type":"message","topic":"t","data":1,"from":"bob","time":1}`)
+      yield* turns
+      expect([...(yield* store.load).positions]).toEqual([["t", "e:1"]])
+    })
+  )
+
   it.effect("is bounded: what the store has no room for is not said", () =>
     Effect.gen(function* () {
       const store = HubStore.memory(1)

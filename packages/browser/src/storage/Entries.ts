@@ -115,12 +115,15 @@ export class Entries {
     })
   }
 
-  /** Succeeds when it is written. What is not there is not marked. */
+  /** Succeeds when it is written; `undefined` is no mark. What is not there is not marked. */
   mark(key: string, mark: unknown): Effect.Effect<void, StoreUnavailable> {
     return Effect.suspend(() =>
       this.writes.written((transaction) => {
         const place = this.places.get(key)
-        if (place !== undefined) transaction.objectStore("marks").put(mark, place.id)
+        if (place === undefined) return
+        const marks = transaction.objectStore("marks")
+        if (mark === undefined) marks.delete(place.id)
+        else marks.put(mark, place.id)
       })
     )
   }

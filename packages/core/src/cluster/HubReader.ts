@@ -75,9 +75,14 @@ export class HubReader {
     return this.items.length === 0
   }
 
-  /** What waits, `most` at most. Who comes for more has dealt with what it has taken before. */
-  take(most: number): ReadonlyArray<Element | PresenceElement> {
+  /** Who comes for more has dealt with what it has taken before. */
+  comesForMore(): void {
     this.done = this.taken
+  }
+
+  /** What waits, `most` at most. */
+  take(most: number): ReadonlyArray<Element | PresenceElement> {
+    this.comesForMore()
     const items = this.items.splice(0, most)
     for (const { element, length } of items) {
       this.length -= length

@@ -311,17 +311,23 @@ export class HubReturning implements HubClient.HubClient {
   private pullOf(reader: HubReader): Pull.Pull<Arr.NonEmptyReadonlyArray<Element | PresenceElement>, HubClientError> {
     // With a store one by one, so that it knows what the program has dealt with.
     const most = this.store === undefined ? Infinity : 1
-    return this.until(
+    const next = this.until(
       () => !reader.isEmpty || reader.state === "Over",
       () => {
         if (reader.isEmpty) return reader.end === undefined ? Effect.interrupt : failWith(reader.end)
         const [elements, actions] = this.protocol.take(reader, most)
         this.perform(actions)
-        this.reached(reader)
         return Effect.succeed(elements as unknown as Arr.NonEmptyReadonlyArray<Element | PresenceElement>)
       },
       reader
     )
+    if (this.store === undefined) return next
+    return Effect.suspend(() => {
+      // Now, and not when there is more: this life may end before.
+      reader.comesForMore()
+      this.reached(reader)
+      return next
+    })
   }
 
   private reached(reader: HubReader): void {
