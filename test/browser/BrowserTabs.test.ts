@@ -37,6 +37,21 @@ const assertAllWhole = (tabs: ReadonlyArray<Tabs.Tab>, last: string) =>
     }
   })
 
+const rolesOf = (tabs: ReadonlyArray<Tabs.Tab>) => Promise.all(tabs.map((tab) => tab.call("role")))
+
+const leaderOf = async (tabs: ReadonlyArray<Tabs.Tab>) => tabs[(await rolesOf(tabs)).indexOf("Leader")]
+
+/** From 0 to one less than `below`, by a seed: mulberry32. */
+const randomOf = (seed: number) => {
+  let state = seed
+  return (below: number): number => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) % below
+  }
+}
+
 describe.each([
   ["a leader", undefined],
   ["a worker", "worker.js"]
@@ -54,11 +69,157 @@ describe.each([
       const last = positions.sort((one, other) => Number(one.split(":")[1]) - Number(other.split(":")[1])).at(-1)!
       yield* assertAllWhole(tabs, last)
       assert.strictEqual(yield* Effect.promise(connections), 1)
-      const roles = yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("role"))))
-      const expected = worker === undefined ? ["Leader", ...Array.from({ length: 9 }, () => "Follower")] : ["Worker"]
-      assert.deepStrictEqual(worker === undefined ? roles.sort().reverse() : [...new Set(roles)], expected)
+      const roles = yield* Effect.promise(() => rolesOf(tabs))
+      const followers = Array.from({ length: 9 }, () => "Follower")
+      assert.sameMembers(roles, worker === undefined ? ["Leader", ...followers] : tabs.map(() => "Worker"))
       yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("stop"))))
       if (worker === undefined) yield* until(async () => (await connections()) === 0)
+    })
+  )
+
+  it.live("come and go while all publish, and what they hear is whole", () =>
+    Effect.gen(function* () {
+      const seed = Math.trunc(Math.random() * 2 ** 31)
+      yield* Effect.addFinalizer((exit) =>
+        Effect.sync(() => {
+          if (exit._tag === "Failure") console.error(`seed ${seed}`)
+        })
+      )
+      const random = randomOf(seed)
+      const { connections, open } = yield* Tabs.make(browser)
+      const publishing: Array<Promise<unknown>> = []
+      const gone = new Set<Tabs.Tab>()
+      let said = 0
+      const publish = (tab: Tabs.Tab) =>
+        tab.call("publish", "lobby", said++).catch((error: unknown) => {
+          if (!gone.has(tab)) throw error
+        })
+      const enter = async (): Promise<Tabs.Tab> => {
+        const tab = await open(worker)
+        await tab.call("listen", "lobby")
+        return tab
+      }
+      const tabs = yield* Effect.promise(() => Promise.all(Array.from({ length: 5 }, enter)))
+      for (let step = 0; step < 60; step++) {
+        const which = random(tabs.length)
+        const choice = random(10)
+        yield* Effect.promise(async () => {
+          if (choice < 6) {
+            for (const tab of tabs) if (random(2) === 0) publishing.push(publish(tab))
+          } else if (choice < 8 && tabs.length > 2) {
+            const [tab] = tabs.splice(which, 1)
+            // What it has said may have been heard or not.
+            gone.add(tab!)
+            await (random(3) === 0 ? tab!.crash() : tab!.close())
+          } else if (tabs.length < 10) tabs.push(await enter())
+        })
+      }
+      const last = yield* Effect.promise(async () => {
+        await Promise.all(publishing)
+        return tabs[0]!.call("publish", "lobby", "the last")
+      })
+      yield* assertAllWhole(tabs, last)
+      for (const tab of tabs) {
+        const data = yield* Effect.promise(() => tab.get("data"))
+        assert.strictEqual(new Set(data).size, data.length, "twice")
+        assert.deepStrictEqual(yield* Effect.promise(() => tab.get("failures")), [])
+      }
+      yield* until(async () => (await connections()) === 1)
+    })
+  )
+})
+
+describe("tabs that share a leader", () => {
+  it.live.each(["close", "crash"] as const)("go on without loss when it goes: %s", (way) =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser)
+      let tabs = yield* Effect.promise(async () => {
+        const first = await open()
+        const rest = await Promise.all(Array.from({ length: 3 }, () => open()))
+        return [first, ...rest]
+      })
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      for (let round = 0; round < 3; round++) {
+        const leader = (yield* Effect.promise(() => leaderOf(tabs)))!
+        tabs = tabs.filter((tab) => tab !== leader)
+        const publishing = tabs.flatMap((tab) => [1, 2, 3].map((n) => tab.call("publish", "lobby", n)))
+        const last = yield* Effect.promise(async () => {
+          await leader[way]()
+          await Promise.all(publishing)
+          return tabs[0]!.call("publish", "lobby", "last")
+        })
+        yield* assertAllWhole(tabs, last)
+        yield* until(async () => (await leaderOf(tabs)) !== undefined)
+        yield* until(async () => (await connections()) === 1)
+      }
+      assert.strictEqual(tabs.length, 1)
+    })
+  )
+
+  it.live("take another for one that is put away, and have it back as one of them", () =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser)
+      const [first, other] = yield* Effect.promise(async () => [await open(), await open()] as const)
+      yield* Effect.promise(() => Promise.all([first, other].map((tab) => tab.call("listen", "lobby"))))
+      assert.strictEqual(yield* Effect.promise(() => first.call("role")), "Leader")
+      const happen = (type: string) =>
+        first.page.evaluate(`dispatchEvent(new PageTransitionEvent("${type}", { persisted: true }))`)
+      yield* Effect.promise(() => happen("pagehide"))
+      yield* until(async () => (await other.call("role")) === "Leader")
+      yield* Effect.promise(() => other.call("publish", "lobby", "while it was away"))
+      yield* until(async () => (await connections()) === 1)
+      // Its own life, and that it leads: the one that was put away has no lock, and waits for none.
+      const locks = "navigator.locks.query().then(({ held, pending }) => [held.length, pending.length])"
+      assert.deepStrictEqual(yield* Effect.promise(() => first.page.evaluate(locks)), [2, 0])
+      assert.strictEqual((yield* Effect.promise(() => first.get("states"))).at(-1), "Away")
+      yield* Effect.promise(() => happen("pageshow"))
+      const last = yield* Effect.promise(() => first.call("publish", "lobby", "last"))
+      yield* assertAllWhole([first, other], last)
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf([first, other])), ["Follower", "Leader"])
+    })
+  )
+})
+
+describe("a tab", () => {
+  it.live.each([
+    ["is missing", "missing.js"],
+    ["is broken", "broken.js"]
+  ] as const)("elects a leader where its worker %s", ([, script]) =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser)
+      const tabs = yield* Effect.promise(async () => [await open(script), await open()])
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      assert.sameMembers(yield* Effect.promise(() => rolesOf(tabs)), ["Leader", "Follower"])
+      assert.strictEqual(yield* Effect.promise(connections), 1)
+    })
+  )
+
+  it.live("has a connection of its own where there are no locks", () =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser, () =>
+        Object.defineProperty(Navigator.prototype, "locks", { value: undefined })
+      )
+      const tabs = yield* Effect.promise(() => Promise.all([open(), open()]))
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf(tabs)), ["Alone", "Alone"])
+      assert.strictEqual(yield* Effect.promise(connections), 2)
+      const last = yield* Effect.promise(() => tabs[0]!.call("publish", "lobby", 1))
+      yield* assertAllWhole(tabs, last)
+    })
+  )
+
+  it.live("has a connection of its own where locks are forbidden, unless there is a worker to share", () =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser, () => {
+        LockManager.prototype.request = () => Promise.reject(new DOMException("no", "SecurityError"))
+      })
+      const alone = yield* Effect.promise(() => Promise.all([open(), open()]))
+      yield* Effect.promise(() => Promise.all(alone.map((tab) => tab.call("listen", "lobby"))))
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf(alone)), ["Alone", "Alone"])
+      const sharing = yield* Effect.promise(() => Promise.all([open("worker.js"), open("worker.js")]))
+      yield* Effect.promise(() => Promise.all(sharing.map((tab) => tab.call("listen", "lobby"))))
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf(sharing)), ["Worker", "Worker"])
+      assert.strictEqual(yield* Effect.promise(connections), 3)
     })
   )
 })

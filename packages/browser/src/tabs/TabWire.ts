@@ -47,9 +47,11 @@ export const untilDeath = (life: string, link: PortLink): Effect.Effect<unknown,
 
 /**
  * Opens a connection that lives as long as the scope, to who is told of the port by `ask`; waits for as long as it takes.
+ * `own` is the lock by which this one lives, whose end nobody here will see.
  */
 export const open = (
   port: Port,
+  own: string | undefined,
   ask: () => void,
   onAside: (said: unknown) => void
 ): Effect.Effect<TabWire, never, Scope.Scope> =>
@@ -62,7 +64,7 @@ export const open = (
       hasOpened ? wire.connection.shutdown(exit) : Effect.sync(() => wire.link.abandon())
     )
     const onOpened = (life: string | undefined) => {
-      if (life !== undefined) run(untilDeath(life, wire.link))
+      if (life !== undefined && life !== own) run(untilDeath(life, wire.link))
     }
     return yield* Effect.callback<TabWire>((resume) => {
       wire = over(port, context, { onAside, onOpened }, () => {

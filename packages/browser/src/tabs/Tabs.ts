@@ -227,7 +227,7 @@ export class Tabs {
       if (host !== undefined) {
         const { port1, port2 } = new MessageChannel()
         const serving = host.serve(port1, undefined)
-        return yield* this.joined(TabWire.open(port2, () => void this.run(serving), this.aside))
+        return yield* this.joined(TabWire.open(port2, life, () => void this.run(serving), this.aside))
       }
       const name = `${this.base} ${this.random()}`
       const channel = yield* channelOf(this.base)
@@ -237,7 +237,7 @@ export class Tabs {
         if (data?._tag === "Leading") hello()
       }
       channel.addEventListener("message", heard, { signal: listening.signal })
-      const opening = TabWire.open(new BroadcastChannel(name), hello, this.aside)
+      const opening = TabWire.open(new BroadcastChannel(name), life, hello, this.aside)
       return yield* Effect.tap(this.joined(opening), () => Effect.sync(() => listening.abort()))
     })
   }
@@ -257,7 +257,10 @@ export class Tabs {
         return Effect.sync(() => listening.abort())
       })
       const late = Effect.andThen(Effect.sleep(patience), Effect.fail(new WorkerFailed({ cause: undefined })))
-      return yield* Effect.raceFirst(this.joined(TabWire.open(port, hello, this.aside)), Effect.raceFirst(failed, late))
+      return yield* Effect.raceFirst(
+        this.joined(TabWire.open(port, life, hello, this.aside)),
+        Effect.raceFirst(failed, late)
+      )
     })
   }
 
