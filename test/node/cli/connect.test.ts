@@ -1,9 +1,13 @@
 /** `millrace connect` as a process, against servers that do what the test says. */
 import { createHash } from "node:crypto"
+import { once } from "node:events"
+import * as https from "node:https"
+import type { AddressInfo } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
+import { selfSigned } from "../../support/certificate.ts"
 import { run, start } from "../../support/command.ts"
 import { settled } from "../../support/eventually.ts"
 import { encode, frame } from "../../support/frames.ts"
@@ -251,6 +255,23 @@ describe.concurrent("a server that does not open the connection", () => {
       if (typeof sentence === "string") expect(said.startsWith(sentence) ? sentence : said).toBe(sentence)
       else expect(said).toMatch(sentence)
     })
+  )
+
+  it.live("or for whose certificate nobody vouches", () =>
+    Effect.gen(function* () {
+      const server = https.createServer(selfSigned("localhost"))
+      yield* Effect.acquireRelease(
+        Effect.promise(() => once(server.listen(0, "127.0.0.1"), "listening")),
+        () => Effect.sync(() => server.close())
+      )
+      const url = `wss://127.0.0.1:${(server.address() as AddressInfo).port}/`
+      const { code, stderr } = yield* run(["connect", url])
+      expect([code, stderr]).toEqual([
+        1,
+        `millrace: nobody that this machine trusts vouches for the certificate of ${url}; ` +
+          "if you do, name the file of its issuer in NODE_EXTRA_CA_CERTS\n"
+      ])
+    }).pipe(Effect.scoped)
   )
 
   it.live("or that is not there", () =>

@@ -1,5 +1,6 @@
 /** `millrace replay` as a process: what was recorded is played to servers that are the same, and to others. */
-import { readFileSync, writeFileSync } from "node:fs"
+import { constants } from "node:buffer"
+import { readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -323,12 +324,17 @@ describe.concurrent("what cannot be played has exit code 1 and a sentence", () =
     }).pipe(Effect.scoped)
   )
 
-  it.live("a file that is not there, and a folder", () =>
+  it.live("a file that is not there, a folder, and a file that is longer than a string can be", () =>
     Effect.gen(function* () {
       const path = yield* folder
+      const long = join(path, "long.jsonl")
+      // Of holes: it takes no room.
+      writeFileSync(long, "")
+      truncateSync(long, constants.MAX_STRING_LENGTH + 1)
       for (const [file, sentence] of [
         [join(path, "none"), `there is no file ${join(path, "none")}`],
-        [path, `${path} is a folder and no file`]
+        [path, `${path} is a folder and no file`],
+        [long, `${long} is too long to be played: more than ${constants.MAX_STRING_LENGTH} bytes`]
       ] as const) {
         const { code, stderr } = yield* run(["replay", file, urlOf(plain())])
         expect([code, stderr]).toEqual([1, `millrace: ${sentence}\n`])

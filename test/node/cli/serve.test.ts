@@ -23,6 +23,10 @@ const publish = (body: string | Uint8Array<ArrayBuffer>, type = "application/jso
 
 const anyPosition: unknown = expect.stringMatching(/^[\w-]{8}:\d+$/)
 
+/** What a client that asks for its frames is told first. */
+const welcomeOf = (port: number) =>
+  Effect.flatMap(RawPeer.open(port, "/ws?frames=1"), (peer) => HubClient.over(peer).hear)
+
 /** Status and code of a refusal. */
 const refusal = ({ status, body }: { readonly status: number; readonly body: string }) => [
   status,
@@ -368,6 +372,22 @@ describe("the handshake", () => {
 })
 
 describe("the conversation", () => {
+  it.live("is told with what it may look at its frames, if it asks and --no-frames does not say otherwise", () =>
+    Effect.gen(function* () {
+      const { frames } = yield* welcomeOf(hub().port)
+      expect(frames).toMatch(/^[\w-]{22}$/)
+      const looked = yield* Effect.promise(async () => {
+        const left = new AbortController()
+        const { status } = await fetch(`http://127.0.0.1:${hub().port}/frames?connection=${frames}`, left)
+        left.abort()
+        return status
+      })
+      expect(looked).toBe(200)
+      const other = yield* server("serve", "--no-frames")
+      expect(yield* welcomeOf(other.port)).not.toHaveProperty("frames")
+    })
+  )
+
   it.live("between two clients: subscribe, publish, unsubscribe, each answered in order, with its id", () =>
     Effect.gen(function* () {
       const ada = yield* HubClient.connect(hub().port, "ada")

@@ -4,7 +4,8 @@
  * Standard output has what came of it and nothing else; what the command has to say, and the frames, go to standard
  * error.
  */
-import { readFileSync } from "node:fs"
+import { constants } from "node:buffer"
+import { readFileSync, statSync } from "node:fs"
 import * as Extensions from "@millrace/core/codec/Extensions"
 import * as PerMessageDeflate from "@millrace/core/codec/PerMessageDeflate"
 import * as Deflate from "@millrace/core/connection/Deflate"
@@ -37,6 +38,9 @@ const differs = 2
 /** Of an inflated message, in bytes. */
 const maxMessageBytes = 67_108_864
 
+/** Of a file, in bytes: a string can be no longer. */
+const longest = constants.MAX_STRING_LENGTH
+
 interface Loaded {
   readonly path: string
   readonly recording: Recording.Recording
@@ -47,9 +51,14 @@ interface Loaded {
 const load = (path: string): Effect.Effect<Loaded, Failure> =>
   Effect.gen(function* () {
     const text = yield* Effect.try({
-      try: () => readFileSync(path, "utf8"),
+      try: () => (statSync(path).size > longest ? undefined : readFileSync(path, "utf8")),
       catch: (cause) => new Failure({ sentence: words.noFile("read", path, cause) })
     })
+    if (text === undefined) {
+      return yield* new Failure({
+        sentence: `${words.line(path)} is too long to be played: more than ${longest} bytes`
+      })
+    }
     const parsed = RecordingText.parse(text)
     if (Result.isFailure(parsed)) {
       const { detail, line } = parsed.failure

@@ -53,6 +53,14 @@ export const unreachable = (url: string, cause: unknown): string => {
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return `there is no host with the name in ${url}`
+    case "DEPTH_ZERO_SELF_SIGNED_CERT":
+    case "SELF_SIGNED_CERT_IN_CHAIN":
+    case "UNABLE_TO_GET_ISSUER_CERT_LOCALLY":
+    case "UNABLE_TO_VERIFY_LEAF_SIGNATURE":
+      return (
+        `nobody that this machine trusts vouches for the certificate of ${url}; ` +
+        "if you do, name the file of its issuer in NODE_EXTRA_CA_CERTS"
+      )
     case "ECONNRESET":
       return `the server at ${url} ended the connection before it was open`
     default:
