@@ -7,6 +7,7 @@ import * as CatchUp from "@millrace/core/cluster/CatchUp"
 import * as Cluster from "@millrace/core/cluster/Cluster"
 import * as EngineBroker from "@millrace/core/cluster/EngineBroker"
 import * as History from "@millrace/core/cluster/History"
+import * as HubClient from "@millrace/core/cluster/HubClient"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubPresence from "@millrace/core/cluster/HubPresence"
 import * as Parcel from "@millrace/core/cluster/Parcel"
@@ -69,6 +70,21 @@ describe("docs/limits.md", () => {
   it("has every limit of a connection, with its default", () => {
     const ofPage = rows(limits, "Of a connection").map(([option, standard]) => [option, standard])
     expect(ofPage).toEqual(Object.entries(Limits.defaults).map(([name, value]) => [`\`${name}\``, shown(value, name)]))
+  })
+
+  it("has the limits of a client of the hub, with their defaults", () => {
+    const ofPage = new Map(rows(limits, "Of a client of the hub").map(([option, standard]) => [option, standard]))
+    const { capacity, capacityLength, maxMessageBytes, maxUnanswered, timeout, window } = HubClient.defaults
+    expect(ofPage).toEqual(
+      new Map([
+        ["`capacity`", capacity.toLocaleString("en")],
+        ["`capacityLength`", bytes(capacityLength)],
+        ["`maxUnanswered`", maxUnanswered.toLocaleString("en")],
+        ["`maxMessageBytes`", bytes(maxMessageBytes)],
+        ["`window`", seconds(window)],
+        ["`timeout`", seconds(timeout)]
+      ])
+    )
   })
 
   it("has every option of a rate", () => {
