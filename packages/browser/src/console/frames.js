@@ -33,7 +33,7 @@ const maxUnseen = 100
 /** The hub lets go of what nobody looks at, after 10 s. In milliseconds. */
 const kept = 8_000
 /** Where several processes answer at one address, the next may be the one that has the connection. */
-const attempts = 12
+const attempts = 24
 
 const page = {
   view: element("view-frames", HTMLElement),
