@@ -42,10 +42,10 @@ const browser = await launch()
 const visit = async (name, colorScheme) => {
   const context = await browser.newContext({
     colorScheme,
-    deviceScaleFactor: 1.6,
+    deviceScaleFactor: 1.5,
     locale: "en-GB",
     reducedMotion: "reduce",
-    viewport: { width: 1040, height: 690 }
+    viewport: { width: 1040, height: 716 }
   })
   const page = await context.newPage()
   const address = new URL(`/?topic=lobby&topic=weir&name=${name}`, hub.url)
@@ -100,8 +100,10 @@ try {
   await ada.locator("#body").fill("It turns!")
 
   for (const page of [ada, grace]) {
-    await page.locator("#topics .rate:not(:empty)").nth(1).waitFor()
+    await page.locator("#topics .rate:not(:empty)").first().waitFor()
+    await page.locator("#topics .line").nth(1).waitFor()
     await page.getByRole("button", { name: "millpond" }).waitFor()
+    await page.locator("#latency-summary:not(:empty)").waitFor()
   }
   for (const [page, name] of /** @type {const} */ ([
     [ada, "hub-light"],

@@ -357,6 +357,25 @@ describe("the page", () => {
     expect(await page.locator("#topics .line").last().isVisible()).toBe(false)
   })
 
+  it("does not forget what was said in a second that is not over when it is drawn", async () => {
+    const page = await visit("?topic=lobby")
+    const drawn = await page.evaluate(async () => {
+      const specifier = "/rates.js"
+      const Rates = await import(specifier)
+      let now = 1_000_000
+      performance.now = () => now
+      const number = document.createElement("span")
+      const line = document.createElement("i")
+      Rates.add("other")
+      Rates.draw("other", number, line)
+      const before = number.textContent
+      now += 1_000
+      Rates.draw("other", number, line)
+      return [before, number.textContent]
+    })
+    expect(drawn).toEqual(["", "0.2/s"])
+  })
+
   it("gives up an attempt that nobody answers", async () => {
     const page = await visit("?topic=lobby")
     await page.clock.install()

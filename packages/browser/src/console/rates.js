@@ -61,7 +61,8 @@ export const draw = (topic, number, line) => {
   if (number.textContent !== text) number.textContent = text
   const most = Math.max(1, ...counts)
   const isFlat = counts.every((count) => count === 0)
-  if (isFlat && counted !== undefined) topics.delete(topic)
+  // What came in the present second is yet to be shown.
+  if (isFlat && counted?.counts[shown] === 0) topics.delete(topic)
   const points = isFlat ? "" : counts.map((count, i) => `${i},${(9.5 - (9 * count) / most).toFixed(1)}`).join(" ")
   if (line.getAttribute("points") !== points) line.setAttribute("points", points)
 }
