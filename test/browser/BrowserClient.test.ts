@@ -169,7 +169,7 @@ describe("a page's client", () => {
         const program = Effect.gen(function* () {
           const client = yield* BrowserClient.make(Contract.make("life", { version: "1" }), url, {
             surroundings: Stream.make("Leave" as const),
-            heartbeat: undefined
+            heartbeat: Infinity
           })
           return yield* Stream.runCollect(Stream.takeUntil(client.states, ({ _tag }) => _tag === "Away"))
         })

@@ -15,8 +15,13 @@ import type * as Scope from "effect/Scope"
 import * as BrowserWebSocket from "./BrowserWebSocket.ts"
 import * as PageLife from "./PageLife.ts"
 
-/** Of the client, and of its connections. What is given replaces what a page has by default. */
-export type Options<C extends Contract.Contract, R> = Client.Options<C, R> & {
+/**
+ * Of the client, and of its connections. What is given replaces what a page has by default: `surroundings` of
+ * `Stream.empty` are none, and a `heartbeat` of `Infinity` is none.
+ */
+export type Options<C extends Contract.Contract, R> = Client.Options<C, R> & Connections
+
+interface Connections {
   /** How its connections are opened. Their subprotocols are those of `codecs`. */
   readonly socket?: BrowserWebSocket.Options | undefined
 }
@@ -32,11 +37,8 @@ export const make = <D extends Contract.Definition, R = never>(
     ? [options?: Options<Contract.Contract<D>, R>]
     : [options: Options<Contract.Contract<D>, R>]
 ): Effect.Effect<Client.Client<Contract.Contract<D>>, never, R | Scope.Scope> => {
-  const { codecs, socket }: Pick<Options<Contract.Contract, R>, "codecs" | "socket"> = options
+  const given: Client.CommonOptions<never, R> & Connections = options
+  const { codecs, heartbeat = "25 seconds", socket, surroundings = PageLife.surroundings } = given
   const open = BrowserWebSocket.open(url, { subprotocols: Session.subprotocols(codecs), ...socket })
-  return Client.make(contract, open, {
-    surroundings: PageLife.surroundings,
-    heartbeat: "25 seconds",
-    ...options
-  } as never) as never
+  return Client.make(contract, open, { ...given, heartbeat, surroundings } as never) as never
 }

@@ -10,6 +10,8 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { Comeback, type Ending, type Options, type State } from "@millrace/core/connection/Comeback"
+import { OpenError } from "@millrace/core/connection/OpenError"
+import { Refused } from "@millrace/core/connection/Refused"
 import type { Happening } from "@millrace/core/connection/Surroundings"
 import { start } from "../../support/connection.ts"
 import { logged } from "../../support/logged.ts"
@@ -108,6 +110,16 @@ const shown = (state: State<Gone>) => {
   }
 }
 
+const busy = new OpenError({
+  reason: new Refused({
+    status: 503,
+    headers: [["Retry-After", "60"]],
+    url: "ws://x",
+    body: new Uint8Array(),
+    truncated: false
+  })
+})
+
 const lose = (it: { readonly sessions: ReadonlyArray<Session> }) =>
   Deferred.succeed(it.sessions.at(-1)!.end, { error: "lost" })
 
@@ -133,6 +145,24 @@ describe("what has happened around it", () => {
       // With a connection there is nothing to try.
       it.tell("Retry")
       assert.deepStrictEqual([it.attempts, it.sessions[1]!.checks], [4, 0])
+    })
+  )
+
+  it.effect("is no reason to trouble a server that has asked for time; only somebody who asks is", () =>
+    Effect.gen(function* () {
+      const it = yield* begun()
+      it.answer = Effect.fail(busy)
+      yield* lose(it)
+      it.tell("Retry")
+      it.log.length = 0
+      for (const happening of ["Retry", "Check", "Return"] as const) it.tell(happening)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([it.log, it.attempts], [[], 2])
+      yield* it.comeback.retry
+      assert.strictEqual(it.attempts, 3)
+      it.tell("Leave")
+      it.tell("Return")
+      assert.strictEqual(it.attempts, 4)
     })
   )
 

@@ -191,7 +191,7 @@ export class Comeback<S, C extends { readonly error: unknown }> {
     return this.watched.changes
   }
 
-  /** Makes the next attempt at once, if one is being waited for. */
+  /** Makes the next attempt at once, if one is being waited for: somebody asks. */
   get retry(): Effect.Effect<void> {
     return Effect.sync(() => {
       if (!this.isAway) this.wake?.()
@@ -243,6 +243,9 @@ export class Comeback<S, C extends { readonly error: unknown }> {
     }
     if (happening === "Return") this.isAway = false
     if (this.isAway) return
+    const { value } = this.watched
+    // A server that has asked for time gets it, whatever happens here.
+    if (value._tag === "Waiting" && value.lost.asked > 0) return
     if (this.wake !== undefined) {
       // What was true before need not be any more, such as that nobody can be reached.
       this.nextDelay = undefined

@@ -8,7 +8,10 @@
 
 /** What has happened, said by what is to be done about it. Each may be said at any time, and again. */
 export type Happening =
-  /** There may be a network again: the next attempt is made at once, if one is being waited for. */
+  /**
+   * There may be a network again: the next attempt is made at once, if one is being waited for. A server that has asked
+   * for time, by `Retry-After`, gets it all the same.
+   */
   | "Retry"
   /**
    * Nobody knows what has become of the connection: one that is open has to show within a bound, 5 s by default, that
