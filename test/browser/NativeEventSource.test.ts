@@ -185,7 +185,8 @@ describe("a native source", () => {
       const outcome = yield* page.run(({ Effect, NativeEventSource, outcome, Stream }) =>
         outcome(
           Effect.gen(function* () {
-            const source = yield* NativeEventSource.make("/events")
+            // Less than all of them have, and more than can wait.
+            const source = yield* NativeEventSource.make("/events", { inboxBytes: 200_000 })
             const idle = yield* NativeEventSource.make("/idle")
             const count = yield* Stream.runFold(
               Stream.take(source.events, 10_000),

@@ -153,17 +153,21 @@ describe("docs/limits.md", () => {
     const { maxRedirects, maxReconnectionTime, maxRetryAfter, minReconnectionTime } = EventSourceProtocol.defaults
     const timeout = written(`${connection}/Reconnecting.ts`, /defaultOpenTimeout = "(.*?)"/) as "1 second"
     const body = Number(written(`${connection}/EventSourceAttempt.ts`, /maxBody = ([\d_]+)/)?.replaceAll("_", ""))
+    const grace = Number(written(`${connection}/Reconnecting.ts`, /grace = ([\d_]+)/)?.replaceAll("_", ""))
+    const inbox = written("packages/browser/src/NativeEventSource.ts", /inboxBytes = ([\d_]+)/)?.replaceAll("_", "")
     expect(rows(limits, title).map(([, value]) => value)).toEqual([
       bytes(EventStream.defaultLimits.maxLineBytes),
       bytes(EventStream.defaultLimits.maxEventBytes),
       seconds(timeout),
       "none",
+      seconds(grace),
       `${maxRedirects}`,
       bytes(body),
       ...[minReconnectionTime, maxReconnectionTime, maxRetryAfter].map(seconds),
       seconds(Reconnect.defaults.base),
       seconds(Reconnect.defaults.cap),
-      written(`${connection}/Watched.ts`, /behind = (\d+)/)
+      written(`${connection}/Watched.ts`, /behind = (\d+)/),
+      bytes(Number(inbox))
     ])
   })
 
