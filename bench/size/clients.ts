@@ -13,6 +13,7 @@ export interface Client {
 export const clients: ReadonlyArray<Client> = [
   { name: "effect", title: "Effect alone: a scope, a callback, a stream" },
   { name: "webSocket", title: "`BrowserWebSocket`: messages, no contract", budget: 18.5 },
+  { name: "typed", title: "`TypedMessages` over it: typed JSON, no contract, no Schema", target: 15, budget: 18.9 },
   { name: "session", title: "`Session`: contract of four messages, no Schema", target: 15, budget: 37.6 },
   { name: "client", title: "`Client`: the same, comes back", target: 15, budget: 42.6 },
   { name: "schema", title: "`Client`: contract of four messages with `effect/Schema`", target: 45, budget: 58.2 },

@@ -54,7 +54,11 @@ const missed = (bundles: ReadonlyArray<Bundle>): string => {
   const client = bundles.find((bundle) => bundle.client.name === "client")!
   const ours = client.gzipped * (shares(client).get("Millrace") ?? 0)
   const schema = gzipped("schema") - client.gzipped
+  const typed = bundles.find((bundle) => bundle.client.name === "typed")!
+  const effect = typed.gzipped * (shares(typed).get("Effect") ?? 0)
   return [
+    `- Of typed messages without a contract ${number(effect)} kB are Effect: the least of it, and what it takes to wait for a`,
+    `  time, of which \`Duration\` alone, with all its spellings, is 1.7 kB. Our own ${number(typed.gzipped - effect)} kB would have to be 1 kB.`,
     `- Of the client that comes back, ${number(ours)} kB are Millrace's own, which is more than 15 kB already.`,
     `- The least of Effect has ${number(gzipped("effect"))} kB. What else of it that client needs has`,
     `  ${number(client.gzipped - ours - gzipped("effect"))} kB: to wait for a time, logs and spans have the most of it.`,

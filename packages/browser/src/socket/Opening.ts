@@ -14,6 +14,7 @@ import { LinkConnection, type LinkLimits } from "@millrace/core/connection/LinkC
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as PageClose from "./PageClose.ts"
@@ -62,6 +63,8 @@ export interface Options {
 }
 
 type Reason = OpenError["reason"]
+
+const failed = (reason: Reason) => Effect.fail(new OpenError({ reason }))
 
 /** Both names of each scheme. */
 const schemes: ReadonlyMap<string, string> = new Map([
@@ -112,16 +115,16 @@ class Opening {
     subprotocols: ReadonlyArray<string>,
     timeout: number,
     limits: LinkLimits
-  ): Effect.Effect<LinkConnection<Opened>, Reason> {
+  ): Effect.Effect<LinkConnection<Opened>, OpenError> {
     return Effect.flatMap(Effect.context<never>(), (context) =>
       Effect.callback((resume) => {
-        const late = Effect.sync(() => resume(Effect.fail(new HandshakeTimeout({ timeout }))))
+        const late = Effect.sync(() => resume(failed(new HandshakeTimeout({ timeout }))))
         // Not `Effect.timeout`, which would be a kilobyte more for each page to load.
         const timer = Effect.runForkWith(context)(Effect.andThen(Effect.sleep(timeout), late))
         const onSettled = () => {
           timer.interruptUnsafe()
           const connection = this.connection!
-          resume(connection.link.isOpen ? Effect.succeed(connection) : Effect.fail(new Undisclosed({ url })))
+          resume(connection.link.isOpen ? Effect.succeed(connection) : failed(new Undisclosed({ url })))
         }
         try {
           this.connection = new LinkConnection<Opened>({
@@ -134,7 +137,7 @@ class Opening {
           })
         } catch (cause) {
           timer.interruptUnsafe()
-          resume(Effect.fail(new InvalidOptions({ cause })))
+          resume(failed(new InvalidOptions({ cause })))
         }
         return Effect.sync(() => timer.interruptUnsafe())
       })
@@ -154,17 +157,24 @@ export const openOn = (
   input: string | URL,
   options: Options
 ): Effect.Effect<WebSocket<Opened>, OpenError, Scope.Scope> =>
+  // By few of Effect's functions, as each is more for a page to load.
   Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
+      const what = asked(input, options)
+      if (Result.isFailure(what)) return failed(what.failure)
+      const { subprotocols, url } = what.success
       const opening = new Opening()
-      return Effect.fromResult(asked(input, options)).pipe(
-        Effect.flatMap(({ subprotocols, url }) =>
-          opening.start(platform, url, subprotocols, timeoutOf(options), limitsOf(options, inboxBytes))
-        ),
-        restore,
-        Effect.onError(() => Effect.sync(() => opening.abort())),
-        Effect.mapError((reason) => new OpenError({ reason })),
-        Effect.tap((connection) => Effect.addFinalizer((exit) => connection.shutdown(exit)))
-      )
+      const start = opening.start(platform, url, subprotocols, timeoutOf(options), limitsOf(options, inboxBytes))
+      return Effect.flatMap(Effect.exit(restore(start)), (exit) => {
+        if (Exit.isFailure(exit)) {
+          opening.abort()
+          return exit
+        }
+        const connection = exit.value
+        return Effect.as(
+          Effect.addFinalizer((exit) => connection.shutdown(exit)),
+          connection
+        )
+      })
     })
   )
