@@ -20,5 +20,6 @@ export const clients: ReadonlyArray<Client> = [
   { name: "eventSource", title: "`EventSource` over `fetch`", budget: 25.2 },
   { name: "browserEventSource", title: "`BrowserEventSource`: the same, with the life of the page", budget: 25.8 },
   { name: "nativeEventSource", title: "`NativeEventSource`: the platform's own", budget: 13 },
+  { name: "hubStore", title: "`HubClient` with `IndexedDbHubStore`: survives a reload", budget: 37.9 },
   { name: "socketIo", title: "`socket.io-client`" }
 ]

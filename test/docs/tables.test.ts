@@ -7,6 +7,7 @@ import * as CatchUp from "@millrace/core/cluster/CatchUp"
 import * as Cluster from "@millrace/core/cluster/Cluster"
 import * as EngineBroker from "@millrace/core/cluster/EngineBroker"
 import * as History from "@millrace/core/cluster/History"
+import * as IndexedDbHubStore from "@millrace/browser/IndexedDbHubStore"
 import * as HubClient from "@millrace/core/cluster/HubClient"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as HubPresence from "@millrace/core/cluster/HubPresence"
@@ -82,6 +83,20 @@ describe("docs/limits.md", () => {
         ["`maxUnanswered`", maxUnanswered.toLocaleString("en")],
         ["`maxMessageBytes`", bytes(maxMessageBytes)],
         ["`window`", seconds(window)],
+        ["`timeout`", seconds(timeout)]
+      ])
+    )
+  })
+
+  it("has the limits of what survives a reload, with their defaults", () => {
+    const ofPage = new Map(rows(limits, "Of what survives a reload").map(([option, standard]) => [option, standard]))
+    const { capacity, maxBytes, maxPositions, timeout, wait } = IndexedDbHubStore.defaults
+    expect(ofPage).toEqual(
+      new Map([
+        ["`capacity`", capacity.toLocaleString("en")],
+        ["`maxBytes`", bytes(maxBytes)],
+        ["`maxPositions`", maxPositions.toLocaleString("en")],
+        ["`wait`", seconds(wait)],
         ["`timeout`", seconds(timeout)]
       ])
     )

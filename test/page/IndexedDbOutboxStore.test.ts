@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as IndexedDbOutboxStore from "@millrace/browser/IndexedDbOutboxStore"
 import * as Client from "@millrace/core/messaging/Client"
 import * as Contract from "@millrace/core/messaging/Contract"
+import type { SessionError } from "@millrace/core/messaging/SessionError"
 
 const Talk = Contract.make("talk", { commands: { say: Schema.String, send: Schema.Uint8Array, any: Schema.Unknown } })
 
@@ -36,8 +37,8 @@ const records = (name: string) =>
     return all
   })
 
-const reasonOf = (effect: Effect.Effect<unknown, { readonly reason: { readonly _tag: string } }>) =>
-  Effect.map(Effect.flip(effect), ({ reason }) => reason)
+const reasonOf = (effect: Effect.Effect<unknown, SessionError>) =>
+  Effect.map(Effect.flip(effect), ({ reason }): SessionError["reason"] => reason)
 
 describe("a store of commands", () => {
   it.live("keeps them as they are on the wire, bytes as bytes", () =>
