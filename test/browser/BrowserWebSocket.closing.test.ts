@@ -1,4 +1,7 @@
-/** How connections of a page end: who says so, with which code, and what both ends see of it. */
+/**
+ * How connections of a page end: who says so, with which code, and what both ends see of it. What servers do of themselves
+ * is in test/page.
+ */
 // oxlint-disable unicorn/consistent-function-scoping -- what a page evaluates has no outer scope
 import { once } from "node:events"
 import type { AddressInfo, Socket } from "node:net"
@@ -61,50 +64,6 @@ const rude = (handle: (socket: Socket, webSocket: WebSocket) => void) =>
 const status = (code: number, reason = "") => ({ code, reason })
 
 describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (platform) => {
-  it.live(
-    "ends in good order with 1000, 1001 and no code, and is lost with any other that the server closes with",
-    () =>
-      Effect.gen(function* () {
-        const { ended, url } = yield* server
-        const { run } = yield* Page.open(browser)
-        for (const [code, reason] of [
-          [1000, "done é"],
-          [1001, ""],
-          [1005, ""],
-          [1008, "slower 🌊"],
-          [1011, ""],
-          [3000, ""],
-          [4999, "x".repeat(123)]
-        ] as const) {
-          const seen = yield* run(
-            async (modules, platform, url, say) => {
-              const { Effect, outcome } = modules
-              let closed: unknown
-              const end = await outcome(
-                Effect.gen(function* () {
-                  const connection = yield* modules[platform].open(url)
-                  yield* connection.send(say)
-                  const hello = yield* connection.receive
-                  closed = { hello: hello.length, ...(yield* connection.closed) }
-                  return yield* connection.receive
-                })
-              )
-              return { closed, end }
-            },
-            platform,
-            url,
-            `close ${code} ${reason}`
-          )
-          const what = { by: "remote", sent: status(code, reason), received: status(code, reason) }
-          const { closed, end } = seen
-          assert.deepStrictEqual(closed, { hello: 5, _tag: "Closed", ...what })
-          if (code === 1000 || code === 1001 || code === 1005) assert.deepStrictEqual(end, { end: "done" })
-          else assert.deepStrictEqual("reason" in end && end.reason, { _tag: "ConnectionLost", ...what })
-        }
-        yield* eventually(() => ended.length === 7)
-      })
-  )
-
   it.live("has what came before the end behind it, message by message", () =>
     Effect.gen(function* () {
       const { url } = yield* NodeWebSocketServer.serve({ origin: Origin.any }, (connection) =>
@@ -243,31 +202,6 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
     })
   )
 
-  it.live("is closed with its scope: with 1000 on success and when interrupted, with 4011 on failure", () =>
-    Effect.gen(function* () {
-      const { ended, url } = yield* server
-      const { run } = yield* Page.open(browser)
-      for (const [how, code] of [
-        ["succeed", 1000],
-        ["interrupt", 1000],
-        ["fail", 4011]
-      ] as const) {
-        yield* run(
-          (modules, platform, url, how) => {
-            const { Effect, outcome } = modules
-            const ends = { succeed: Effect.void, interrupt: Effect.interrupt, fail: Effect.fail("wrong") }
-            return outcome(Effect.andThen(modules[platform].open(url), ends[how]))
-          },
-          platform,
-          url,
-          how
-        )
-        yield* eventually(() => ended.length > 0)
-        assert.deepStrictEqual(ended.pop()?.received, status(code))
-      }
-    })
-  )
-
   it.live("is failed for what the peer did, with what came before still there", () =>
     Effect.gen(function* () {
       const { ended, url } = yield* server
@@ -351,43 +285,6 @@ describe.each(["BrowserWebSocket", "BrowserWebSocketStream"] as const)("%s", (pl
           assert.strictEqual("message" in outcome && outcome.message, "message too big (RFC 6455 7.4.1)")
           assert.deepStrictEqual(received, status(4009, "message too big"))
         }
-      }
-    })
-  )
-
-  it.live("is lost, with 1006, when the server cuts it or breaks a rule", () =>
-    Effect.gen(function* () {
-      const { run } = yield* Page.open(browser)
-      for (const how of ["destroy", "reset", "violate"] as const) {
-        const url = yield* rude((socket, webSocket) => {
-          webSocket.on("message", () => {
-            if (how === "destroy") socket.destroy()
-            else if (how === "reset") socket.resetAndDestroy()
-            else socket.write(Uint8Array.of(0xff, 0))
-          })
-        })
-        const outcome = yield* run(
-          (modules, platform, url) => {
-            const { Effect, outcome } = modules
-            return outcome(
-              Effect.gen(function* () {
-                const connection = yield* modules[platform].open(url)
-                yield* connection.send("go")
-                const error = yield* Effect.flip(connection.receive)
-                return [modules.outcomeOf(modules.Exit.fail(error)), yield* connection.closed]
-              })
-            )
-          },
-          platform,
-          url
-        )
-        const message = "the WebSocket connection was lost: sent nothing, received nothing"
-        assert.deepStrictEqual(outcome, {
-          value: [
-            { error: "WebSocketError", message, reason: { _tag: "ConnectionLost", by: "network" } },
-            { _tag: "Closed", by: "network" }
-          ]
-        })
       }
     })
   )
