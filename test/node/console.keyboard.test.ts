@@ -151,6 +151,7 @@ describe("the page", () => {
     await keyboard.press("Space")
     await publish("lobby", "while it was paused")
     await page.getByRole("button", { name: "Resume (1 new)" }).waitFor()
+    expect(await page.getByText("while it was paused").count()).toBe(0)
     await keyboard.press("Space")
     await page.locator(".message", { hasText: "while it was paused" }).waitFor()
 
