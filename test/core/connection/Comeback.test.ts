@@ -204,6 +204,12 @@ describe("what has happened around it", () => {
       it.sessions[0]!.heard++
       yield* TestClock.adjust("1 hour")
       assert.deepStrictEqual(it.log, [])
+      // So is an answer that nothing was counted for.
+      it.sign = () => Effect.void
+      it.tell("Check")
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(it.log, [])
+      it.sign = () => Effect.never
       // Who reads nothing cannot know, and is in no position to complain.
       it.tell("Check")
       it.sessions[0]!.heard = Number.NaN
@@ -312,6 +318,14 @@ describe("what has happened around it", () => {
       yield* lose(it)
       it.tell("Retry")
       assert.deepStrictEqual(it.log, ["closed", "Waiting 60000, lost", "Connecting 1", "Away"])
+      const opened = yield* begun()
+      yield* lose(opened)
+      opened.answer = Effect.andThen(
+        Effect.sync(() => opened.comeback.heed("Leave")),
+        Effect.never
+      )
+      opened.tell("Retry")
+      assert.strictEqual(opened.log.at(-1), "closed")
       const other = yield* begun({ surroundings: undefined })
       yield* lose(other)
       yield* other.comeback.retry
@@ -446,7 +460,7 @@ describe("the scope", () => {
       const scope = yield* Scope.make()
       const it = yield* Scope.provide(begun({ surroundings }), scope)
       yield* Scope.close(scope, Exit.void)
-      it.comeback.heed("Return")
+      for (const happening of ["Leave", "Return"] as const) it.comeback.heed(happening)
       assert.deepStrictEqual([heeded, it.attempts], [false, 1])
       assert.strictEqual((yield* it.comeback.state)._tag, "Stopped")
     })

@@ -668,6 +668,47 @@ describe("what goes on around it", () => {
     })
   )
 
+  it.effect("hears no more of a server that was given up, though it speaks after all", () =>
+    Effect.gen(function* () {
+      const { client, network, tell } = yield* around()
+      const { serve } = network
+      // It takes what comes, and answers nothing.
+      network.serve = ({ server }) => Effect.andThen(server.send(JSON.stringify(welcome)), server.closed)
+      yield* cut(network)
+      yield* second
+      const seen: Array<string> = []
+      const gate = yield* Deferred.make<void>()
+      yield* start(
+        client.handle({ ...quiet, said: (text) => Effect.andThen(Deferred.await(gate), keeping(seen)(text)) })
+      )
+      const late = network.last.server
+      yield* late.send(JSON.stringify(["emit", "said", "in time"]))
+      yield* turn
+      tell("Check")
+      network.serve = serve
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual((yield* client.state)._tag, "Waiting")
+      yield* Effect.ignore(late.send(JSON.stringify(["emit", "said", "too late"])))
+      yield* turn
+      yield* Deferred.succeed(gate, undefined)
+      yield* second
+      assert.deepStrictEqual([(yield* client.state)._tag, seen], ["Open", ["in time"]])
+      yield* TestClock.adjust("10 seconds")
+    })
+  )
+
+  it.effect("keeps a server that it does not read itself, as it cannot know then", () =>
+    Effect.gen(function* () {
+      const { client, network, sessions, tell } = yield* around({ limits: { maxPending: 2 } })
+      yield* start(client.handle({ ...quiet, confirm: () => Effect.never }))
+      for (let n = 0; n < 4; n++) yield* start(sessions[0]!.request("confirm", "x", { timeout: Infinity }))
+      yield* turn
+      tell("Check")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([(yield* client.state)._tag, network.attempts], ["Open", 1])
+    })
+  )
+
   it.effect("is a server that answers heartbeats, or does not", () =>
     Effect.gen(function* () {
       const { client, network } = yield* around({ heartbeat: "25 seconds" })

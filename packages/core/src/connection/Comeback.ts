@@ -193,9 +193,7 @@ export class Comeback<S, C extends { readonly error: unknown }> {
 
   /** Makes the next attempt at once, if one is being waited for: somebody asks. */
   get retry(): Effect.Effect<void> {
-    return Effect.sync(() => {
-      if (!this.isAway) this.wake?.()
-    })
+    return Effect.sync(() => this.wake?.())
   }
 
   /**
@@ -238,7 +236,6 @@ export class Comeback<S, C extends { readonly error: unknown }> {
       this.isAway = true
       this.prosper()
       this.watched.set({ _tag: "Away" })
-      this.wake?.()
       return this.giveUp?.()
     }
     if (happening === "Return") this.isAway = false
