@@ -10,7 +10,6 @@ import { randomBytes } from "node:crypto"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import * as Recorder from "@millrace/core/connection/Recorder"
 import type { Tap } from "@millrace/core/connection/Tap"
-import type { Written } from "@millrace/core/connection/WebSocket"
 import type * as Recording from "@millrace/core/protocol/Recording"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -50,8 +49,18 @@ const lostEvent = (count: number): string => event({ type: "lost", count })
 interface Looker {
   readonly response: EventStreamResponse
   lost: number
-  /** It is to be told when there is room. */
-  isWaiting: boolean
+  /** What waits for room; what comes behind it is lost. `count` says of how many it is. */
+  held: { readonly text: string; readonly count: number } | undefined
+}
+
+/** There is room for what waits, or it is lost, too. */
+const catchUp = (looker: Looker): void => {
+  const { held, lost, response } = looker
+  if (held === undefined) return
+  looker.held = undefined
+  looker.lost = 0
+  const all = lost === 0 ? held.text : `${held.text}${lostEvent(lost)}`
+  if (response.trySayUnsafe(all) === "Full") looker.lost = held.count + lost
 }
 
 /** What ends a recording: `Recorder.Sink`. */
@@ -97,7 +106,7 @@ export class FrameView {
 
   /** Tells what was kept, then what comes, until the connection ends, or who looks has gone. */
   tell(response: EventStreamResponse): void {
-    const looker: Looker = { response, lost: this.dropped, isWaiting: false }
+    const looker: Looker = { response, lost: this.dropped, held: undefined }
     this.lookers.add(looker)
     this.stopWaiting()
     response.trySayUnsafe(this.opened)
@@ -128,25 +137,23 @@ export class FrameView {
     }
   }
 
-  /** Says it now or not at all; how many it were that were not said is told as soon as there is room. */
+  /** Says it now, or when there is room; how many behind it were not said is told with it. */
   private say(looker: Looker, text: string): void {
-    if (this.trySay(looker, text) !== "Full") return
-    looker.lost += 1
-    if (looker.isWaiting) return
-    looker.isWaiting = true
-    const told = Effect.sync(() => {
-      looker.isWaiting = false
-      if (looker.lost > 0) this.trySay(looker, "")
-    })
-    this.views.run(Effect.andThen(looker.response.room, told))
-  }
-
-  /** Behind how many were lost. */
-  private trySay(looker: Looker, text: string): Written {
-    const { lost, response } = looker
-    const written = response.trySayUnsafe(lost === 0 ? text : `${lostEvent(lost)}${text}`)
-    if (written === "Written") looker.lost = 0
-    return written
+    const { held, lost, response } = looker
+    if (held !== undefined) {
+      looker.lost += 1
+      return
+    }
+    const all = lost === 0 ? text : `${lostEvent(lost)}${text}`
+    looker.lost = 0
+    if (response.trySayUnsafe(all) !== "Full") return
+    looker.held = { text: all, count: lost + 1 }
+    this.views.run(
+      Effect.andThen(
+        response.room,
+        Effect.sync(() => catchUp(looker))
+      )
+    )
   }
 
   /** The connection is over, and so is what is said of it. */
@@ -155,7 +162,8 @@ export class FrameView {
     this.release()
     for (const looker of lookers) {
       const finish = Effect.sync(() => {
-        this.trySay(looker, text)
+        catchUp(looker)
+        looker.response.trySayUnsafe(text)
         looker.response.finish()
       })
       this.views.run(Effect.andThen(looker.response.room, finish))
