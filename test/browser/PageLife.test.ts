@@ -88,6 +88,13 @@ describe("a page is told", () => {
       yield* tell("resume")
       yield* tell("resume")
       assert.deepStrictEqual(yield* kept("happenings"), ["Leave", "Return"])
+      // Other browsers freeze nothing, and say no more than that it is left and shown.
+      yield* promise(() =>
+        page.evaluate(() => {
+          for (const type of ["pagehide", "pageshow"]) dispatchEvent(new PageTransitionEvent(type, { persisted: true }))
+        })
+      )
+      assert.deepStrictEqual(yield* kept("happenings"), ["Leave", "Return", "Leave", "Return"])
     })
   )
 
@@ -157,6 +164,9 @@ describe("a page is told", () => {
             }
             add.call(this, type, listener, options)
           }
+          const { clearInterval, setInterval } = globalThis
+          globalThis.setInterval = ((run: () => void, ms: number) => (left++, setInterval(run, ms))) as never
+          globalThis.clearInterval = (timer) => (left--, clearInterval(timer))
           const listening = Effect.runFork(Stream.runDrain(PageLife.surroundings))
           await Effect.runPromise(Fiber.interrupt(listening))
           return { added, left }
