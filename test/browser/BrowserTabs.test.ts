@@ -156,6 +156,18 @@ describe("tabs that share a leader", () => {
     })
   )
 
+  it.live("see its connection as theirs: all of them are told when it is lost, and what they say meanwhile waits", () =>
+    Effect.gen(function* () {
+      const { open, stop } = yield* Tabs.make(browser)
+      const tabs = yield* Effect.promise(async () => [await open(), await open(), await open()])
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      for (const tab of tabs) assert.strictEqual((yield* Effect.promise(() => tab.get("states"))).at(-1), "Open")
+      yield* stop
+      for (const tab of tabs) yield* until(async () => (await tab.get("states")).at(-1) === "Connecting")
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf(tabs)), ["Leader", "Follower", "Follower"])
+    })
+  )
+
   it.live("take another for one that is put away, and have it back as one of them", () =>
     Effect.gen(function* () {
       const { connections, open } = yield* Tabs.make(browser)

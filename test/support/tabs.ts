@@ -2,7 +2,8 @@
 import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
 import type { Browser, BrowserContext, Page } from "playwright-core"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as HubServer from "@millrace/node/HubServer"
@@ -81,7 +82,8 @@ export class Tab {
 }
 
 export interface Site {
-  readonly hub: HubServer.Running
+  /** Ends the hub. */
+  readonly stop: Effect.Effect<void>
   readonly context: BrowserContext
   /** A new tab, which takes part. */
   readonly open: (worker?: string) => Promise<Tab>
@@ -91,7 +93,10 @@ export interface Site {
 
 export const make = (browser: Browser, init?: () => void): Effect.Effect<Site, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const hub = yield* Effect.orDie(HubServer.serve({ origin: Origin.any, history: { maxEntries: 100_000 } }))
+    const scope = yield* Scope.make()
+    yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
+    const serving = HubServer.serve({ origin: Origin.any, history: { maxEntries: 100_000 } })
+    const hub = yield* Scope.provide(Effect.orDie(serving), scope)
     const server = yield* site
     const context = yield* Effect.acquireRelease(
       Effect.promise(() => browser.newContext()),
@@ -112,5 +117,5 @@ export const make = (browser: Browser, init?: () => void): Effect.Effect<Site, n
       const response = await fetch(`http://127.0.0.1:${hub.port}/health`)
       return ((await response.json()) as { readonly connections: number }).connections
     }
-    return { hub, context, open, connections }
+    return { context, open, connections, stop: Scope.close(scope, Exit.void) }
   })

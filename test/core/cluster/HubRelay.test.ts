@@ -11,10 +11,12 @@ import type { HubClientError } from "@millrace/core/cluster/HubClientError"
 import { Rejection } from "@millrace/core/cluster/HubAccess"
 import * as HubClient from "@millrace/core/cluster/HubClient"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import { HubPresence } from "@millrace/core/cluster/HubPresence"
 import * as HubRelay from "@millrace/core/cluster/HubRelay"
 import * as Target from "@millrace/core/cluster/Target"
 import { start } from "../../support/connection.ts"
 import { hubNetwork, listening, turns, words } from "../../support/hubNetwork.ts"
+import { cluster } from "../../support/presences.ts"
 import { relayed, relayNetwork } from "../../support/relays.ts"
 
 /** A hub, the client that has the connection, and its network. */
@@ -32,6 +34,9 @@ const inSome = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>) =>
     const scope = yield* Scope.make()
     return { value: yield* Scope.provide(effect, scope), close: Scope.close(scope, Exit.void) }
   })
+
+/** That others are told of who is there, some time after it happens. */
+const soon = Effect.andThen(Effect.andThen(turns, TestClock.adjust(100)), turns)
 
 const at = (offset: number) => ({ position: { epoch: "e", offset } })
 
@@ -329,6 +334,95 @@ describe("a relay of the hub", () => {
       yield* Fiber.join(serving)
       yield* turns
       assert.deepStrictEqual([members("t"), members("u")], [0, 0])
+    })
+  )
+
+  it.effect("shows its clients to others, and others to its clients", () =>
+    Effect.gen(function* () {
+      const { all } = yield* cluster(1)
+      const presence = new HubPresence(all[0]!.presence, (effect) => Effect.runFork(effect))
+      const { hub, upstream } = yield* shared({ presence, user: "ada" })
+      const { heard, listen, say } = yield* relayed(upstream)
+      yield* listen
+      yield* say({ type: "subscribe", topic: "t", id: 1 })
+      yield* turns
+      yield* say(
+        // It changes its mind, and is asked for nothing again.
+        { type: "subscribe", topic: "t", presence: { info: { mood: "fine" } }, id: 2 }
+      )
+      yield* soon
+      yield* say({ type: "presence", topic: "t", id: 3 })
+      yield* soon
+      const said = heard().slice(1)
+      assert.deepInclude(said[0], { type: "subscribed", id: 1, position: "e:0" })
+      assert.deepStrictEqual(said[1], { type: "subscribed", topic: "t", id: 2 })
+      const present = said.find(({ id }) => id === 3)!
+      assert.deepInclude((present["users"] as ReadonlyArray<object>)[0], { user: "ada", info: { mood: "fine" } })
+      const other = yield* HubClient.make(hubNetwork(hub, { client: "bob", presence, user: "bob" } as never).connect)
+      const { heard: others } = yield* listening(other.subscribe("t", { presence: {} }))
+      yield* soon
+      assert.include(JSON.stringify(heard()), '"type":"joined","topic":"t","user":"bob"')
+      assert.include(JSON.stringify(others), '"mood":"fine"')
+      yield* other.publish("t", "still there")
+      yield* turns
+      assert.deepInclude(heard()[0], { type: "message", data: "still there" })
+    })
+  )
+
+  it.effect("answers each question, also of one who does not wait for the answer", () =>
+    Effect.gen(function* () {
+      const { members, upstream } = yield* shared()
+      const { heard, listen, say } = yield* relayed(upstream)
+      yield* listen
+      yield* turns
+      heard()
+      const topic = "t"
+      yield* say(
+        { type: "subscribe", topic, id: 1 },
+        { type: "unsubscribe", topic, id: 2 },
+        { type: "subscribe", topic, id: 3 },
+        { type: "subscribe", topic, presence: true, id: 4 }
+      )
+      yield* turns
+      assert.deepStrictEqual(heard(), [
+        { type: "subscribed", topic, id: 1 },
+        { type: "unsubscribed", topic, id: 2 },
+        { type: "subscribed", topic, id: 3 },
+        { type: "subscribed", topic, position: "e:0", id: 4 },
+        { type: "error", code: "no-presence", message: "who is where is not known here", id: 4 }
+      ])
+      assert.strictEqual(members(topic), 1)
+    })
+  )
+
+  it.effect("reads no more of one that has 256 publications unanswered, and all of it in the end", () =>
+    Effect.gen(function* () {
+      const hub = yield* Hub.make()
+      const network = hubNetwork(hub)
+      const upstream = yield* HubClient.make(network.connect)
+      const { heard, listen, say } = yield* relayed(upstream)
+      yield* listen
+      yield* turns
+      network.last.cut()
+      network.answer = () => Effect.never
+      const all = Array.from({ length: HubRelay.maxTogether + 10 }, (_, id) => ({
+        type: "publish",
+        topic: "t",
+        data: id,
+        id
+      }))
+      yield* say(...all, { type: "shout", id: "last" })
+      yield* turns
+      assert.deepStrictEqual(heard().slice(1), [])
+      network.answer = () => Effect.void
+      for (let i = 0; i < 4; i++) yield* TestClock.adjust("10 seconds")
+      yield* turns
+      const ids = heard().map(({ id }) => id)
+      assert.deepStrictEqual(
+        ids.filter((id) => id !== "last"),
+        all.map(({ id }) => id)
+      )
+      assert.include(ids, "last")
     })
   )
 })

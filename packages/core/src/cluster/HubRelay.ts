@@ -43,6 +43,9 @@ interface Reading {
   fiber: Fiber.Fiber<void> | undefined
   /** Behind what was told last. */
   at: Position.Position | undefined
+  /** Of the question, which is not answered before it has begun. */
+  readonly id: HubMessage.Id | undefined
+  hasBegun: boolean
 }
 
 const printed = (position: Position.Position | undefined) => position && Position.print(position)
@@ -160,22 +163,22 @@ class Relay {
         return this.say(HubMessage.refuse("too-many-topics", id))
       }
       const begin = Effect.suspend(() => {
-        const reading: Reading = { topic, fiber: undefined, at: known === undefined ? asked.position : known.at }
+        const at = known === undefined ? asked.position : known.at
+        const reading: Reading = { topic, fiber: undefined, at, id, hasBegun: false }
         this.readings.set(topic, reading)
-        const read = this.read(reading, asked, known !== undefined)
+        const read = this.read(reading, asked, known?.hasBegun === true)
         return Effect.map(Effect.forkIn(read, this.scope, { startImmediately: true }), (fiber) => {
           reading.fiber = fiber
         })
       })
       // Others are to know something else of it from here on.
-      return known?.fiber === undefined ? begin : Effect.andThen(Fiber.interrupt(known.fiber), begin)
+      return known === undefined ? begin : Effect.andThen(this.leave(known), begin)
     })
   }
 
   private read(reading: Reading, asked: HubMessage.Subscribe, isRenewed: boolean): Effect.Effect<void> {
     const { id, presence, topic } = asked
     const position = reading.at
-    let hasBegun = false
     const elements: Stream.Stream<Element | PresenceElement, HubClientError> =
       presence === undefined
         ? this.upstream.subscribe(topic, { position })
@@ -185,7 +188,7 @@ class Relay {
           })
     const told = Stream.runForEach(elements, (element) => {
       if (element._tag !== "Subscribed") return this.tell(reading, element, id)
-      hasBegun = true
+      reading.hasBegun = true
       reading.at = element.position
       // Of one that it was told of before the hub says nothing.
       const position = isRenewed ? undefined : printed(element.position)
@@ -195,7 +198,7 @@ class Relay {
       const { reason } = error
       // Who has stopped is watched.
       if (reason._tag === "Stopped") return Effect.void
-      if (!hasBegun) return this.say(refusalOf(error, id))
+      if (!reading.hasBegun) return this.say(refusalOf(error, id))
       const detail = reason._tag === "Kicked" ? reason.detail : reason.message
       return this.say({ type: "unsubscribed", topic: reading.topic, reason: "kicked", message: detail })
     }
@@ -283,10 +286,16 @@ class Relay {
 
   private unsubscribe({ id, topic }: HubMessage.Unsubscribe): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const fiber = this.readings.get(topic)?.fiber
-      const stopping = fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
-      return Effect.andThen(stopping, this.say({ type: "unsubscribed", topic, id }))
+      const known = this.readings.get(topic)
+      const leaving = known === undefined ? Effect.void : this.leave(known)
+      return Effect.andThen(leaving, this.say({ type: "unsubscribed", topic, id }))
     })
+  }
+
+  /** Ends it. A question is answered, though what it asked for is not wanted any more. */
+  private leave({ fiber, hasBegun, id, topic }: Reading): Effect.Effect<void> {
+    const stopping = fiber === undefined ? Effect.void : Fiber.interrupt(fiber)
+    return hasBegun ? stopping : Effect.andThen(stopping, this.say({ type: "subscribed", topic, id }))
   }
 
   // What it says and asks.
