@@ -2,7 +2,7 @@
  * `npm test`: everything, in the order in which a mistake is cheapest to find. Each step is a command that can be
  * run alone; the first that fails ends the run with its exit code. Arguments go to Vitest.
  *
- * Before, it sees to the real servers that some tests talk to. Those tests are skipped where there is none to be had, and
+ * Before, it sees to the real servers and the browser that some tests talk to. Those tests are skipped where there is none to be had, and
  * the last lines say which; where `CI` is set the run fails instead.
  */
 import { spawnSync } from "node:child_process"
@@ -10,11 +10,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import * as chromium from "../test/support/chromium.ts"
 import * as servers from "../test/support/servers.ts"
 
 const root = fileURLToPath(new URL("../", import.meta.url))
 
 const missing = servers.provide((line) => console.log(`millrace: ${line}`))
+// Once, and not by each of the first tests that want one.
+await chromium.find()
 const remedy = [...missing].map(
   ([name, why]) => `  ${name}: ${why}. Install it, or name its executable in $${servers.variables[name]}.`
 )

@@ -63,7 +63,8 @@ const unpack = async (home: string): Promise<void> => {
     await writeFile(join(own, "fonts/fonts.conf"), fonts)
     await rename(own, home)
   } catch (error) {
-    await rm(own, { recursive: true, force: true })
+    // What was begun may still write.
+    await rm(own, { recursive: true, force: true, maxRetries: 10 }).catch(() => {})
     if (!existsSync(home)) throw error
   } finally {
     if (before === undefined) delete process.env["TMPDIR"]

@@ -241,6 +241,8 @@ export class Comeback<S, C extends { readonly error: unknown }> {
     if (happening === "Return") this.isAway = false
     if (this.isAway) return
     const { value } = this.watched
+    // What belongs to the attempt before may still have to be closed.
+    if (value._tag === "Away") this.connecting()
     // A server that has asked for time gets it, whatever happens here.
     if (value._tag === "Waiting" && value.lost.asked > 0) return
     if (this.wake !== undefined) {
@@ -263,8 +265,15 @@ export class Comeback<S, C extends { readonly error: unknown }> {
     )
   )
 
+  private connecting(): void {
+    const { failures, watched } = this
+    if (watched.value._tag !== "Connecting" || watched.value.failures !== failures) {
+      watched.set({ _tag: "Connecting", failures })
+    }
+  }
+
   private readonly once: Effect.Effect<void> = Effect.suspend(() => {
-    this.watched.set({ _tag: "Connecting", failures: this.failures })
+    this.connecting()
     // Whoever has seen it may have had enough of it.
     if (this.isStopped || this.isAway) return Effect.void
     const scope = Scope.makeUnsafe()
