@@ -2,8 +2,8 @@
  * `npm test`: everything, in the order in which a mistake is cheapest to find. Each step is a command that can be
  * run alone; the first that fails ends the run with its exit code. Arguments go to Vitest.
  *
- * Before, it sees to the real servers and the browser that some tests talk to. Those tests are skipped where there is none to be had, and
- * the last lines say which; where `CI` is set the run fails instead.
+ * Before, it sees to the browser that some tests need, and to the real servers that some talk to. Those are skipped where
+ * there is no server to be had, and the last lines say which; where `CI` is set the run fails instead.
  */
 import { spawnSync } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
