@@ -312,7 +312,7 @@ describe("a page of another origin", () => {
         const answer = yield* ask(port, "/events?topic=a", { method: "OPTIONS", headers: { origin } })
         assert.deepStrictEqual(
           [answer.status, answer.header("access-control-allow-headers"), answer.header("access-control-allow-origin")],
-          [204, "Last-Event-ID, Cache-Control", origin]
+          [204, "Last-Event-ID, Cache-Control, Authorization", origin]
         )
         assert.strictEqual(answer.header("access-control-allow-credentials"), undefined)
       })

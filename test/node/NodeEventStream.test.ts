@@ -4,13 +4,15 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { Printable } from "@millrace/core/codec/EventStream"
 import { InvalidEvent } from "@millrace/core/codec/EventStreamError"
+import * as Origin from "@millrace/core/codec/Origin"
 import * as NodeEventStream from "@millrace/node/NodeEventStream"
-import { ask, carriers, serve } from "../support/eventStreamServer.ts"
+import { type Answer, ask, carriers, serve } from "../support/eventStreamServer.ts"
 import { eventually, settled } from "../support/eventually.ts"
 
 const failing = () => Stream.concat(Stream.succeed({ data: "one" }), Stream.fail("no" as const))
@@ -27,6 +29,14 @@ const full = (pulled: () => number) => {
   }).pipe(Effect.map(() => before > 0 && pulled() === before))
   return Effect.repeat(isStill, { until: (is) => is })
 }
+
+const yes = () => Stream.succeed({ data: "yes" })
+
+/** What a page of another origin is told. */
+const about = (answer: Answer) =>
+  ["allow-origin", "allow-credentials", "allow-methods", "allow-headers", "expose-headers"].map((name) =>
+    answer.header(`access-control-${name}`)
+  )
 
 describe.each(carriers)("over %s, a response", (carrier) => {
   it.live("has its head and its first bytes at once, and the fields that keep it from being kept", () =>
@@ -317,6 +327,50 @@ describe.each(carriers)("over %s, a response", (carrier) => {
       ]) {
         assert.strictEqual((yield* ask(carrier, port, { headers: { accept } })).status, 200, accept)
       }
+    })
+  )
+
+  it.live("lets pages of the origins in that may ask, also before they ask, and nobody else's", () =>
+    Effect.gen(function* () {
+      const page = "https://page.example"
+      let called = 0
+      const events = () => Stream.sync(() => ({ data: `${++called}` }))
+      const origin = Result.getOrThrow(Origin.allow([page]))
+      const { port } = yield* serve(carrier, events, { origin, methods: ["GET", "POST"] })
+      const wanted = { "access-control-request-headers": "authorization,last-event-id" }
+      const before = yield* ask(carrier, port, { method: "OPTIONS", headers: { origin: page, ...wanted } })
+      assert.deepStrictEqual(
+        [before.status, before.header("vary"), ...about(before)],
+        [204, "Origin", page, "true", "GET, POST", "authorization,last-event-id", "Retry-After"]
+      )
+      const got = yield* ask(carrier, port, { method: "POST", headers: { origin: page } })
+      yield* got.says(": \n\ndata: 1\n\n")
+      assert.deepStrictEqual(about(got), [page, "true", undefined, undefined, "Retry-After"])
+      // A refusal can be read, too.
+      const put = yield* ask(carrier, port, { method: "PUT", headers: { origin: page } })
+      assert.deepStrictEqual([put.status, put.header("access-control-allow-origin")], [405, page])
+      const picky = yield* ask(carrier, port, { headers: { origin: page, accept: "text/html" } })
+      assert.deepStrictEqual([picky.status, picky.header("access-control-allow-origin")], [406, page])
+      // A program is no page.
+      yield* (yield* ask(carrier, port)).says(": \n\ndata: 2\n\n")
+      for (const method of ["GET", "POST", "OPTIONS"]) {
+        const other = yield* ask(carrier, port, { method, headers: { origin: `${page}.evil`, ...wanted } })
+        assert.deepStrictEqual([other.status, other.header("vary"), ...about(other).filter(Boolean)], [403, "Origin"])
+      }
+      assert.strictEqual(called, 2)
+    })
+  )
+
+  it.live("lets the pages of its own origin in, of whatever version of HTTP, and says nothing of it by itself", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve(carrier, yes, { origin: Origin.sameOrigin })
+      const own = { origin: `http://127.0.0.1:${port}` }
+      assert.strictEqual((yield* ask(carrier, port, { headers: own })).status, 200)
+      assert.strictEqual((yield* ask(carrier, port, { headers: { origin: "http://127.0.0.1:1" } })).status, 403)
+      const silent = yield* serve(carrier, yes)
+      const answer = yield* ask(carrier, silent.port, { headers: { origin: "https://page.example" } })
+      assert.deepStrictEqual([answer.status, answer.header("access-control-allow-origin")], [200, undefined])
+      assert.strictEqual((yield* ask(carrier, silent.port, { method: "OPTIONS" })).status, 405)
     })
   )
 

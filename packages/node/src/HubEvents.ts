@@ -14,12 +14,13 @@ import type { Printable } from "@millrace/core/codec/EventStream"
 import type { Publication } from "@millrace/core/cluster/Publication"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
-import * as Origin from "@millrace/core/codec/Origin"
+import type * as Origin from "@millrace/core/codec/Origin"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Prepared } from "@millrace/core/connection/Prepared"
 import type { Written } from "@millrace/core/connection/WebSocket"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import * as CrossOrigin from "./CrossOrigin.ts"
 import type * as EventFront from "./EventFront.ts"
 import type { EventEncoding, EventStreamResponse } from "./EventStreamResponse.ts"
 import * as Answer from "./hub/Answer.ts"
@@ -90,20 +91,8 @@ export interface Options {
 }
 
 /** The fields that let a page of another origin read the response; `undefined` when it may not. */
-export const crossOrigin = (
-  policy: Origin.Policy,
-  { headers: { host = "", origin } }: Pick<Request, "headers">
-): Headers | undefined => {
-  if (!Origin.permits(policy, origin, { host })) return undefined
-  if (origin === undefined) return [["Vary", "Origin"]]
-  return [
-    ["Vary", "Origin"],
-    ["Access-Control-Allow-Origin", origin],
-    ["Access-Control-Expose-Headers", "Mercure-Last-Event-ID"],
-    // Every page may read, and so none with what the user is known by.
-    ...(policy._tag === "Any" ? [] : [["Access-Control-Allow-Credentials", "true"] as const])
-  ]
-}
+export const crossOrigin = (policy: Origin.Policy, request: CrossOrigin.Asked): Headers | undefined =>
+  CrossOrigin.fields(policy, request, "Mercure-Last-Event-ID, Retry-After")
 
 const notFromHere = ["forbidden-origin", "pages of this origin may not connect", { Vary: "Origin" }] as const
 
@@ -114,10 +103,7 @@ export const foreign = (refuse: Options["refuse"], response: ServerResponse): vo
 /** An answer to a page's question whether it may ask, with fields that need asking for. */
 export const preflight = (response: ServerResponse, headers: Headers, method: string, fields: string): void => {
   response.statusCode = 204
-  for (const [name, value] of headers) response.setHeader(name, value)
-  response.setHeader("Access-Control-Allow-Methods", method)
-  response.setHeader("Access-Control-Allow-Headers", fields)
-  response.setHeader("Access-Control-Max-Age", "600")
+  for (const [name, value] of CrossOrigin.preflight(headers, method, fields)) response.setHeader(name, value)
   response.end()
 }
 
@@ -223,7 +209,7 @@ export const respond = (
     open: (settings) => options.streams.openUnsafe(request, response, settings),
     refuse: (...refusal) => options.refuse(response, ...refusal),
     refuseAs: (refusal, headers) => Answer.refusal(response, refusal, headers),
-    preflight: (headers) => preflight(response, headers, "GET", "Last-Event-ID, Cache-Control")
+    preflight: (headers) => preflight(response, headers, "GET", "Last-Event-ID, Cache-Control, Authorization")
   })
 
 /**

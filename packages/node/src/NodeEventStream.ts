@@ -20,6 +20,7 @@ import type { Socket } from "node:net"
 import type { InvalidEvent } from "@millrace/core/codec/EventStreamError"
 import type { Printable } from "@millrace/core/codec/EventStream"
 import type { Headers } from "@millrace/core/codec/HttpHeaders"
+import type * as Origin from "@millrace/core/codec/Origin"
 import * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import * as TimerWheel from "@millrace/core/connection/TimerWheel"
 import * as Cause from "effect/Cause"
@@ -33,6 +34,7 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { DrainOptions } from "./Connections.ts"
+import * as CrossOrigin from "./CrossOrigin.ts"
 import {
   type EventEncoding,
   EventStreamResponse,
@@ -66,6 +68,12 @@ export interface ResponseOptions {
 export interface Options extends EventStreamBody.Options {
   /** What may be asked with; HEAD may be where GET may. Default: GET. */
   readonly methods?: ReadonlyArray<string> | undefined
+  /**
+   * Which pages may ask. Those of other origins are let in by CORS, also where they have to ask before: with
+   * `Last-Event-ID`, fields of their own, or another method than GET and POST. Other pages get 403. Default: nothing is said
+   * of it, so every browser keeps the response from pages of other origins, unless `headers` lets them in.
+   */
+  readonly origin?: Origin.Policy | undefined
   /**
    * A parameter of the query that says the last event ID where there is no field `Last-Event-ID`: for clients that cannot
    * send one, `lastEventId` for common polyfills. Default: none.
@@ -113,7 +121,7 @@ export interface EventStreams {
   /**
    * Answers with an event stream that a hub or a program writes to, for as long as the scope is open. `undefined` when
    * another answer was due: 200 without a body for HEAD, 405 for another method, 406 for a client that does not accept
-   * event streams, 503 while the server ends.
+   * event streams, 503 while the server ends; with `origin`, 403 for a page that may not ask, and 204 for OPTIONS.
    */
   readonly open: (
     request: AnyRequest,
@@ -235,6 +243,9 @@ const writeHead = (response: Asked["response"], fields: ReadonlyMap<string, stri
   response.flushHeaders()
 }
 
+/** The fields that a page wants to send. Who may ask at all may say what it likes with it. */
+const wanted = ({ headers }: Asked): string => String(headers["access-control-request-headers"] ?? "Last-Event-ID")
+
 /** Answers with something else. */
 const answer = (response: Asked["response"], status: number, headers: Headers, body = ""): void => {
   const fields = fieldsOf([["Content-Type", "text/plain; charset=utf-8"]], headers)
@@ -305,20 +316,31 @@ class Streams {
     const { response } = asked
     const methods = this.options.methods ?? ["GET"]
     const isHead = asked.method === "HEAD" && methods.includes("GET")
+    const permitted = this.crossOrigin(asked)
+    if (permitted === undefined) {
+      answer(response, 403, [["Vary", "Origin"]], "pages of this origin may not ask\n")
+      return undefined
+    }
+    if (asked.method === "OPTIONS" && this.options.origin !== undefined && !methods.includes("OPTIONS")) {
+      answer(response, 204, CrossOrigin.preflight(permitted, methods.join(", "), wanted(asked)))
+      return undefined
+    }
+    // A page that may read is to know also why it has no events.
+    const cors = [...permitted, ...headers.filter(([name]) => CrossOrigin.isField(name))]
     if (!isHead && !methods.includes(asked.method)) {
       const allow = methods.includes("GET") ? ["HEAD", ...methods] : methods
-      answer(response, 405, [["Allow", allow.join(", ")]], "method not allowed\n")
+      answer(response, 405, [...cors, ["Allow", allow.join(", ")]], "method not allowed\n")
       return undefined
     }
     if (!accepts(asked.headers.accept)) {
-      answer(response, 406, [], "this is an event stream: text/event-stream\n")
+      answer(response, 406, cors, "this is an event stream: text/event-stream\n")
       return undefined
     }
     if (this.draining) {
-      answer(response, 503, [["Retry-After", "1"]], "the server is shutting down\n")
+      answer(response, 503, [...cors, ["Retry-After", "1"]], "the server is shutting down\n")
       return undefined
     }
-    const fields = fieldsOf(EventStreamBody.headers, headers)
+    const fields = fieldsOf(EventStreamBody.headers, permitted, headers)
     if (isHead) {
       answer(response, 200, [...fields])
       return undefined
@@ -330,6 +352,12 @@ class Streams {
     return opened
   }
 
+  /** The fields for a page of another origin, if it may ask. */
+  private crossOrigin(asked: CrossOrigin.Asked): Headers | undefined {
+    const { origin } = this.options
+    return origin === undefined ? [] : CrossOrigin.fields(origin, asked, "Retry-After")
+  }
+
   /** Of all responses with that encoding. */
   private settingsWith(encoding: EventEncoding): Settings {
     let settings = this.withEncoding.get(encoding)
@@ -339,14 +367,16 @@ class Streams {
 
   /** Answers on a socket of its own, unless another answer is due. */
   beginOn(
-    { headers: asked }: Pick<EventStreamRequest, "headers">,
+    asked: Pick<EventStreamRequest, "headers">,
     socket: Socket,
     { encoding, headers = [] }: ResponseOptions
   ): EventStreamResponse | undefined {
     const { methods = ["GET"] } = this.options
-    if (!methods.includes("GET") || !accepts(asked.accept) || this.draining) return undefined
+    const permitted = this.crossOrigin(asked)
+    if (permitted === undefined) return undefined
+    if (!methods.includes("GET") || !accepts(asked.headers.accept) || this.draining) return undefined
     let head = "HTTP/1.1 200 OK\r\n"
-    for (const [name, value] of fieldsOf(EventStreamBody.headers, headers)) {
+    for (const [name, value] of fieldsOf(EventStreamBody.headers, permitted, headers)) {
       // As `node:http` does: a U+010A would leave as a line feed.
       http.validateHeaderName(name)
       http.validateHeaderValue(name, value)

@@ -30,7 +30,7 @@ export const respond = (
   Effect.gen(function* () {
     const cors = HubEvents.crossOrigin(origin, request)
     if (cors === undefined) return HubEvents.foreign(Answer.problem, response)
-    if (request.method === "OPTIONS") return HubEvents.preflight(response, cors, "GET", "Cache-Control")
+    if (request.method === "OPTIONS") return HubEvents.preflight(response, cors, "GET", "Cache-Control, Authorization")
     const fields = Object.fromEntries(cors)
     const asked = Guest.requestOf("frames", request)
     const token = asked.query.get("connection")
