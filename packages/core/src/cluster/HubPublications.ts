@@ -197,7 +197,10 @@ export class HubPublications {
 
   private isExpired(publication: Publication, now: number): boolean {
     const { saidAt, unanswered } = publication
-    if (saidAt === undefined || now - saidAt <= this.options.patience) return false
+    if (saidAt === undefined) return false
+    const age = now - saidAt
+    // Younger than nothing: the clock was set back between two lives, and does not tell how long ago it was.
+    if (age >= 0 && age <= this.options.patience) return false
     this.forget(publication)
     publication.result = Result.fail(new Uncertain({ topic: unanswered.topic }))
     this.options.settle(publication)

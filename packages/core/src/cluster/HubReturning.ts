@@ -28,9 +28,10 @@ import { protocol as spoken } from "./HubMessage.ts"
 import { isProducer, isTopic, maxDepth } from "./HubName.ts"
 import { maxTogether, print, type Publication } from "./HubPublications.ts"
 import { defaults as readerDefaults, type HubReader } from "./HubReader.ts"
-import type { HubStore, Kept, Unanswered } from "./HubStore.ts"
+import { type HubStore, type Kept, StoreUnavailable, type Unanswered } from "./HubStore.ts"
 import { isTooDeep, type JsonText, toJson } from "./JsonText.ts"
 import * as Position from "./Position.ts"
+import { SteadyClock } from "./SteadyClock.ts"
 
 export const defaults = {
   ...readerDefaults,
@@ -44,6 +45,9 @@ export const defaults = {
 /** How long it is waited until the hub is asked again what it could not do, in milliseconds; it doubles. */
 const firstPause = 250
 const longestPause = 8_000
+
+/** How long the end of the client waits for the store, in milliseconds. */
+const storeTimeout = 5_000
 
 /** Deeper than others can have it who are told of it inside of more. */
 const maxInfoDepth = maxDepth - 3
@@ -77,7 +81,7 @@ export class HubReturning implements HubClient.HubClient {
   private readonly protocol: HubClientProtocol
   private readonly comeback: Comeback.Comeback<Session, Again.Cause>
   private readonly store: HubStore | undefined
-  private readonly clock: Clock.Clock
+  private readonly clock: SteadyClock
   private readonly fork: <A>(effect: Effect.Effect<A>) => Fiber.Fiber<A>
   private readonly maxUnanswered: number
   private readonly maxMessageBytes: number
@@ -100,6 +104,7 @@ export class HubReturning implements HubClient.HubClient {
   private pause = firstPause
   private isPaused = false
   private isExpiring = false
+  private hasStoreFailed = false
   /** Everybody who waits for something, to be told of the end. */
   private readonly seats = new Set<Seat>()
   /** Who waits for a place among the unanswered, in order. */
@@ -121,7 +126,7 @@ export class HubReturning implements HubClient.HubClient {
       throw new RangeError(`maxUnanswered is 1 to ${maxTogether}: the hub does not know more keys of one producer`)
     }
     this.store = store
-    this.clock = Context.get(context, Clock.Clock)
+    this.clock = new SteadyClock(Context.get(context, Clock.Clock))
     const fork = Effect.runForkWith(context)
     this.fork = (effect) => {
       const fiber = fork(effect)
@@ -168,10 +173,17 @@ export class HubReturning implements HubClient.HubClient {
   }
 
   get start(): Effect.Effect<void, never, Scope.Scope> {
-    const settled = Effect.suspend(() => Fiber.interruptAll([...this.background]))
+    // What the store is doing it may bring to its end, unless it never does.
+    const settled = Effect.suspend(() => {
+      const all = Effect.interruptible(Fiber.interruptAll([...this.background]))
+      return Effect.timeoutOption(all, storeTimeout)
+    })
     return Effect.andThen(
       Effect.addFinalizer(() => settled),
-      this.comeback.start
+      Effect.suspend(() => {
+        this.expire()
+        return this.comeback.start
+      })
     )
   }
 
@@ -339,13 +351,21 @@ export class HubReturning implements HubClient.HubClient {
     this.write(store.reached(reader.topic, position))
   }
 
-  /** What the store is told is told in order; that it cannot be told is nothing that the program could do anything about now. */
+  /**
+   * What the store is told is told in order. That it cannot be told is nothing that the program could do anything about
+   * now: its next life hears again what it has, and says again what was answered, which the hub knows. It is logged when
+   * it begins.
+   */
   private write(write: Effect.Effect<unknown, unknown>): void {
-    this.fork(
-      Effect.uninterruptible(
-        Effect.catchCause(write, (cause) => Effect.logWarning("the store of a client of the hub has failed", cause))
-      )
-    )
+    const written = Effect.matchCauseEffect(write, {
+      onSuccess: () => Effect.sync(() => void (this.hasStoreFailed = false)),
+      onFailure: (cause) => {
+        if (this.hasStoreFailed) return Effect.void
+        this.hasStoreFailed = true
+        return Effect.logWarning("the store of a client of the hub has failed", cause)
+      }
+    })
+    this.fork(Effect.uninterruptible(written))
   }
 
   // Publications.
@@ -359,20 +379,21 @@ export class HubReturning implements HubClient.HubClient {
       const { isReady } = this.protocol.publications
       return this.protocol.publish(make(isReady ? this.now : undefined))
     }
-    return Effect.suspend(() => {
+    // One that has begun, and nobody has to do with any more, would hold up all behind it.
+    return Effect.uninterruptibleMask((restore) => {
       if (this.end !== undefined) return this.end
-      if (this.line.size === 0 && this.hasRoom) return this.settled(begin())
+      if (this.line.size === 0 && this.hasRoom) return this.settled(begin(), restore)
       const seat: Seat = { waiter: undefined }
       this.line.add(seat)
       const isFirst = () => this.hasRoom && this.line.values().next().value === seat
-      const begun = this.until(isFirst, () => Effect.succeed(begin()), seat)
-      const served = Effect.onExit(begun, () =>
+      const turn = restore(this.until(isFirst, () => Effect.void, seat))
+      const served = Effect.onExit(Effect.map(turn, begin), () =>
         Effect.sync(() => {
           this.line.delete(seat)
           this.serve()
         })
       )
-      return Effect.flatMap(served, (publication) => this.settled(publication))
+      return Effect.flatMap(served, (publication) => this.settled(publication, restore))
     })
   }
 
@@ -381,7 +402,10 @@ export class HubReturning implements HubClient.HubClient {
     if (this.hasRoom) this.line.values().next().value?.waiter?.()
   }
 
-  private settled(publication: Publication): Effect.Effect<Receipt, HubClientError> {
+  private settled(
+    publication: Publication,
+    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  ): Effect.Effect<Receipt, HubClientError> {
     const { store } = this
     const { key } = publication.unanswered
     const kept = Effect.sync(() => this.perform(this.protocol.kept(publication, this.now)))
@@ -400,7 +424,7 @@ export class HubReturning implements HubClient.HubClient {
       },
       publication
     )
-    return Effect.onExit(Effect.andThen(keeping, result), () =>
+    return Effect.onExit(restore(Effect.andThen(keeping, result)), () =>
       Effect.sync(() => {
         // Nobody wants to know any more, or it could not be kept. What stops with the client is for its next life.
         if (publication.result !== undefined || this.end !== undefined) return
@@ -436,7 +460,7 @@ export class HubReturning implements HubClient.HubClient {
   // Questions.
 
   private asked(topic: string | undefined): Effect.Effect<Question, HubClientError> {
-    return Effect.suspend(() => {
+    return Effect.uninterruptibleMask((restore) => {
       if (this.end !== undefined) return this.end
       const [question, actions] = this.protocol.ask(topic)
       this.perform(actions)
@@ -448,7 +472,7 @@ export class HubReturning implements HubClient.HubClient {
         },
         question
       )
-      return Effect.onExit(answered, () => Effect.sync(() => this.protocol.unask(question)))
+      return Effect.onExit(restore(answered), () => Effect.sync(() => this.protocol.unask(question)))
     })
   }
 
@@ -493,8 +517,9 @@ export class HubReturning implements HubClient.HubClient {
     for (const seat of this.curious) seat.waiter?.()
   }
 
+  /** In milliseconds since 1970. */
   private get now(): number {
-    return this.clock.currentTimeMillisUnsafe()
+    return this.clock.now
   }
 
   // What the protocol wants done.
@@ -502,10 +527,13 @@ export class HubReturning implements HubClient.HubClient {
   /** In order: who is told of something may do the next thing in the same turn. */
   private perform(actions: Actions): void {
     if (actions.length === 0) return
-    this.todo.push(...actions)
+    // One by one: there may be more than a call takes arguments.
+    for (const action of actions) this.todo.push(action)
     if (this.isBusy) return
     this.isBusy = true
-    for (let action = this.todo.shift(); action !== undefined; action = this.todo.shift()) this.act(action)
+    // What is added meanwhile has its turn, too.
+    for (const action of this.todo) this.act(action)
+    this.todo.length = 0
     this.isBusy = false
   }
 
@@ -538,9 +566,14 @@ export class HubReturning implements HubClient.HubClient {
   private mark(publication: Publication, at: number): void {
     const { key } = publication.unanswered
     if (this.store === undefined) return this.perform(this.protocol.marked(publication, this.now))
-    const marked = Effect.match(this.store.said(key, at), {
+    const marked = Effect.matchCause(this.store.said(key, at), {
       onSuccess: () => this.perform(this.protocol.marked(publication, this.now)),
-      onFailure: (reason) => this.perform(this.protocol.unkept(publication, reason, this.now))
+      // Also when it is broken: those behind it do not wait for ever.
+      onFailure: (cause) => {
+        const error = Cause.squash(cause)
+        const reason = error instanceof StoreUnavailable ? error : new StoreUnavailable({ inUse: false, cause: error })
+        this.perform(this.protocol.unkept(publication, reason, this.now))
+      }
     })
     this.fork(Effect.uninterruptible(marked))
   }
@@ -588,24 +621,35 @@ export class HubReturning implements HubClient.HubClient {
 
   /** A connection over which the hub has said welcome. */
   private meet(open: Effect.Effect<Wire, unknown, Scope.Scope>): Effect.Effect<Session, unknown, Scope.Scope> {
-    const greeted = Effect.flatMap(open, (wire) => {
+    return Effect.flatMap(
+      Effect.flatMap(open, (wire) => this.begun(wire)),
+      (session) => {
+        const { wire } = session
+        const welcomed: Effect.Effect<Session, unknown> = Effect.suspend(() => {
+          if (session.foreign !== undefined) return Effect.fail(mismatch(session.foreign))
+          if (this.protocol.isOpen) return Effect.succeed(session)
+          const received = Pull.catchDone(wire.receive, () => Effect.fail(closed))
+          return Effect.flatMap(received, (message) => {
+            this.hear(session, [message])
+            return welcomed
+          })
+        })
+        return Effect.mapError(welcomed, (error) =>
+          error instanceof WebSocketError ? new SessionError({ reason: new Disconnected({ cause: error }) }) : error
+        )
+      }
+    )
+  }
+
+  /** What a connection is, as long as the scope of its attempt: however that ends, and at whichever moment. */
+  private begun(wire: Wire): Effect.Effect<Session, never, Scope.Scope> {
+    const begin = Effect.sync(() => {
       const session: Session = { wire, heard: 0, foreign: undefined }
       this.session = session
       this.protocol.connected()
-      const welcomed: Effect.Effect<Session, unknown> = Effect.suspend(() => {
-        if (session.foreign !== undefined) return Effect.fail(mismatch(session.foreign))
-        if (this.protocol.isOpen) return Effect.succeed(session)
-        const received = Pull.catchDone(wire.receive, () => Effect.fail(closed))
-        return Effect.flatMap(received, (message) => {
-          this.hear(session, [message])
-          return welcomed
-        })
-      })
-      return Effect.mapError(welcomed, (error) =>
-        error instanceof WebSocketError ? new SessionError({ reason: new Disconnected({ cause: error }) }) : error
-      )
+      return session
     })
-    return Effect.onExit(greeted, (exit) => (Exit.isFailure(exit) ? this.lost : Effect.void))
+    return Effect.acquireRelease(begin, () => this.lost)
   }
 
   private converse(session: Session): Effect.Effect<Again.Cause> {
@@ -621,8 +665,7 @@ export class HubReturning implements HubClient.HubClient {
         Effect.succeed(error instanceof WebSocketError ? ended(error) : ({ _tag: "Ended", error } as const))
       )
     )
-    const all = Effect.raceFirst(reading, Effect.raceFirst(this.saying(wire), this.watch(session)))
-    return Effect.ensuring(all, this.lost)
+    return Effect.raceFirst(reading, Effect.raceFirst(this.saying(wire), this.watch(session)))
   }
 
   private hear(session: Session, messages: ReadonlyArray<Message.Message>): void {
