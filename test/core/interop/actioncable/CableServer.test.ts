@@ -11,10 +11,8 @@ import * as Target from "@millrace/core/cluster/Target"
 import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
 import * as Channel from "@millrace/core/interop/actioncable/Channel"
 import * as Packet from "@millrace/core/interop/actioncable/Packet"
-import * as WebSocket from "@millrace/core/connection/WebSocket"
-import { start, turn } from "../../../support/connection.ts"
-
-const I = (channel: string, params: object = {}) => JSON.stringify({ channel, ...params })
+import { confirmed, connector, I, rejected } from "../../../support/cable.ts"
+import { turn } from "../../../support/connection.ts"
 
 const ofHub = (topic: string, data: unknown, time = 0) =>
   HubMessage.encodeMessage({ topic, dataJson: toJson(data), from: "ada", time })
@@ -48,44 +46,10 @@ const clientsOf = (options: Partial<CableServer.Options> = {}) =>
     const hub = yield* Hub.make()
     const log: Array<string> = []
     const cable = yield* CableServer.make({ channels: channels(hub, log), ...options })
-    const connect = (name: string, { subprotocol = Packet.subprotocol }: { readonly subprotocol?: string } = {}) =>
-      Effect.gen(function* () {
-        const { client, server } = yield* WebSocket.makePair()
-        const agreed: WebSocket.WebSocket = Object.create(server, { subprotocol: { value: subprotocol } })
-        const heard: Array<string> = []
-        const reading = yield* start(
-          Stream.runForEach(client.messages, (message) =>
-            Effect.sync(() => void heard.push(message._tag === "Text" ? message.text : "(bytes)"))
-          )
-        )
-        const serving = yield* start(
-          Effect.provideService(
-            Effect.exit(cable.serve(agreed, { name, user: name, request: undefined })),
-            Hub.Hub,
-            hub
-          )
-        )
-        yield* turn
-        const say = (command: object | string) =>
-          Effect.andThen(client.send(typeof command === "string" ? command : JSON.stringify(command)), turn)
-        return {
-          client,
-          reading,
-          serving,
-          say,
-          subscribe: (identifier: string, more: object = {}) => say({ command: "subscribe", identifier, ...more }),
-          perform: (identifier: string, data: object) =>
-            say({ command: "message", identifier, data: JSON.stringify(data) }),
-          /** What it has heard since it was asked last, but for pings. */
-          heard: () => heard.splice(0).map((text): unknown => JSON.parse(text))
-        }
-      })
-    return { hub, cable, connect, log }
+    return { hub, cable, connect: connector(hub, cable), log }
   })
 
 const lobby = I("ChatChannel", { room: "lobby" })
-const confirmed = (identifier: string) => ({ identifier, type: "confirm_subscription" })
-const rejected = (identifier: string) => ({ identifier, type: "reject_subscription" })
 
 describe("a client", () => {
   it.effect(

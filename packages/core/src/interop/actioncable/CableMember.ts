@@ -60,28 +60,35 @@ export class CableEncodings {
   }
 }
 
+/** What becomes of it, of which its wire has no words. */
+export interface Fates {
+  /** It was taken out of a topic. */
+  readonly kicked: () => void
+  /** It has missed something of a topic. */
+  readonly gap: () => void
+}
+
 export class CableMember implements Member {
   readonly id: string
   readonly name: string
   readonly user: string | undefined
   private readonly connection: WebSocket
   private readonly encoding: Encoding<Prepared.Prepared>
-  private readonly kicked: () => void
+  private readonly fates: Fates
   private hasLeft = false
 
-  /** `kicked`: it was taken out of a topic. */
   constructor(
     connection: WebSocket,
     client: { readonly id: string; readonly name: string; readonly user: string | undefined },
     encoding: Encoding<Prepared.Prepared>,
-    kicked: () => void
+    fates: Fates
   ) {
     this.connection = connection
     this.id = client.id
     this.name = client.name
     this.user = client.user
     this.encoding = encoding
-    this.kicked = kicked
+    this.fates = fates
   }
 
   tryWriteUnsafe(_message: Prepared.Prepared, publication: Publication): Written {
@@ -90,10 +97,10 @@ export class CableMember implements Member {
     return prepared === undefined ? "Written" : this.connection.tryWriteUnsafe(prepared)
   }
 
-  /** The wire has a word for one of them. */
   tellUnsafe(notice: Parameters<NonNullable<Member["tellUnsafe"]>>[0]): Written {
     if (this.hasLeft) return "NotOpen"
-    if (notice._tag === "Kicked") this.kicked()
+    if (notice._tag === "Kicked") this.fates.kicked()
+    if (notice._tag === "Gap") this.fates.gap()
     return "Written"
   }
 

@@ -15,6 +15,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import type { Broker } from "../../cluster/Broker.ts"
+import type { BrokerError } from "../../cluster/BrokerError.ts"
+import * as Cast from "../../cluster/Cast.ts"
 import type { Client } from "../../cluster/HubAccess.ts"
 import type * as Hub from "../../cluster/Hub.ts"
 import * as Prepared from "../../connection/Prepared.ts"
@@ -34,6 +37,8 @@ export interface Options<Request = unknown, R = never> extends Omit<Protocol.Con
   readonly channels: Channels<Request, R>
   /** The time between two pings. A client of Rails' reconnects after twice 3 s without a word. Default 3 s. */
   readonly pingInterval?: Duration.Input | undefined
+  /** What stands between this node and others, so that `disconnect` reaches all of them. Default: there are no others. */
+  readonly broker?: Broker["Service"] | undefined
 }
 
 /** Who is connected. */
@@ -45,22 +50,48 @@ export interface CableServer<in Request = unknown, out R = never> {
   /** Tells a client that it may not be here, and closes: it does not come back by itself. */
   readonly unauthorized: (connection: WebSocket) => Effect.Effect<void, WebSocketError>
   /**
-   * Ends the connections of a user to this server, as `ActionCable.server.remote_connections` does. `reconnect`: whether
-   * its clients are to come back. Succeeds with how many there were.
+   * Ends the connections of a user, as `ActionCable.server.remote_connections` does; with `broker`, to all nodes, each of
+   * which is told once at most. `reconnect`: whether its clients are to come back. Succeeds with how many there were on
+   * this node, and fails when the others could not be told.
    */
-  readonly disconnect: (user: string, reconnect?: boolean) => Effect.Effect<number, never, R>
-  /** Tells all clients to come back, as when the server is about to be another. */
+  readonly disconnect: (user: string, reconnect?: boolean) => Effect.Effect<number, BrokerError, R>
+  /** Tells all clients of this node to come back, as when the server is about to be another. */
   readonly restart: Effect.Effect<number, never, R>
 }
 
 export const defaultPingInterval = "3 seconds"
 
+/** On which nodes tell each other. No topic of a client's is one: the broker keeps them apart. */
+export const channel = "$cable"
+
+/** Longest name of a user that other nodes are told, in bytes. */
+export const maxUserBytes = 1_024
+
+/** Connections that are told one thing in one go, before others have their turn. */
+const slice = 512
+
+interface Told {
+  readonly node: string
+  readonly user: string
+  readonly reconnect: boolean
+}
+
+const toldOf = (bytes: Uint8Array): Told | undefined => {
+  const value = Cast.decode(bytes, 4 * maxUserBytes)
+  if (typeof value !== "object" || value === null) return undefined
+  const { node, reconnect, user } = value as { readonly [name: string]: unknown }
+  return typeof node === "string" && Cast.isText(user, maxUserBytes) && typeof reconnect === "boolean"
+    ? { node, user, reconnect }
+    : undefined
+}
+
 /** As long as the scope is open. */
 export const make = <Request = unknown, R = never>({
+  broker,
   channels,
   pingInterval = defaultPingInterval,
   ...config
-}: Options<Request, R>): Effect.Effect<CableServer<Request, R>, never, R | Scope.Scope> =>
+}: Options<Request, R>): Effect.Effect<CableServer<Request, R>, BrokerError, R | Scope.Scope> =>
   Effect.gen(function* () {
     const source = yield* Identifier.Source
     const sessions = new Map<CableSession.CableSession<Request, R>, string | undefined>()
@@ -69,7 +100,11 @@ export const make = <Request = unknown, R = never>({
     const pings = Effect.gen(function* () {
       const time = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
       const ping = Prepared.make(`{"type":"ping","message":${time}}`)
-      for (const session of sessions.keys()) session.pingUnsafe(ping, time)
+      let told = 0
+      for (const session of sessions.keys()) {
+        session.pingUnsafe(ping, time)
+        if (++told % slice === 0) yield* Effect.yieldNow
+      }
     })
     yield* Effect.forkScoped(Effect.schedule(pings, Schedule.spaced(pingInterval)))
 
@@ -87,6 +122,16 @@ export const make = <Request = unknown, R = never>({
         return Effect.as(ended, meant.length)
       })
 
+    const disconnect = (user: string, reconnect: boolean) => end("remote", reconnect, (other) => other === user)
+    if (broker !== undefined) {
+      const context = yield* Effect.context<R>()
+      yield* broker.hear(channel, (bytes) => {
+        const told = toldOf(bytes)
+        if (told === undefined || told.node === broker.node) return
+        Effect.runForkWith(context)(disconnect(told.user, told.reconnect))
+      })
+    }
+
     return {
       serve: (connection, { name, request, user }) => {
         const extended = connection.subprotocol === Packet.extendedSubprotocol
@@ -95,7 +140,8 @@ export const make = <Request = unknown, R = never>({
           channels,
           client: { id, name: name ?? id, user, request },
           encodings: extended ? encodings.extended : encodings.plain,
-          config: { ...config, extended },
+          // Rails' own clients do not know of them.
+          config: { ...config, extended, pongs: extended && config.pongs === true },
           watch: (session) => {
             sessions.set(session, user)
             return () => void sessions.delete(session)
@@ -107,7 +153,14 @@ export const make = <Request = unknown, R = never>({
           connection.send('{"type":"disconnect","reason":"unauthorized","reconnect":false}'),
           Effect.ignore(connection.close(1000))
         ),
-      disconnect: (user, reconnect = true) => end("remote", reconnect, (other) => other === user),
+      disconnect: (user, reconnect = true) => {
+        const here = disconnect(user, reconnect)
+        if (broker === undefined) return here
+        if (!Cast.isText(user, maxUserBytes)) return Effect.die(new RangeError("the name of a user is too long"))
+        // The others do not wait for the closing handshakes here, and those here do not need the others.
+        const others = Effect.exit(broker.cast(channel, Cast.encode({ node: broker.node, user, reconnect })))
+        return Effect.flatMap(others, (told) => Effect.tap(here, () => told))
+      },
       restart: end("server_restart", true, () => true)
     }
   })

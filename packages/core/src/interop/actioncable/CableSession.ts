@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -37,6 +38,8 @@ interface Live<R> {
   member: CableMember | undefined
   subscription: Subscription<R> | undefined
   deciding: Fiber.Fiber<unknown, unknown> | undefined
+  /** Open when what the client has said before it was in has been heard. */
+  gate: Deferred.Deferred<void> | undefined
 }
 
 export interface Options<Request, R> {
@@ -56,6 +59,8 @@ export class CableSession<Request, R> {
   private readonly fork: (effect: Effect.Effect<unknown, never, R>) => Fiber.Fiber<unknown>
   private readonly live = new Map<number, Live<R>>()
   private state: Protocol.State = Protocol.open
+  /** Whether something of the client's is being done, behind which its next words wait. */
+  private isBusy = false
 
   constructor(
     connection: WebSocket,
@@ -79,30 +84,43 @@ export class CableSession<Request, R> {
 
   /**
    * It is time for a ping, which is the same for all clients; `time` is in seconds since 1970. Who does not read does not
-   * get it, having more to read than that. Who has to answer and has not is disconnected.
+   * get it, having more to read than that. Who has to answer and has not is disconnected, but not while the answer may
+   * be behind something else that it has said.
    */
   pingUnsafe(ping: Prepared.Prepared, time: number): void {
-    const { connection, config, state } = this
+    const { connection, config, isBusy, state } = this
     if (state._tag !== "Open") return
-    if (config.pongs === true) this.fork(Effect.ignore(this.take(Protocol.pingDue(state, time, config))))
+    if (config.pongs === true && !isBusy) this.fork(Effect.ignore(this.take(Protocol.pingDue(state, time, config))))
     else connection.tryWriteUnsafe(ping)
   }
 
   receive(message: Message.Message): Effect.Effect<void, WebSocketError, R> {
     // Binary messages are none of this protocol's: the reference takes no notice of them.
-    return Effect.suspend(() =>
-      message._tag === "Text" ? this.take(Protocol.receive(this.state, message.text, this.config)) : Effect.void
-    )
+    if (message._tag !== "Text") return Effect.void
+    return Effect.suspend(() => {
+      this.isBusy = true
+      return this.take(Protocol.receive(this.state, message.text, this.config))
+    }).pipe(Effect.onExit(() => Effect.sync(() => void (this.isBusy = false))))
   }
 
-  /** Tells the client why, and closes the connection. */
+  /** Tells the client why, and closes the connection. Waits for no channel. Who does not read is not told. */
   disconnect(reason: string, reconnect: boolean): Effect.Effect<void, WebSocketError, R> {
-    return Effect.suspend(() => this.take(Protocol.disconnect(this.state, reason, reconnect)))
+    return Effect.suspend(() => this.finish(Protocol.disconnect(this.state, reason, reconnect)))
   }
 
   /** The connection has ended. */
   get ended(): Effect.Effect<void, never, R> {
-    return Effect.suspend(() => Effect.ignore(this.take(Protocol.ended(this.state))))
+    return Effect.suspend(() => Effect.ignore(this.finish(Protocol.ended(this.state))))
+  }
+
+  /** All subscriptions end at once: what one holds may take its time, or never end. */
+  private finish([state, actions]: Protocol.Transition): Effect.Effect<void, WebSocketError, R> {
+    this.state = state
+    const [ends, words] = [actions.filter(isEnd), actions.filter((action) => !isEnd(action))]
+    const together = { concurrency: "unbounded", discard: true } as const
+    const one = (action: Protocol.Action) => this.carryOut(action)
+    const say = Effect.forEach(words, one, { discard: true })
+    return ends.length === 0 ? say : Effect.all([Effect.forEach(ends, one, together), say], together)
   }
 
   private take([state, actions]: Protocol.Transition): Effect.Effect<void, WebSocketError, R> {
@@ -135,7 +153,10 @@ export class CableSession<Request, R> {
   private send(transmission: Packet.Transmission): Effect.Effect<void, WebSocketError> {
     return Result.match(Packet.encodeTransmission(transmission), {
       onFailure: (unsendable) => Effect.logError("Action Cable: a value that cannot be sent", unsendable),
-      onSuccess: (text) => this.connection.send(text)
+      onSuccess: (text) =>
+        transmission._tag === "Disconnect"
+          ? Effect.sync(() => void this.connection.tryWriteUnsafe(Prepared.make(text)))
+          : this.connection.send(text)
     })
   }
 
@@ -146,13 +167,19 @@ export class CableSession<Request, R> {
       identifier,
       member: undefined,
       subscription: undefined,
-      deciding: undefined
+      deciding: undefined,
+      gate: undefined
     }
     this.live.set(attempt, live)
     const make = Object.hasOwn(channels, channel) ? channels[channel] : undefined
+    // By itself, which is not to be interrupted by the end of what it decides on.
+    const rejected = Effect.suspend(() => {
+      live.deciding = undefined
+      return this.rejected(identifier, attempt)
+    })
     const decided =
       make === undefined
-        ? this.rejected(identifier, attempt)
+        ? rejected
         : Scope.provide(
             Effect.suspend(() => make({ params, client, identifier })),
             live.scope
@@ -162,7 +189,7 @@ export class CableSession<Request, R> {
             Effect.catchCause((cause) =>
               Effect.andThen(
                 Cause.hasDies(cause) ? Effect.logError("Action Cable: a channel has failed", cause) : Effect.void,
-                this.rejected(identifier, attempt)
+                rejected
               )
             )
           )
@@ -181,14 +208,42 @@ export class CableSession<Request, R> {
     const { identifier } = live
     const { topics = [], transmissions } = subscription
     live.subscription = subscription
-    const confirm = Effect.suspend(() => this.take(Protocol.confirm(this.state, identifier, attempt)))
+    let early: ReadonlyArray<Protocol.Said> = []
+    const confirm = Effect.suspend(() => {
+      const [state, actions] = Protocol.confirm(this.state, identifier, attempt)
+      const [confirmation, ...rest] = actions
+      this.state = state
+      early = rest.flatMap((action) => (action._tag === "Tell" ? [action.said] : []))
+      // What it says from now on comes behind what it has said.
+      if (early.length > 0) live.gate = Deferred.makeUnsafe()
+      return confirmation === undefined ? Effect.void : this.carryOut(confirmation)
+    })
+    const hear = Effect.suspend(() => {
+      const { gate } = live
+      if (gate === undefined) return Effect.void
+      return Effect.ensuring(
+        Effect.forEach(early, (said) => this.hear(live, attempt, said), { discard: true }),
+        Effect.sync(() => {
+          live.gate = undefined
+          Deferred.doneUnsafe(gate, Exit.void)
+        })
+      )
+    })
     const transmitted =
       transmissions === undefined
         ? Effect.void
-        : Effect.sync(() => void this.fork(Scope.provide(this.forward(live, attempt, transmissions), live.scope)))
-    if (topics.length === 0) return Effect.andThen(confirm, transmitted)
+        : Effect.suspend(() => {
+            const fiber = this.fork(Scope.provide(this.forward(live, attempt, transmissions), live.scope))
+            return Scope.addFinalizer(
+              live.scope,
+              Effect.sync(() => fiber.interruptUnsafe())
+            )
+          })
+    const begun = Effect.andThen(transmitted, hear)
+    if (topics.length === 0) return Effect.andThen(confirm, begun)
     const kicked = () => void this.fork(Effect.ignore(this.rejected(identifier, attempt)))
-    const member = new CableMember(this.connection, client, encodings.use(identifier), kicked)
+    const gap = () => void this.fork(Effect.ignore(this.disconnect("gap", true)))
+    const member = new CableMember(this.connection, client, encodings.use(identifier), { kicked, gap })
     live.member = member
     const leave = Effect.sync(() => {
       member.leave()
@@ -197,7 +252,7 @@ export class CableSession<Request, R> {
     })
     return Scope.addFinalizer(live.scope, leave).pipe(
       Effect.andThen(this.hub.enter(topics, member, { admitted: () => confirm })),
-      Effect.andThen(transmitted)
+      Effect.andThen(begun)
     )
   }
 
@@ -216,22 +271,33 @@ export class CableSession<Request, R> {
       if (live === undefined) return Effect.void
       this.live.delete(attempt)
       live.deciding?.interruptUnsafe()
-      return Scope.close(live.scope, Exit.void)
+      if (live.gate !== undefined) Deferred.doneUnsafe(live.gate, Exit.void)
+      return Effect.catchCause(Scope.close(live.scope, Exit.void), (cause) =>
+        Effect.logError("Action Cable: what a subscription held was not released", cause)
+      )
     })
   }
 
   private tell(attempt: number, said: Protocol.Said): Effect.Effect<void, WebSocketError, R> {
     const live = this.live.get(attempt)
-    const subscription = live?.subscription
-    if (live === undefined || subscription === undefined) return Effect.void
+    if (live === undefined) return Effect.void
+    if (live.gate === undefined) return this.hear(live, attempt, said)
+    return Effect.andThen(
+      Deferred.await(live.gate),
+      Effect.suspend(() => this.tell(attempt, said))
+    )
+  }
+
+  private hear(live: Live<R>, attempt: number, said: Protocol.Said): Effect.Effect<void, WebSocketError, R> {
+    const { subscription } = live
+    if (subscription === undefined) return Effect.void
     switch (said._tag) {
       case "Perform": {
         const { perform } = subscription
         if (perform === undefined) return Effect.logDebug("Action Cable: a channel without actions")
         return Effect.catchCause(
           Effect.suspend(() => Effect.asVoid(perform(said.action, said.data))),
-          (cause) =>
-            Cause.hasInterrupts(cause) ? Effect.interrupt : Effect.logError("Action Cable: an action has failed", cause)
+          (cause) => Effect.logError("Action Cable: an action has failed", cause)
         )
       }
       case "Whisper":
@@ -294,6 +360,8 @@ export class CableSession<Request, R> {
     })
   }
 }
+
+const isEnd = (action: Protocol.Action): boolean => action._tag === "Unsubscribe"
 
 /** How a connection is served. */
 export interface ServeOptions<Request, R> extends Options<Request, R> {
