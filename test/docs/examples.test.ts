@@ -53,7 +53,7 @@ describe("an example", () => {
 })
 
 it("what is called JSON is JSON, and no block is in a language that nobody knows", () => {
-  const known = new Set(["ts", "sh", "text", "json", "jsonl", "js", "python", "hex", ""])
+  const known = new Set(["ts", "sh", "text", "json", "jsonl", "js", "python", "go", "ruby", "hex", ""])
   for (const block of pages().flatMap(blocks)) {
     expect(known, place(block)).toContain(block.language)
     if (block.language === "json") expect(() => JSON.parse(block.code), place(block)).not.toThrow()
