@@ -30,9 +30,9 @@ const unstable = /^effect\/(socket|http|http-api|rpc|cluster|cli|encoding|persis
 /** What stands on a library besides Effect: one file for each, so that who does not import it does not need it. */
 const libraries: ReadonlyMap<string, string> = new Map([["messaging/MessagePackCodec.ts", "msgpackr/pack"]])
 
-/** The libraries of servers that others run: each is imported in the rooms of its broker alone. */
+/** The libraries of servers that others run: each is imported where its broker is, and where others meet us at that server. */
 const clients: ReadonlyArray<readonly [room: RegExp, library: RegExp]> = [
-  [/^brokers\/(Redis|redis\/)/, /^ioredis$/],
+  [/^(brokers\/(Redis|redis\/)|interop\/Redis)/, /^ioredis$/],
   [/^brokers\/(Nats|nats\/)/, /^@nats-io\/(transport-node|jetstream)$/]
 ]
 
