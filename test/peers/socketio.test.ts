@@ -50,7 +50,7 @@ const using = (name: string, way: keyof typeof transportsOf) =>
     const made: Array<Client> = []
     yield* Effect.addFinalizer(() => Effect.sync(() => made.forEach((client) => void client.disconnect())))
     return (url: string, options: object = {}) =>
-      Effect.gen(function* () {
+      Effect.sync(() => {
         const client = io(url, {
           transports: transportsOf[way],
           forceNew: true,
