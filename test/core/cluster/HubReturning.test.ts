@@ -16,6 +16,7 @@ import { toJson } from "@millrace/core/cluster/JsonText"
 import * as Target from "@millrace/core/cluster/Target"
 import type { Happening } from "@millrace/core/connection/Surroundings"
 import { start } from "../../support/connection.ts"
+import { type Entry, logged } from "../../support/logged.ts"
 import { hubNetwork, listening, turns, words } from "../../support/hubNetwork.ts"
 import { cluster } from "../../support/presences.ts"
 
@@ -231,6 +232,8 @@ describe("A client of the hub", () => {
   )
 })
 
+const warned = (entries: ReadonlyArray<Entry>) => entries.filter(({ level }) => level === "Warn").length
+
 describe("The store of a client of the hub", () => {
   const memory = HubStore.memory
 
@@ -272,6 +275,52 @@ describe("The store of a client of the hub", () => {
       isBroken = false
       expect((yield* client.publish("t", 2)).position!.offset).toBe(1)
     })
+  )
+
+  it.effect("is told what becomes of the publications of an earlier life, also when the hub is never there", () =>
+    Effect.gen(function* () {
+      const network = hubNetwork(yield* Hub.make())
+      network.answer = () => Effect.never
+      const store = memory()
+      const key = { producer: "p", epoch: 0, sequence: 0 }
+      yield* store.keep({ topic: "t", dataJson: toJson(1), key, echo: true, at: 0, saidAt: 0 })
+      const client = yield* HubClient.make(network.connect, { store })
+      const outcomes = yield* start(Stream.runCollect(client.leftovers))
+      yield* later("1 minute")
+      expect(outcomes.pollUnsafe()).toBeUndefined()
+      yield* later("1 minute")
+      const [outcome] = yield* Fiber.join(outcomes)
+      expect(outcome!.result).toMatchObject(Result.fail({ reason: { _tag: "Uncertain" } }))
+      expect((yield* store.load).unanswered).toEqual([])
+    })
+  )
+
+  it.effect("says once in the log that it has failed, until it works again", () =>
+    logged((entries) =>
+      Effect.gen(function* () {
+        const hub = yield* Hub.make()
+        const network = hubNetwork(hub)
+        let isFull = true
+        const kept = memory()
+        const failure = Effect.fail(new HubStore.StoreUnavailable({ inUse: false, cause: "full" }))
+        const store: HubStore.HubStore = {
+          ...kept,
+          reached: (topic, position) => Effect.suspend(() => (isFull ? failure : kept.reached(topic, position)))
+        }
+        const client = yield* HubClient.make(network.connect, { store })
+        yield* listening(client.subscribe("t"))
+        yield* turns
+        const text = `{"type":"message","topic":"t","data":1,"from":"bob","time":1}`
+        const say = Effect.andThen(hub.publish("t", text), turns)
+        for (let i = 0; i < 3; i++) yield* say
+        const before = warned(entries)
+        isFull = false
+        yield* say
+        isFull = true
+        yield* say
+        return [before, warned(entries)]
+      }).pipe(Effect.map((counts) => expect(counts).toEqual([1, 2])))
+    )
   )
 
   it.effect("tells nothing of when something was said, where the clock was set back since", () =>

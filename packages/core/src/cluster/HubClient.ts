@@ -51,6 +51,15 @@ export interface PublishOptions {
   readonly echo?: boolean | undefined
 }
 
+/**
+ * Opens a connection to the hub. Where it is a function, it gets the addresses of the hub's nodes as the hub has told them
+ * last, with the one to try now in front: each attempt gets another one, and once in a round there is none, to go where
+ * the first has gone. The first node is anyone, so that clients of a node that has gone go to different ones.
+ *
+ *     HubClient.make(([node = "https://hub.example.com"]) => open(new URL("/ws", node)))
+ */
+export type Open<E, R> = Effect.Effect<Wire, E, R> | ((nodes: ReadonlyArray<string>) => Effect.Effect<Wire, E, R>)
+
 /** How to come back, and what to keep. Nothing is required. */
 export interface Options {
   /** How long to wait before each attempt. Default `Reconnect.fullJitter()`. */
@@ -138,14 +147,14 @@ export { defaults } from "./HubReturning.ts"
  */
 export const make: {
   <E, R>(
-    open: Effect.Effect<Wire, E, R>,
+    open: Open<E, R>,
     options?: Options & { readonly store?: undefined }
   ): Effect.Effect<HubClient, never, Exclude<R, Scope.Scope> | Scope.Scope>
   <E, R>(
-    open: Effect.Effect<Wire, E, R>,
+    open: Open<E, R>,
     options: Options
   ): Effect.Effect<HubClient, StoreUnavailable, Exclude<R, Scope.Scope> | Scope.Scope>
-} = (<E, R>(open: Effect.Effect<Wire, E, R>, options: Options = {}) =>
+} = (<E, R>(open: Open<E, R>, options: Options = {}) =>
   Effect.gen(function* () {
     const kept = yield* options.store?.load ?? nothing
     const context = yield* Effect.context<never>()

@@ -29,8 +29,8 @@ export interface Question {
 
 export type Action =
   | { readonly _tag: "Say"; readonly text: string }
-  /** The client is called this. What was waiting for a connection is said behind it. */
-  | { readonly _tag: "Welcome"; readonly name: string }
+  /** The client is called this, and the hub's nodes are there. What was waiting for a connection is said behind it. */
+  | { readonly _tag: "Welcome"; readonly name: string; readonly nodes: ReadonlyArray<string> }
   /** There is something to take for a reader, or it is over. */
   | { readonly _tag: "Wake"; readonly reader: HubReader }
   /** The store is to be told that it is said now; then `marked`. */
@@ -124,7 +124,7 @@ export class HubClientProtocol {
       return
     }
     this.state = "Open"
-    this.actions.push({ _tag: "Welcome", name: heard.client })
+    this.actions.push({ _tag: "Welcome", name: heard.client, nodes: heard.nodes })
     // First: who publishes much would otherwise go on while its own streams fall behind what the hub keeps.
     this.subscriptions.opened()
     // What was said before a connection was lost is said again before anything new.

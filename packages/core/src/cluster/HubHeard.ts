@@ -16,7 +16,12 @@ export interface Receipt {
 }
 
 export type Heard =
-  | { readonly _tag: "Welcome"; readonly client: string; readonly protocol: unknown }
+  | {
+      readonly _tag: "Welcome"
+      readonly client: string
+      readonly protocol: unknown
+      readonly nodes: ReadonlyArray<string>
+    }
   | ({ readonly _tag: "Subscribed"; readonly topic: string; readonly position: Position.Position | undefined } & Answer)
   | ({ readonly _tag: "Unsubscribed"; readonly topic: string } & Answer)
   | { readonly _tag: "Kicked"; readonly topic: string; readonly detail: string }
@@ -126,8 +131,9 @@ export const decode = (text: string): Heard | undefined => {
   const { topic } = fields
   switch (fields["type"]) {
     case "welcome": {
-      const { client } = fields
-      return isText(client) ? { _tag: "Welcome", client, protocol: fields["protocol"] } : undefined
+      const { client, nodes, protocol } = fields
+      if (!isText(client)) return undefined
+      return { _tag: "Welcome", client, protocol, nodes: Array.isArray(nodes) ? nodes.filter(isText) : [] }
     }
     case "gap": {
       const { topics } = fields

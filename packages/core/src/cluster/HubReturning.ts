@@ -26,6 +26,7 @@ import type { Element, Present, PresenceElement } from "./HubElement.ts"
 import type { Receipt } from "./HubHeard.ts"
 import { protocol as spoken } from "./HubMessage.ts"
 import { isProducer, isTopic, maxDepth } from "./HubName.ts"
+import { HubNodes } from "./HubNodes.ts"
 import { maxTogether, print, type Publication } from "./HubPublications.ts"
 import { defaults as readerDefaults, type HubReader } from "./HubReader.ts"
 import { type HubStore, type Kept, StoreUnavailable, type Unanswered } from "./HubStore.ts"
@@ -95,6 +96,7 @@ export class HubReturning implements HubClient.HubClient {
 
   private session: Session | undefined
   private called: string | undefined
+  private readonly nodes = new HubNodes()
   private end: Exit.Exit<never, HubClientError> | undefined
   /** Texts that are not handed to the connection yet. */
   private outgoing: Array<string> = []
@@ -116,7 +118,7 @@ export class HubReturning implements HubClient.HubClient {
   private readonly left: number
 
   constructor(
-    open: Effect.Effect<Wire, unknown, Scope.Scope>,
+    open: HubClient.Open<unknown, Scope.Scope>,
     options: HubClient.Options,
     kept: Kept,
     context: Context.Context<never>
@@ -152,7 +154,7 @@ export class HubReturning implements HubClient.HubClient {
     }
     this.comeback = new Comeback.Comeback<Session, Again.Cause>(
       {
-        open: this.meet(open),
+        open: this.meet(Effect.isEffect(open) ? open : this.nodes.using(open)),
         failed: (error) => (error instanceof SessionError ? { _tag: "Ended", error } : { _tag: "NotOpened", error }),
         nameOf: () => this.called ?? "",
         live: (session) => this.converse(session),
@@ -544,6 +546,7 @@ export class HubReturning implements HubClient.HubClient {
         return this.sender.waiter?.()
       case "Welcome":
         this.called = action.name
+        this.nodes.know(action.nodes)
         return this.tellCurious()
       case "Wake":
         return action.reader.waiter?.()

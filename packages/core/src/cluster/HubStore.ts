@@ -38,7 +38,11 @@ export interface Kept {
   readonly positions: ReadonlyMap<string, string>
 }
 
-/** For one client at a time. What it is told is done in order. */
+/**
+ * For one client at a time. What it is told is done in order. Of `keep` and `said` the publication fails that could not be
+ * kept; `answered` and `reached` that fail are logged: the next life says again what the hub knows by its key, or tells it
+ * as `Uncertain`, and hears again what it has heard. The end of the client waits 5 s for what is not done.
+ */
 export interface HubStore {
   /** Once, when the client begins. */
   readonly load: Effect.Effect<Kept, StoreUnavailable>
