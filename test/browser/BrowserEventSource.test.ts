@@ -3,9 +3,11 @@
 import type * as http from "node:http"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { Browser } from "playwright-core"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Origin from "@millrace/core/codec/Origin"
 import * as NodeEventStream from "@millrace/node/NodeEventStream"
 import * as bare from "../support/bareServer.ts"
 import { launch } from "../support/chromium.ts"
@@ -16,19 +18,21 @@ import * as Page from "../support/page.ts"
 
 let browser: Browser
 beforeAll(async () => {
-  browser = await launch()
+  // Playwright and the headless shell leave pages out of the back/forward cache unless they are told.
+  browser = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"], args: ["--enable-bfcache"] })
 }, 60_000)
 afterAll(() => browser.close())
 
 /** A site with an empty page in `/dir/`, and what the test says everywhere else. */
 const site = (handle: bare.Handle) =>
   bare.listen((request, response) => {
-    if (request.url !== "/dir/page") return handle(request, response)
+    if (!request.url?.startsWith("/dir/page")) return handle(request, response)
     response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>page</title>")
   })
 
 /** The requests that were not those of the browser itself. */
-const askedOf = ({ asked }: bare.BareServer) => asked.filter(({ url }) => url !== "/dir/page" && url !== "/favicon.ico")
+const askedOf = ({ asked }: bare.BareServer) =>
+  asked.filter(({ url }) => !url?.startsWith("/dir/page") && url !== "/favicon.ico")
 
 /** A site of its own, and a page of it. */
 const visit = (handle: bare.Handle) =>
@@ -354,7 +358,7 @@ describe("the life of a page", () => {
   it.live("lets no request stand open in a page that is frozen or left, and goes on where it was when it does", () =>
     Effect.gen(function* () {
       const { page, responses, says, server } = yield* living
-      // A headless Chromium has no cache for pages, and freezes none: these are the events that it would send.
+      // A headless Chromium freezes no page that is looked at: these are the events that it would send.
       const tell = (type: "freeze" | "pagehide" | "pageshow" | "resume") =>
         Effect.promise(() =>
           page.evaluate((type) => {
@@ -385,6 +389,60 @@ describe("the life of a page", () => {
         askedOf(server).map(({ headers }) => headers["last-event-id"]),
         [undefined, "1", "2", "3"]
       )
+    })
+  )
+})
+
+describe("the cache for pages that were left", () => {
+  it.live("keeps a page that has one, which asks for what comes next when it is shown again", () =>
+    Effect.gen(function* () {
+      const { page, responses, says, server } = yield* living
+      const home = page.url()
+      yield* Effect.promise(() => page.goto(home.replace("page", "page?elsewhere")))
+      yield* eventually(() => responses.length === 1 && responses[0]!.destroyed)
+      yield* Effect.promise(() => page.evaluate(() => void setTimeout(() => history.back())))
+      yield* Effect.promise(() => page.waitForURL(home, { waitUntil: "commit" }))
+      // It is the same page: one that was loaded anew would know nothing of it.
+      yield* says("Connecting Open 1 Away Connecting Open 2")
+      assert.deepStrictEqual(
+        askedOf(server).map(({ headers }) => headers["last-event-id"]),
+        [undefined, "1"]
+      )
+    })
+  )
+})
+
+describe("a server of another origin", () => {
+  it.live("lets a page of an origin in that may ask, with where it was and what it is, and tells it when to come", () =>
+    Effect.gen(function* () {
+      const page = yield* visit((_, response) => void response.end())
+      const origin = Result.getOrThrow(Origin.allow([page.server.url]))
+      const streams = yield* NodeEventStream.make({ origin })
+      const asked: Array<ReadonlyArray<unknown>> = []
+      const { url } = yield* bare.listen((request, response) =>
+        Effect.runFork(
+          streams.respond(request, response, ({ headers, lastEventId }) => {
+            asked.push([lastEventId, headers.authorization])
+            return Stream.succeed({ id: `${Number(lastEventId) + 1}`, data: "yes" })
+          })
+        )
+      )
+      const options = { headers: { Authorization: "Bearer me" } }
+      const ids = yield* page.run(
+        ({ BrowserEventSource, Effect, outcome, Schedule, Stream }, url, options) => {
+          const events = BrowserEventSource.stream(url, { ...options, reconnect: Schedule.spaced(10) })
+          const first = Stream.runCollect(Stream.take(events, 3))
+          return outcome(Effect.map(first, (events) => events.map(({ id }) => id)))
+        },
+        url,
+        options
+      )
+      assert.deepStrictEqual(ids, { value: ["1", "2", "3"] })
+      assert.deepStrictEqual(asked.slice(0, 3), [
+        ["", "Bearer me"],
+        ["1", "Bearer me"],
+        ["2", "Bearer me"]
+      ])
     })
   )
 })
