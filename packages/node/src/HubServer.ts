@@ -3,6 +3,7 @@
  *
  *     GET  /          a page to try it with
  *     GET  /ws        the WebSocket, with the messages that docs/protocol.md describes
+ *     GET  /cable     the WebSocket of clients of Action Cable
  *     GET  /events    topics as an event stream, and /.well-known/mercure for who speaks Mercure
  *     POST /publish   one message, for programs
  *     GET  /topics    which there are here; /topics/:topic/history and /topics/:topic/presence
@@ -28,6 +29,8 @@ import * as MemoryBroker from "@millrace/core/cluster/MemoryBroker"
 import * as Nodes from "@millrace/core/cluster/Nodes"
 import * as Presence from "@millrace/core/cluster/Presence"
 import * as Questions from "@millrace/core/cluster/Questions"
+import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
+import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Origin from "@millrace/core/codec/Origin"
 import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
 import type { Extension } from "@millrace/core/connection/Extension"
@@ -38,6 +41,7 @@ import type * as Scope from "effect/Scope"
 import type { DrainOptions } from "./Connections.ts"
 import * as EventFront from "./EventFront.ts"
 import * as Answer from "./hub/Answer.ts"
+import * as Cable from "./hub/Cable.ts"
 import * as FrameViews from "./hub/FrameViews.ts"
 import type * as Guest from "./hub/Guest.ts"
 import * as LookingOn from "./hub/LookingOn.ts"
@@ -78,6 +82,8 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly presence?: Presence.Options | undefined
   /** How many clients may look at the frames of their own connections at a time; `false` for none. Default: 16. */
   readonly frames?: FrameViews.Options | false | undefined
+  /** What clients of Action Cable find at `/cable`; `false` for nothing. Default: `TopicChannel`. */
+  readonly cable?: Cable.Options | false | undefined
   /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
@@ -112,6 +118,8 @@ export interface Running extends NodeWebSocketServer.Listening {
   readonly cluster: Cluster.Cluster["Service"]
   /** Who is in which topic, on all nodes. */
   readonly presence: Presence.Presence["Service"]
+  /** Clients of Action Cable, to disconnect users, on all nodes, or to send them elsewhere. */
+  readonly cable: CableServer.CableServer<Guest.Request> | undefined
 }
 
 /** The URLs of the nodes that have said one. */
@@ -146,6 +154,7 @@ export const serve = (
     const questions = yield* Questions.make(broker, nodes)
     const cluster = yield* Cluster.make(hub, nodes, questions)
     const presence = yield* Presence.make(broker, nodes, options.presence)
+    const cable = options.cable === false ? undefined : yield* Cable.make(hub, broker, authorize, options.cable ?? {})
     const shown = new HubPresence(presence, (effect) => void Effect.runForkWith(context)(effect))
     yield* HubMetrics.watch(hub)
 
@@ -209,7 +218,7 @@ export const serve = (
         const health = { ...healthOf(hub, connections(), uptime), nodes: options.advertise && addresses() }
         return Answer.json(response, 200, health, Object.fromEntries(HubEvents.crossOrigin(origin, request) ?? []))
       }
-      if (path === "/ws") {
+      if (path === "/ws" || (path === "/cable" && cable !== undefined)) {
         return Answer.problem(response, 426, "upgrade-required", "this is a WebSocket", { Upgrade: "websocket" })
       }
       const file = files.get(path)
@@ -269,18 +278,44 @@ export const serve = (
               frames: view?.token
             }).pipe(Effect.provideService(Hub.Hub, hub))
           }
-        )
+        ),
+        ...(cable === undefined
+          ? []
+          : [
+              NodeWebSocketServer.route(
+                {
+                  path: "/cable",
+                  origin,
+                  limits: options.limits,
+                  extensions: options.extensions,
+                  subprotocols: CableServer.subprotocols,
+                  handshake: (asked) => Effect.catchTag(welcomed(options, asked, undefined), "Refusal", unauthorized)
+                },
+                (connection) => {
+                  const { handshake } = connection
+                  return handshake === undefined
+                    ? cable.unauthorized(connection)
+                    : Effect.provideService(cable.serve(connection, handshake), Hub.Hub, hub)
+                }
+              )
+            ])
       ],
       { drain: options.drain }
     )
     // Finalizers run last to first: stop accepting, drain, cut.
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-    return { ...listening, hub, cluster, presence }
+    return { ...listening, hub, cluster, presence, cable }
   })
+
+/** Clients of Action Cable come back for ever, unless they are let in to be told not to. */
+const unauthorized = (refusal: Refusal) =>
+  refusal.status === 401 || refusal.status === 403
+    ? Effect.succeed(NodeWebSocketServer.accept(undefined))
+    : Effect.fail(refusal)
 
 /** Who a WebSocket belongs to. What it came with is kept only where somebody asks for it again. */
 const welcomed = (
-  { authorize, identify }: Options,
+  { authorize, cable, identify }: Options,
   asked: Upgrade.UpgradeRequest,
   views: FrameViews.FrameViews | undefined
 ) =>
@@ -295,7 +330,8 @@ const welcomed = (
       })
     }
     const view = query.get("frames") === "1" ? views?.open(user) : undefined
-    const kept = authorize === undefined ? nothing : request
+    const isAsked = authorize !== undefined || (cable !== false && cable?.channels !== undefined)
+    const kept = isAsked ? request : nothing
     return NodeWebSocketServer.accept({ name, user, request: kept, view }, { tap: view?.tap })
   })
 

@@ -93,6 +93,10 @@ export const serve = Command.make(
       ),
       Flag.withDefault(true)
     ),
+    cable: Flag.Boolean("cable").pipe(
+      Flag.withDescription("Serve clients of Action Cable at /cable. Default yes; --no-cable for no."),
+      Flag.withDefault(true)
+    ),
     compression: compression.flags("1KiB")
   },
   (values) =>
@@ -117,6 +121,7 @@ export const serve = Command.make(
         hub: { slowConsumer, whenDown },
         advertise: Option.getOrUndefined(values.advertise),
         frames: values.frames ? undefined : false,
+        cable: values.cable ? undefined : false,
         publishToken: Option.getOrUndefined(values.publishToken)
       }).pipe(
         Effect.mapError((error) => {
