@@ -89,7 +89,8 @@ export const serve = Command.make(
     slowConsumer,
     frames: Flag.Boolean("frames").pipe(
       Flag.withDescription(
-        "Let clients look at the frames of their own connections, as the page does. Default yes; --no-frames for no."
+        "Let clients look at the frames of their own connections, as the page does. Default yes, but not with --workers; " +
+          "--no-frames for no."
       ),
       Flag.withDefault(true)
     ),
@@ -120,7 +121,8 @@ export const serve = Command.make(
         broker: between,
         hub: { slowConsumer, whenDown },
         advertise: Option.getOrUndefined(values.advertise),
-        frames: values.frames ? undefined : false,
+        // Who asks for them may come to another process than the one that has the connection.
+        frames: values.frames && worker === undefined ? undefined : false,
         cable: values.cable ? undefined : false,
         publishToken: Option.getOrUndefined(values.publishToken)
       }).pipe(

@@ -41,6 +41,9 @@ export const maxKept = { lines: 256, characters: 262_144 } as const
  */
 const kept = { plain: 4_096, compressed: 262_144 } as const
 
+/** What is inflated of a message at most: it is done in the turn in which the message comes. */
+export const maxInflatedBytes = 1_048_576
+
 const event = (value: object): string => EventStreamBody.print([{ data: JSON.stringify(value) }]).text
 
 const lostEvent = (count: number): string => event({ type: "lost", count })
@@ -86,7 +89,7 @@ export class FrameView {
   constructor(views: FrameViews, user: string | undefined) {
     this.views = views
     this.user = user
-    this.json = new FrameJson(views.maxMessageBytes)
+    this.json = new FrameJson(Math.min(views.maxMessageBytes, maxInflatedBytes))
   }
 
   /** To be put beneath the connection. */
