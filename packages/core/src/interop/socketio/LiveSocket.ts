@@ -315,7 +315,8 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   }
 
   end(reason: Reason): Effect.Effect<void> {
-    return Effect.suspend(() => {
+    // A listener that ends its own socket is interrupted, and all is released nevertheless.
+    const ending = Effect.suspend(() => {
       if (this.state._tag === "Over") return Effect.void
       const { encodings, namespace, query, recovery } = this.making
       if (this.state._tag === "Away") this.making.away(this, false)
@@ -331,6 +332,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       Deferred.doneUnsafe(this.over, Effect.succeed(reason))
       return Scope.close(this.scope, Exit.void)
     })
+    return Effect.uninterruptible(ending)
   }
 
   readonly disconnect: Effect.Effect<void> = Effect.suspend(() => {

@@ -8,6 +8,7 @@
  * A room is a topic of the hub: what is published to it, by whomever and over whichever wire, reaches those in the room,
  * and what is emitted to it reaches everybody else who listens there.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -225,9 +226,12 @@ export const make = <Request = unknown, R = never>(
         Effect.andThen(session.refuse(namespace, attempt, message, data), socket.end("server"))
       // Who decides is of the program, and all that it needs is in the context that it is run in.
       const decide = Effect.suspend(() => connect(socket)) as Effect.Effect<Handler | void, Refused, Scope.Scope>
-      return Scope.provide(decide, socket.scope).pipe(
+      // Who has gone is not decided on any more.
+      const gone = Effect.andThen(socket.closed, Effect.interrupt)
+      return Effect.raceFirst(Scope.provide(decide, socket.scope), gone).pipe(
         Effect.flatMap((handler) => socket.enter(handler ?? undefined)),
         Effect.catchCause((cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return socket.end("server")
           const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
           if (error?._tag === "Refused") return refused(error.message, error.data)
           return Effect.andThen(
