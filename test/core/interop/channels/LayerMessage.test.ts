@@ -109,9 +109,10 @@ describe("Any message", () => {
     const bytes = message.map((sent) => Result.getOrThrow(LayerMessage.encode(sent)))
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array(), mutated(bytes)), (any) => {
-        for (const decode of [LayerMessage.decode, LayerMessage.decodeQueued]) {
-          const decoded = decode(any)
-          if (Result.isFailure(decoded)) expect(decoded.failure).toBeInstanceOf(LayerMessage.LayerViolation)
+        for (const decoded of [LayerMessage.decode(any), LayerMessage.decodeQueued(any)] as const) {
+          if (Result.isFailure(decoded as Result.Result<unknown, unknown>)) {
+            expect((decoded as Result.Failure<unknown, unknown>).failure).toBeInstanceOf(LayerMessage.LayerViolation)
+          }
         }
       })
     )
