@@ -66,8 +66,9 @@ const read = (record: unknown, said: unknown): Reading<HubStore.Unanswered> | un
  * Opens it for one client, until the scope ends: what is to be written then is. Fails with `StoreUnavailable` where there
  * is no storage or it may not be used, and with `inUse` where another client has it, after `wait`.
  *
- * `keep` succeeds when the publication is written. Positions are written behind: 200 ms later at most, and before the page
- * goes. So a page that is loaded again gets nothing twice; one that crashes may get the last 200 ms again.
+ * `keep` succeeds when the publication is written. Positions are written behind: 200 ms later at most, and begun when the page
+ * goes, which Chromium does not always bring to its end. So a page may get what came in the last 200 ms again. Of a topic that
+ * it has read for less than that, nothing may be known: its next life begins at the end of it.
  */
 export const make = (options: Options): Effect.Effect<IndexedDbHubStore, StoreUnavailable, Scope.Scope> =>
   Effect.gen(function* () {

@@ -40,6 +40,18 @@ const pair = (asking?: Options, asked?: Options) =>
     return { one, other, ports: [port1, port2] as const }
   })
 
+/** What another script of the origin may say that knows the words. */
+const forged = [
+  { _tag: "Close" },
+  { _tag: "Close", code: "1000", reason: "" },
+  { _tag: "Close", code: 1000, reason: {} },
+  { _tag: "Opened", life: 1 },
+  { _tag: "Read" },
+  { _tag: "Read", cost: NaN },
+  { _tag: "Read", cost: -1 },
+  { _tag: "Read", cost: Infinity }
+]
+
 describe("PortLink", () => {
   it.live("hands over text and bytes as they are, in order, both ways", () =>
     Effect.gen(function* () {
@@ -137,7 +149,7 @@ describe("PortLink", () => {
       const { one, other, ports } = yield* pair({ onAside: (said) => heard.push(said) })
       other.link.aside({ open: false })
       yield* other.connection.send("behind it")
-      for (const nonsense of [null, 1, {}, { _tag: "Shout" }, ["Close"], new ArrayBuffer(1)]) {
+      for (const nonsense of [null, 1, {}, { _tag: "Shout" }, ["Close"], new ArrayBuffer(1), ...forged]) {
         ports[1].postMessage(nonsense)
       }
       other.link.aside("again")
@@ -145,6 +157,7 @@ describe("PortLink", () => {
       yield* eventually(() => heard.length === 2)
       assert.deepStrictEqual(heard, [{ open: false }, "again"])
       assert.isTrue(one.link.isOpen)
+      assert.strictEqual(one.link.buffered, 0)
     })
   )
 })

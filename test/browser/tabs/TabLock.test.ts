@@ -37,6 +37,19 @@ describe("TabLock", () => {
     })
   )
 
+  it.live("is not taken in the end by who has waited long enough, though the scope lives on", () =>
+    Effect.gen(function* () {
+      const holder = yield* Scope.make()
+      yield* Scope.provide(TabLock.hold("wanted"), holder)
+      const late = yield* Effect.forkChild(TabLock.hold("wanted"), { startImmediately: true })
+      yield* settled
+      yield* Fiber.interrupt(late)
+      yield* close(holder)
+      yield* settled
+      assert.deepStrictEqual(yield* Effect.promise(names), [[], []])
+    })
+  )
+
   it.live("tells all who wait for its holder's end, and is left alone by who does not wait any more", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()

@@ -7,6 +7,7 @@ import { StoreUnavailable } from "@millrace/core/messaging/StoreError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as TabLock from "../tabs/TabLock.ts"
 import type { Database, Done } from "./Database.ts"
 import { unavailable } from "./Database.ts"
 
@@ -27,25 +28,8 @@ const expiry = 3_000
 /** A page that is loaded again may be there before its lock is free: in milliseconds. */
 const least = 100
 
-const lock = (
-  locks: LockManager,
-  database: Database,
-  name: string,
-  wait: number
-): Effect.Effect<Write, StoreUnavailable, Scope.Scope> => {
-  const locked = Effect.callback<() => void, StoreUnavailable>((resume, signal) => {
-    let release!: () => void
-    const held = new Promise<void>((resolve) => {
-      release = resolve
-    })
-    locks
-      .request(name, { signal }, () => {
-        resume(Effect.succeed(release))
-        return held
-      })
-      .catch((cause: unknown) => resume(Effect.fail(unavailable(cause))))
-    return Effect.sync(release)
-  })
+const lock = (database: Database, name: string, wait: number): Effect.Effect<Write, StoreUnavailable, Scope.Scope> => {
+  const locked = Effect.mapError(TabLock.hold(name), ({ cause }) => unavailable(cause))
   const inTime =
     wait === Infinity
       ? locked
@@ -60,10 +44,7 @@ const lock = (
       },
       done
     )
-  return Effect.as(
-    Effect.acquireRelease(inTime, (release) => Effect.sync(release), { interruptible: true }),
-    write
-  )
+  return Effect.as(inTime, write)
 }
 
 interface Lease {
@@ -156,7 +137,6 @@ export const claim = (
   wait: Duration.Input
 ): Effect.Effect<Write, StoreUnavailable, Scope.Scope> =>
   Effect.suspend(() => {
-    const locks: LockManager | undefined = globalThis.navigator?.locks
     const millis = Duration.toMillis(wait)
-    return locks === undefined ? lease(database, millis) : lock(locks, database, name, millis)
+    return TabLock.areThere() ? lock(database, name, millis) : lease(database, millis)
   })

@@ -22,7 +22,10 @@ export interface Port {
   ) => void
 }
 
-/** What the ends say of the conversation. Anything else that is no text and no bytes is passed over. */
+/**
+ * What the ends say of the conversation. Anything else that is no text and no bytes is passed over: whoever is of the same
+ * origin can say something on a `BroadcastChannel`.
+ */
 export type Signal =
   /** The end that was asked is there; `life` is the lock that it holds as long as it lives: see `TabLock`. */
   | { readonly _tag: "Opened"; readonly life: string | undefined }
@@ -88,18 +91,22 @@ export class PortLink implements Link {
       return this.sayRead()
     }
     switch (data?._tag) {
-      case "Opened":
-        if (this.isOpen || this.closing) return
+      case "Opened": {
+        const { life } = data
+        if (this.isOpen || this.closing || (life !== undefined && typeof life !== "string")) return
         this.isOpen = true
-        this.options.onOpened?.(data.life)
+        this.options.onOpened?.(life)
         this.owner?.opened()
         return
+      }
       case "Read":
+        if (!(data.cost > 0 && data.cost <= this.buffered)) return
         this.buffered -= data.cost
         this.owner?.drained()
         return
       case "Close": {
         const { code, reason } = data
+        if (!Number.isInteger(code) || typeof reason !== "string") return
         if (!this.closing) this.signal(data)
         return this.end({ code, reason })
       }

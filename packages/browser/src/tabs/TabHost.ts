@@ -29,6 +29,12 @@ export interface Note {
   readonly failures: number
 }
 
+/** Any script of this origin can say something between two tabs. */
+export const isNote = (said: unknown): said is Note => {
+  const { failures, isOpen } = Object(said) as { readonly [Name in keyof Note]: unknown }
+  return typeof isOpen === "boolean" && typeof failures === "number"
+}
+
 export interface TabHost {
   /** Serves a tab until it goes, or this one does; `life` is the lock that the tab holds as long as it lives. */
   readonly serve: (port: Port, life: string | undefined) => Effect.Effect<void>

@@ -1,6 +1,6 @@
 /**
  * Locks of the platform (W3C Web Locks): one is held as long as whoever holds it lives, so that others can wait for its
- * death, which no other way tells them of: a page that crashes says nothing.
+ * death, which no other way tells them of: a page that crashes says nothing. It is also whose a store is.
  *
  * Needs a secure context. A page that holds one, or waits for one, is not kept for "back" by browsers.
  */
@@ -38,6 +38,8 @@ const request = (name: string, mode: LockMode): Effect.Effect<() => void, LocksM
       }
       const refused = (cause: unknown) => resume(Effect.fail(new LocksMissing({ cause })))
       void navigator.locks.request(name, { mode, signal }, hold).catch(refused)
+      // Who does not wait any more is not to have it in the end: the scope may live on.
+      return Effect.sync(letGo)
     })
     return Effect.andThen(lettingGo, granted)
   })

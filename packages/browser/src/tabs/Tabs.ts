@@ -210,7 +210,8 @@ export class Tabs {
   }
 
   private aside = (said: unknown): void => {
-    this.note = said as TabHost.Note
+    if (!TabHost.isNote(said)) return
+    this.note = said
     this.noted()
   }
 
