@@ -16,6 +16,7 @@ import type { StoreUnavailable } from "@millrace/core/messaging/StoreError"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { isCount, type Reading } from "./storage/Entries.ts"
+import { LeaveNote } from "./storage/LeaveNote.ts"
 import { Positions } from "./storage/Positions.ts"
 import * as Storage from "./storage/Storage.ts"
 
@@ -66,15 +67,19 @@ const read = (record: unknown, said: unknown): Reading<HubStore.Unanswered> | un
  * Opens it for one client, until the scope ends: what is to be written then is. Fails with `StoreUnavailable` where there
  * is no storage or it may not be used, and with `inUse` where another client has it, after `wait`.
  *
- * `keep` succeeds when the publication is written. Positions are written behind: 200 ms later at most, and begun when the page
- * goes, which Chromium does not always bring to its end. So a page may get what came in the last 200 ms again. Of a topic that
- * it has read for less than that, nothing may be known: its next life begins at the end of it.
+ * `keep` succeeds when the publication is written. Positions are written behind: the first of a topic at once, others 200 ms
+ * later at most; and what is not written when the page goes is noted in `localStorage`, as a transaction may go with its
+ * page. So a page that is loaded again gets nothing twice; one that crashes may get the last 200 ms again.
  */
 export const make = (options: Options): Effect.Effect<IndexedDbHubStore, StoreUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     const opened = yield* Storage.open("millrace-hub:", [Positions.layout], options)
     const { entries, writes } = opened
-    const positions = new Positions(writes, options.maxPositions ?? defaults.maxPositions)
+    const note = new LeaveNote(`millrace-hub:${options.name}`)
+    const positions = new Positions(writes, options.maxPositions ?? defaults.maxPositions, note)
+    const leaving = new AbortController()
+    yield* Effect.addFinalizer(() => Effect.sync(() => leaving.abort()))
+    globalThis.addEventListener?.("pagehide", () => positions.leave(), { signal: leaving.signal })
     let damaged = 0
     return {
       load: Effect.gen(function* () {

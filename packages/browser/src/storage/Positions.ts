@@ -4,6 +4,7 @@
 import type { StoreUnavailable } from "@millrace/core/messaging/StoreError"
 import * as Effect from "effect/Effect"
 import { type Contents, isCount } from "./Entries.ts"
+import type { LeaveNote } from "./LeaveNote.ts"
 import type { Writes } from "./Writes.ts"
 
 interface Reached {
@@ -17,6 +18,8 @@ const isReached = (record: unknown): record is Reached => {
   return typeof position === "string" && isCount(order)
 }
 
+const nothing = (): void => {}
+
 export class Positions {
   /** The store of positions in a database. */
   static readonly layout = (database: IDBDatabase): void => {
@@ -27,15 +30,21 @@ export class Positions {
   private readonly capacity: number
   /** Who was heard of last comes last. */
   private reachedBy = new Map<string, Reached>()
+  private readonly note: LeaveNote
+  /** Whether there is a note, of what was not written then. */
+  private isNoted = false
   /** Topics of which something else is written. */
   private dirty = new Set<string>()
+  /** Those that are being written: with a page that goes, they may not be. */
+  private underWay: ReadonlySet<string> = new Set()
   private isScheduled = false
   private order = 0
   private failure: StoreUnavailable | undefined
 
-  constructor(writes: Writes, capacity: number) {
+  constructor(writes: Writes, capacity: number, note: LeaveNote) {
     this.writes = writes
     this.capacity = capacity
+    this.note = note
   }
 
   get all(): ReadonlyMap<string, string> {
@@ -51,6 +60,14 @@ export class Positions {
       if (typeof topic === "string" && isReached(record)) read.push([topic, record])
       else damaged.push(topic)
     }
+    const written = new Map(read)
+    const noted = this.note.read()
+    for (const [topic, reached] of Object.entries(Object(noted) as object)) {
+      if (!isReached(reached) || (written.get(topic)?.order ?? -1) >= reached.order) continue
+      read.push([topic, reached])
+      this.dirty.add(topic)
+    }
+    this.isNoted = noted !== null
     read.sort(([, one], [, other]) => one.order - other.order)
     this.reachedBy = new Map(read)
     this.order = read.at(-1)?.[1].order ?? 0
@@ -59,20 +76,34 @@ export class Positions {
     }
     if (damaged.length > 0) this.writes.put(remove, () => {})
     this.bound()
+    if (this.isNoted) this.schedule()
     return damaged.length
+  }
+
+  /** The page goes, and what is not written now may never be. */
+  leave(): void {
+    const unwritten = new Set([...this.underWay, ...this.dirty])
+    if (unwritten.size === 0) return
+    this.isNoted = true
+    const reached = [...unwritten].map((topic) => [topic, this.reachedBy.get(topic)] as const)
+    this.note.write(Object.fromEntries(reached))
   }
 
   /** Fails with what the last write has failed with: it is tried again with this one. */
   reached(topic: string, position: string): Effect.Effect<void, StoreUnavailable> {
     return this.changed(topic, () => {
-      this.reachedBy.delete(topic)
+      const isFirst = !this.reachedBy.delete(topic)
       this.reachedBy.set(topic, { position, order: ++this.order })
       this.bound()
+      return isFirst
     })
   }
 
   forget(topic: string): Effect.Effect<void, StoreUnavailable> {
-    return this.changed(topic, () => this.reachedBy.delete(topic))
+    return this.changed(topic, () => {
+      this.reachedBy.delete(topic)
+      return false
+    })
   }
 
   private bound(): void {
@@ -83,10 +114,13 @@ export class Positions {
     }
   }
 
-  private changed(topic: string, change: () => void): Effect.Effect<void, StoreUnavailable> {
+  /** `change` says whether it is the first position of the topic: who comes back without any hears nothing of what it missed. */
+  private changed(topic: string, change: () => boolean): Effect.Effect<void, StoreUnavailable> {
     return Effect.suspend(() => {
-      change()
+      const isFirst = change()
       this.touch(topic)
+      // What is to be written at leisure is written with it.
+      if (isFirst) this.writes.put(nothing, nothing)
       const { failure } = this
       this.failure = undefined
       return failure === undefined ? Effect.void : Effect.fail(failure)
@@ -95,12 +129,16 @@ export class Positions {
 
   private touch(topic: string): void {
     this.dirty.add(topic)
+    this.schedule()
+  }
+
+  private schedule(): void {
     if (this.isScheduled) return
     this.isScheduled = true
     let written = new Set<string>()
     this.writes.soon(
       (transaction) => {
-        written = this.dirty
+        this.underWay = written = this.dirty
         this.dirty = new Set()
         this.isScheduled = false
         const store = transaction.objectStore("positions")
@@ -111,7 +149,12 @@ export class Positions {
         }
       },
       (failure) => {
-        if (failure === undefined) return
+        if (this.underWay === written) this.underWay = new Set()
+        if (failure === undefined) {
+          if (this.isNoted && this.dirty.size === 0) this.note.clear()
+          this.isNoted &&= this.dirty.size > 0
+          return
+        }
         this.isScheduled = false
         this.failure = failure
         for (const topic of written) this.dirty.add(topic)
