@@ -48,10 +48,11 @@ const close = (socket: Socket, webSocket: WebSocket, code: number, reason: strin
 /** As long as the other end takes them. */
 const sendAll = (socket: Socket, webSocket: WebSocket, length: number) => {
   let number = 0
+  const isTaken = () => webSocket.readyState === webSocket.OPEN && socket.writable && !socket.writableNeedDrain
+  // Some at a time: a Close that comes meanwhile is to be read, too.
   const more = () => {
-    while (webSocket.readyState === webSocket.OPEN && !socket.writableNeedDrain) {
-      webSocket.send(numbered(number++, length))
-    }
+    for (let i = 0; i < 64 && isTaken(); i++) webSocket.send(numbered(number++, length))
+    if (isTaken()) setImmediate(more)
   }
   socket.on("drain", more)
   more()
