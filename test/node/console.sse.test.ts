@@ -63,6 +63,9 @@ const shown = async (page: Page, count: number) => {
   return texts(page)
 }
 
+/** The page shows what it knows in its own time. */
+const patient = { timeout: 10_000 }
+
 describe("the page, by SSE", () => {
   let browser: Browser
   let scope: Scope.Closeable
@@ -119,10 +122,10 @@ describe("the page, by SSE", () => {
     await page.keyboard.press("Tab")
     await page.keyboard.press("ArrowRight")
     await page.getByText("Receiving by SSE").waitFor()
-    expect(await page.getByRole("radio", { name: "SSE" }).isChecked()).toBe(true)
+    await expect.poll(() => page.getByRole("radio", { name: "SSE" }).isChecked(), patient).toBe(true)
     expect(await page.getByRole("group", { name: "Receive by" }).isVisible()).toBe(true)
-    expect(new URL(page.url()).searchParams.get("via")).toBe("sse")
-    expect(await page.locator("#last-event").innerText()).toMatch(/^[\w-]{8}:0$/)
+    await expect.poll(() => new URL(page.url()).searchParams.get("via"), patient).toBe("sse")
+    await expect.poll(() => page.locator("#last-event").innerText(), patient).toMatch(/^[\w-]{8}:0$/)
 
     await publish("lobby", "one")
     expect(await shown(page, 1)).toEqual(["one"])
@@ -131,7 +134,7 @@ describe("the page, by SSE", () => {
     await page.locator("#topics li:not(.asking)").nth(1).waitFor()
     await publish("weir & mill", "two")
     expect(await shown(page, 2)).toEqual(["one", "two"])
-    expect(await page.locator("#last-event").innerText()).toMatch(/^[\w-]{8}:2$/)
+    await expect.poll(() => page.locator("#last-event").innerText(), patient).toMatch(/^[\w-]{8}:2$/)
 
     await page.getByRole("textbox", { name: "Message" }).fill("three")
     await page.keyboard.press("Enter")
