@@ -47,7 +47,7 @@ describe("millrace listen at the hub", () => {
       yield* publish("a", 2)
       yield* publish("other", "not ours")
       yield* publish("a", 3)
-      const second = yield* start("listen", urlOf("a"), "--json", "--last-event-id", one!.id)
+      const second = yield* start("listen", urlOf("a"), "--json", `--last-event-id=${one!.id}`)
       yield* second.says(/^(.*\n){2}$/)
       yield* publish("a", 4)
       yield* second.says(/^(.*\n){3}$/)

@@ -70,7 +70,7 @@ it("says at each test that starts a server that it needs one, so that it is skip
     const source = readFileSync(join(root, file), "utf8")
     for (const name of servers.names) {
       if (!source.includes(`/support/${starts[name]}.ts"`)) continue
-      assert.match(source, new RegExp(`describeWith\\([^)]*"${name}"`), `${file} starts a ${name}`)
+      assert.match(source, new RegExp(`describeWith(Channels\\(|\\([^)]*"${name}")`), `${file} starts a ${name}`)
     }
   }
 })
