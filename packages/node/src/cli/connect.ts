@@ -13,6 +13,7 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Argument from "effect/cli/Argument"
@@ -20,6 +21,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as NodeWebSocket from "../NodeWebSocket.ts"
 import * as compression from "./compression.ts"
+import * as connectSocketIo from "./connectSocketIo.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
 import * as inspect from "./inspect.ts"
@@ -81,11 +83,33 @@ export const connect = Command.make(
     ),
     maxMessage: flags.maxMessage("64MiB"),
     inspect: inspect.flags,
-    compression: compression.flags("1KiB")
+    compression: compression.flags("1KiB"),
+    as: Flag.Literals("as", ["socketio"]).pipe(
+      Flag.withDescription("Speak to a server of Socket.IO, version 3 or later: see below."),
+      Flag.optional
+    ),
+    ...connectSocketIo.flags
   },
-  ({ binary, compression: compress, header, inspect: inspected, maxMessage, subprotocol, url }) =>
+  ({ as, binary, compression: compress, header, inspect: inspected, maxMessage, subprotocol, url, ...rest }) =>
     Effect.gen(function* () {
       const tap = yield* inspect.tap(inspected, maxMessage)
+      const options = {
+        headers: header,
+        limits: { maxMessageBytes: maxMessage },
+        extensions: compression.extensions(compress, 1_024),
+        tap
+      }
+      // Whoever speaks for somebody else says nothing of its own, and chooses the subprotocol.
+      if (Option.isSome(as)) {
+        if (binary) return yield* new Failure({ sentence: `--binary is not for --as ${as.value}` })
+        if (subprotocol.length > 0) return yield* new Failure({ sentence: `--subprotocol is not for --as ${as.value}` })
+        switch (as.value) {
+          case "socketio":
+            return yield* connectSocketIo.talk(url, options, rest)
+        }
+      }
+      const alien = connectSocketIo.given(rest)
+      if (alien !== undefined) return yield* new Failure({ sentence: `${alien} is for --as socketio` })
       let opened: WebSocket | undefined
       // It runs when the connection has been closed, so that Ctrl-C, too, is answered with how it ended.
       yield* Effect.addFinalizer((exit) =>
@@ -94,11 +118,8 @@ export const connect = Command.make(
           : Effect.flatMap(opened.closed, (closed) => words.say(farewell(closed)))
       )
       const connection = yield* NodeWebSocket.open(url, {
-        headers: header,
-        subprotocols: subprotocol,
-        limits: { maxMessageBytes: maxMessage },
-        extensions: compression.extensions(compress, 1_024),
-        tap
+        ...options,
+        subprotocols: subprotocol
       }).pipe(Effect.mapError((error) => new Failure({ sentence: words.unopened(url, error) })))
       opened = connection
       const extensions = Result.getOrElse(Extensions.print(connection.extensions), () => "")
