@@ -57,6 +57,8 @@ interface Published {
 
 const options = (url: string): NatsBroker.Options => ({
   url,
+  // More than is published while one is away, however long that is on a busy machine: a gap would be told otherwise, rightly.
+  retention: { maxEntries: 100_000 },
   timeout: 2_000,
   callTimeout: 500,
   connectTimeout: 2_000,

@@ -23,6 +23,8 @@ const topics = ["a", "b", "c"]
 
 const options = (url: string): RedisBroker.Options => ({
   url,
+  // More than is published while one is away, however long that is on a busy machine: a gap would be told otherwise, rightly.
+  retention: { maxEntries: 100_000 },
   callTimeout: 400,
   connectTimeout: 1_000,
   heartbeat: 200,
