@@ -120,6 +120,20 @@ export const socketIo: Contender = {
   server: "socketio"
 }
 
+/** With what its documentation advises where memory counts. */
+export const socketIoLean: Contender = {
+  ...socketIo,
+  name: "socket.io, lean",
+  what: "`socket.io` over WebSocket only, that lets go of the requests that sessions began with",
+  style: "lean"
+}
+
+export const sockets: Contender = {
+  name: "SocketServer",
+  what: "a `SocketServer` of this toolkit behind `NodeSocketIoServer.serve`, with their defaults: polling is on, recovery is off",
+  server: "sockets"
+}
+
 export const cluster: Contender = {
   name: "cluster",
   what: "hubs of this toolkit over WebSocket, on our broker for Redis, which keeps what was published",

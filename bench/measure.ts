@@ -352,7 +352,7 @@ export const recovery = async (
 /** What a server holds for idle connections, each of which has had what the scenario sends first. */
 export const memoryOfServer = async (
   suite: string,
-  scenario: Extract<Scenario, { readonly kind: "echo" | "hub" | "respond" }>,
+  scenario: Extract<Scenario, { readonly kind: "calls" | "echo" | "hub" | "respond" }>,
   settings: Settings
 ): Promise<MemoryOfServer> => {
   const connections = scenario.options.connections - uncounted

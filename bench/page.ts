@@ -71,6 +71,14 @@ npm run soak -- --broker nats --minutes 2  # or memory, workers
 npm run soak -- --seed 42 --verbose        # the troubles of another run, told as they are made
 \`\`\`
 
+## Socket.IO
+
+\`socketio-…\` asks both servers in the words of \`socket.io-client\`, over WebSocket from the start, as bytes; nobody there
+compresses, which is the default of both. socket.io speaks by \`ws\` with \`bufferutil\`, and serves WebSockets only; ours
+has long-polling on, and publishes what goes to a room by the hub, so that it has a place in its log and clients of all
+other wires could have it. Where one message is in flight, most of the time is a read and a write to the system for each,
+which nobody is spared; where more are, ours reads and writes what there is for a client at once.
+
 ## In a page
 
 \`page-…\` is a headless Chromium, with a page for each contender, and so a renderer of its own. What is measured is

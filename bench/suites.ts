@@ -14,7 +14,9 @@ import {
   sessions,
   socketIo,
   socketIoClient,
+  socketIoLean,
   socketIoRedis,
+  sockets,
   webSockets,
   wsPlain
 } from "./contenders.ts"
@@ -348,6 +350,75 @@ const elements: Suite = {
   ]
 }
 
+const ofSocketIo: ReadonlyArray<Contender> = [sockets, socketIo]
+
+const socketIoEcho = (connections: number, depth: number): Suite => ({
+  name: `socketio-echo-${connections}x${depth}`,
+  means:
+    "CPU time of the server for each event with 100 bytes of JSON of a client of Socket.IO, over WebSocket, that it " +
+    "acknowledges with the same",
+  contenders: ofSocketIo,
+  run: async (settings) => [
+    {
+      title: `Socket.IO: event and acknowledgement, 100 B JSON, ${connections} clients, ${depth} in flight`,
+      unit: "µs",
+      samples: (
+        await measure.cpuOfServer(
+          `socketio-echo-${connections}x${depth}`,
+          { kind: "calls", options: { connections, depth, dialect: "socket.io" } },
+          settings
+        )
+      ).cpu,
+      targets: [{ times: "socket.io", most: 0.6 }]
+    }
+  ]
+})
+
+const socketIoBroadcast = (senders: number, title: string): Suite => ({
+  name: `socketio-broadcast-${senders}`,
+  means: "CPU time of the server for each delivery of an event to a room of 1,000 clients of Socket.IO, over WebSocket",
+  contenders: ofSocketIo,
+  run: async (settings) => [
+    {
+      title,
+      unit: "µs",
+      samples: (
+        await measure.cpuOfServer(
+          `socketio-broadcast-${senders}`,
+          { kind: "broadcast", options: { senders, receivers: 1000, size: 128, socketIo: true } },
+          settings
+        )
+      ).cpu,
+      targets: [{ times: "socket.io", most: 0.5 }]
+    }
+  ]
+})
+
+const socketIoMemory: Suite = {
+  name: "socketio-memory",
+  means:
+    "growth of the server's memory for each of 5,000 clients of Socket.IO that are in the main namespace and in a room, " +
+    "have had one event acknowledged and are idle, after a full garbage collection",
+  contenders: [...ofSocketIo, socketIoLean],
+  run: async (settings) => {
+    const options = { connections: 5000 + measure.uncounted, depth: 1, dialect: "socket.io" } as const
+    const { heap, rss } = await measure.memoryOfServer(
+      "socketio-memory",
+      { kind: "calls", options },
+      { ...settings, rounds: Math.min(settings.rounds, 3) }
+    )
+    return [
+      {
+        title: "memory of an idle client of Socket.IO, resident",
+        unit: "bytes",
+        samples: rss,
+        targets: [{ times: "socket.io", most: 0.6 }]
+      },
+      { title: "memory of an idle client of Socket.IO, heap", unit: "bytes", samples: heap, targets: [] }
+    ]
+  }
+}
+
 const clusters: ReadonlyArray<Contender> = [cluster, socketIoRedis]
 
 const clusterRedis = (name: string, title: string, senders: number): Suite => ({
@@ -518,6 +589,11 @@ export const suites: ReadonlyArray<Suite> = [
   eventsMemory,
   calls,
   elements,
+  socketIoEcho(64, 1),
+  socketIoEcho(16, 64),
+  socketIoBroadcast(1, "Socket.IO: broadcast, 128 B text to a room of 1,000 clients, 1 in flight"),
+  socketIoBroadcast(16, "Socket.IO: broadcast, 128 B text to a room of 1,000 clients, from 16 at once"),
+  socketIoMemory,
   clusterRedis(
     "cluster-redis-1",
     "broadcast through Redis, 128 B text to 3,000 connections on 3 nodes, 1 in flight",
