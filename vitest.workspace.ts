@@ -22,23 +22,27 @@ const effects = readdirSync(new URL("./node_modules/effect/src/", import.meta.ur
   /^[A-Z]\w*\.ts$/.test(file) ? [`effect/${file.slice(0, -3)}`] : []
 )
 
-const project = (name: string, include: ReadonlyArray<string>, testTimeout: number) => ({
+/** Of what waits for processes, sockets and servers; what depends on nothing else is not tried again. `secondTry` tells. */
+const retry = 1
+
+const project = (name: string, include: ReadonlyArray<string>, testTimeout: number, more: { retry?: number } = {}) => ({
   resolve,
-  test: { name, include: [...include], environment: "node", testTimeout }
+  test: { name, include: [...include], environment: "node", testTimeout, ...more }
 })
 
 export default defineConfig({
   test: {
     // Most of the time a test waits for a process or a socket: one at a time, as Vitest has it on two cores, takes twice as long.
     maxWorkers: Math.max(2, availableParallelism() - 1),
+    reporters: ["default", "./test/support/secondTry.ts"],
     projects: [
       // No sockets and no clocks.
       project("pure", ["test/architecture.test.ts", "test/core/**/*.test.ts", "test/conformance/**/*.test.ts"], 20_000),
       // Loopback sockets, child processes, real peers, headless Chromium.
-      project("node", ["test/node/**/*.test.ts"], 30_000),
-      project("peers", ["test/peers/**/*.test.ts"], 60_000),
+      project("node", ["test/node/**/*.test.ts"], 30_000, { retry }),
+      project("peers", ["test/peers/**/*.test.ts"], 60_000, { retry }),
       // Programs in the pages of a headless Chromium.
-      project("browser", ["test/browser/**/*.test.ts"], 60_000),
+      project("browser", ["test/browser/**/*.test.ts"], 60_000, { retry }),
       // Tests that run in such a page themselves.
       {
         resolve,
@@ -47,6 +51,7 @@ export default defineConfig({
           name: "page",
           include: ["test/page/**/*.test.ts"],
           testTimeout: 30_000,
+          retry,
           globalSetup: ["test/support/pageServers.ts"],
           browser: {
             enabled: true,
