@@ -4,11 +4,9 @@
  *
  *     Joining ---> Joined <---> Away ---> Over      (to Over from anywhere)
  */
-import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import type { BrokerError } from "../../cluster/BrokerError.ts"
@@ -22,6 +20,7 @@ import type { Prepared } from "../../connection/Prepared.ts"
 import type { Written } from "../../connection/WebSocket.ts"
 import * as Audience from "./Audience.ts"
 import * as KeptEvents from "./KeptEvents.ts"
+import { type Bounds, type Delivered, Listening } from "./Listening.ts"
 import type * as Packet from "./Packet.ts"
 import {
   type AskOptions,
@@ -32,11 +31,8 @@ import {
   SocketClosed,
   Unanswered
 } from "./Socket.ts"
-import type * as Protocol from "./SocketProtocol.ts"
 import type { SocketSession } from "./SocketSession.ts"
 import * as SocketWire from "./SocketWire.ts"
-
-type Delivered = Extract<Protocol.Action, { readonly _tag: "Deliver" }>
 
 /** How a client that was cut off may come back. */
 export interface Recovery {
@@ -48,7 +44,7 @@ export interface Recovery {
 }
 
 /** What a socket is made of. */
-export interface Making {
+export interface Making extends Bounds {
   readonly id: string
   readonly namespace: string
   readonly query: string | undefined
@@ -58,10 +54,6 @@ export interface Making {
   readonly place: Audience.Place
   readonly encodings: SocketWire.Encodings
   readonly recovery: Recovery | undefined
-  /** Most events, and most of them in UTF-16 units and bytes, that wait for the one that is being dealt with. */
-  readonly maxWaiting: number
-  readonly maxWaitingSize: number
-  readonly fork: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
   /** It can come back from now on, or not any more. */
   readonly away: (socket: LiveSocket, isAway: boolean) => void
   /** It is over. */
@@ -109,13 +101,8 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   /** By their topics. */
   private readonly inside = new Map<string, Room>()
   private state: State
-  private handler: Handler | undefined
+  private readonly listening: Listening
   private questions: Set<Question> | undefined
-  /** What is being dealt with, and what waits for it. */
-  private running: Fiber.Fiber<unknown> | undefined
-  private waiting: Array<{ readonly event: Delivered; readonly size: number }> | undefined
-  private waitingSize = 0
-  private hasRoom: (() => void) | undefined
   /** Behind the last publication that was written. */
   private position: Position.Position | undefined
   private kept: KeptEvents.KeptEvents | undefined
@@ -127,6 +114,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     this.name = making.user ?? making.id
     this.encoding = making.encodings.use(making.namespace, making.query)
     this.state = { _tag: "Joining", link, early: [] }
+    this.listening = new Listening(making, (id, args) => this.answer(id, args))
   }
 
   get id(): string {
@@ -175,7 +163,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   enter(handler: Handler | undefined): Effect.Effect<void, BrokerError> {
     return Effect.suspend((): Effect.Effect<void, BrokerError> => {
       const { place, namespace, recovery } = this.making
-      this.handler = handler
+      this.listening.handler = handler
       if (this.state._tag !== "Joining") return Effect.void
       const { early, link } = this.state
       this.inside.set(place.all, { name: "", at: undefined, since: undefined })
@@ -325,9 +313,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       this.departUnsafe()
       encodings.release(namespace, query)
       for (const question of this.questions ?? []) question.settle(unanswered("Gone"))
-      this.waiting = undefined
-      this.hasRoom?.()
-      this.running?.interruptUnsafe()
+      this.listening.stopUnsafe()
       this.making.over(this)
       Deferred.doneUnsafe(this.over, Effect.succeed(reason))
       return Scope.close(this.scope, Exit.void)
@@ -555,57 +541,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
 
   /** Deals with it, or has it wait; suspends while as much waits as may. */
   deliver(event: Delivered, size: number): Effect.Effect<void> {
-    if (this.running === undefined) {
-      this.run(event)
-      return Effect.void
-    }
-    this.waiting ??= []
-    this.waiting.push({ event, size })
-    this.waitingSize += size
-    if (!this.isFull) return Effect.void
-    return Effect.callback<void>((resume) => {
-      if (!this.isFull) return resume(Effect.void)
-      this.hasRoom = () => resume(Effect.void)
-      return Effect.sync(() => {
-        this.hasRoom = undefined
-      })
-    })
-  }
-
-  private get isFull(): boolean {
-    const { maxWaiting, maxWaitingSize } = this.making
-    return this.waiting !== undefined && (this.waiting.length > maxWaiting || this.waitingSize > maxWaitingSize)
-  }
-
-  private run({ args, id, name }: Delivered): void {
-    const { handler } = this
-    const listener = typeof handler === "function" ? handler : own(handler, name)
-    if (listener === undefined) return
-    const dealt = Effect.suspend(() => listener(args, { name, isAsked: id !== undefined })).pipe(
-      Effect.flatMap((answer) =>
-        id === undefined ? Effect.void : this.answer(id, Array.isArray(answer) ? answer : [])
-      ),
-      Effect.catchCause((cause) =>
-        Cause.hasInterrupts(cause) ? Effect.void : Effect.logError("Socket.IO: a listener has failed", cause)
-      )
-    )
-    const fiber = this.making.fork(dealt)
-    if (fiber.pollUnsafe() !== undefined) return
-    this.running = fiber
-    fiber.addObserver(() => {
-      this.running = undefined
-      this.goOn()
-    })
-  }
-
-  private goOn(): void {
-    while (this.running === undefined && this.waiting !== undefined && this.waiting.length > 0) {
-      const { event, size } = this.waiting.shift()!
-      this.waitingSize -= size
-      if (this.waiting.length === 0) this.waiting = undefined
-      this.run(event)
-    }
-    if (!this.isFull) this.hasRoom?.()
+    return this.listening.deliver(event, size)
   }
 
   private answer(id: number, args: ReadonlyArray<unknown>): Effect.Effect<void> {
@@ -617,6 +553,3 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     })
   }
 }
-
-const own = (handler: Exclude<Handler, Function> | undefined, name: string) =>
-  handler !== undefined && Object.hasOwn(handler, name) ? handler[name] : undefined

@@ -1,0 +1,104 @@
+/**
+ * What is done about what a client says: one event after the other, and what comes meanwhile waits, as far as there is
+ * room for it.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { Handler } from "./Socket.ts"
+import type * as Protocol from "./SocketProtocol.ts"
+
+export type Delivered = Extract<Protocol.Action, { readonly _tag: "Deliver" }>
+
+/** How much waits, and who runs what nobody waits for. */
+export interface Bounds {
+  /** Most events, and most of them in UTF-16 units and bytes, that wait for the one that is being dealt with. */
+  readonly maxWaiting: number
+  readonly maxWaitingSize: number
+  readonly fork: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
+}
+
+export class Listening {
+  handler: Handler | undefined
+  private readonly bounds: Bounds
+  private readonly answer: (id: number, args: ReadonlyArray<unknown>) => Effect.Effect<void>
+  private running: Fiber.Fiber<unknown> | undefined
+  private waiting: Array<{ readonly event: Delivered; readonly size: number }> | undefined
+  private waitingSize = 0
+  private hasRoom: (() => void) | undefined
+
+  constructor(bounds: Bounds, answer: (id: number, args: ReadonlyArray<unknown>) => Effect.Effect<void>) {
+    this.bounds = bounds
+    this.answer = answer
+  }
+
+  /** Whether something is being dealt with. */
+  get isBusy(): boolean {
+    return this.running !== undefined
+  }
+
+  /** Deals with it, or has it wait; suspends while as much waits as may. */
+  deliver(event: Delivered, size: number): Effect.Effect<void> {
+    if (this.running === undefined) {
+      this.run(event)
+      return Effect.void
+    }
+    this.waiting ??= []
+    this.waiting.push({ event, size })
+    this.waitingSize += size
+    if (!this.isFull) return Effect.void
+    return Effect.callback<void>((resume) => {
+      if (!this.isFull) return resume(Effect.void)
+      this.hasRoom = () => resume(Effect.void)
+      return Effect.sync(() => {
+        this.hasRoom = undefined
+      })
+    })
+  }
+
+  /** Interrupts what is being dealt with, and forgets what waits. */
+  stopUnsafe(): void {
+    this.waiting = undefined
+    this.hasRoom?.()
+    this.running?.interruptUnsafe()
+  }
+
+  private get isFull(): boolean {
+    const { maxWaiting, maxWaitingSize } = this.bounds
+    return this.waiting !== undefined && (this.waiting.length > maxWaiting || this.waitingSize > maxWaitingSize)
+  }
+
+  private run({ args, id, name }: Delivered): void {
+    const { handler } = this
+    const listener = typeof handler === "function" ? handler : own(handler, name)
+    if (listener === undefined) return
+    const dealt = Effect.suspend(() => listener(args, { name, isAsked: id !== undefined })).pipe(
+      Effect.flatMap((answer) =>
+        id === undefined ? Effect.void : this.answer(id, Array.isArray(answer) ? answer : [])
+      ),
+      Effect.catchCause((cause) =>
+        Cause.hasInterrupts(cause) ? Effect.void : Effect.logError("Socket.IO: a listener has failed", cause)
+      )
+    )
+    const fiber = this.bounds.fork(dealt)
+    if (fiber.pollUnsafe() !== undefined) return
+    this.running = fiber
+    fiber.addObserver(() => {
+      this.running = undefined
+      this.goOn()
+    })
+  }
+
+  private goOn(): void {
+    while (this.running === undefined && this.waiting !== undefined && this.waiting.length > 0) {
+      const { event, size } = this.waiting.shift()!
+      this.waitingSize -= size
+      if (this.waiting.length === 0) this.waiting = undefined
+      this.run(event)
+    }
+    if (!this.isFull) this.hasRoom?.()
+  }
+}
+
+const own = (handler: Exclude<Handler, Function> | undefined, name: string) =>
+  handler !== undefined && Object.hasOwn(handler, name) ? handler[name] : undefined
