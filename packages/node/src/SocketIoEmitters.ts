@@ -13,6 +13,7 @@ import type { Hub } from "@millrace/core/cluster/Hub"
 import * as HubName from "@millrace/core/cluster/HubName"
 import * as Target from "@millrace/core/cluster/Target"
 import * as Emission from "@millrace/core/interop/socketio/Emission"
+import * as RoomTopic from "@millrace/core/interop/socketio/RoomTopic"
 import * as Value from "@millrace/core/interop/Value"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -38,19 +39,12 @@ export const defaults = { capacity: 1_024 } as const
 /** `from` in what emitters have said. */
 export const emitterClient = "@socket.io"
 
-/**
- * A room of the main namespace is the topic of its name, one of `/admin` is `/admin#ROOM`. All of a namespace are the topic
- * `/#` or `/admin#`.
- */
-export const topicOf = (namespace: string, room: string | undefined): string =>
-  room === undefined ? `${namespace}#` : namespace === "/" ? room : `${namespace}#${room}`
-
 /** As `Identifier` makes those of our sockets. */
 const socketId = /^[A-Za-z0-9_-]{22}$/
 
-/** `topicOf`; and where a room has the form of a socket's id, that socket, too: Socket.IO has a room for each. */
+/** As `RoomTopic.of` has it; and where a room has the form of a socket's id, that socket, too: Socket.IO has a room for each. */
 export const targetOf = (namespace: string, room: string | undefined): Target.Target | string => {
-  const topic = topicOf(namespace, room)
+  const topic = RoomTopic.of(namespace, room)
   return room !== undefined && socketId.test(room) ? Target.union(Target.topic(topic), Target.member(room)) : topic
 }
 
@@ -88,7 +82,7 @@ export const listen = (options: Options, hub: Hub["Service"]): Effect.Effect<voi
           return yield* Effect.logWarning("Socket.IO's emitters: an event for a room that is no topic")
         }
         const time = yield* Clock.currentTimeMillis
-        const topic = typeof to === "string" ? to : topicOf(emission.namespace, undefined)
+        const topic = typeof to === "string" ? to : RoomTopic.of(emission.namespace)
         const said = Value.toPublish([emission.name, ...emission.args], { topic, from: emitterClient, time })
         yield* hub.publish(to, yield* Effect.fromResult(said))
       }).pipe(Effect.catchCause((cause) => Effect.logWarning("Socket.IO's emitters: an event is not published", cause)))

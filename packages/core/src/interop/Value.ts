@@ -19,14 +19,19 @@ import * as Content from "./Content.ts"
 /** The message is one of the levels itself. */
 const maxDepth = HubName.maxDepth - 1
 
+/** What the hub says of a publication. */
+export interface By {
+  readonly topic: string
+  readonly from: string
+  /** In milliseconds since 1970. */
+  readonly time: number
+}
+
 /**
- * What is published for a value. `time` is in milliseconds since 1970. Fails with a `TypeError` for what is no such value,
- * or nested deeper than 63: see `WireValue.countBytes`.
+ * What is published for a value. Fails with a `TypeError` for what is no such value, or nested deeper than 63: see
+ * `WireValue.countBytes`.
  */
-export const toPublish = (
-  value: unknown,
-  { from, time, topic }: { readonly topic: string; readonly from: string; readonly time: number }
-): Result.Result<Sendable, TypeError> => {
+export const toPublish = (value: unknown, { from, time, topic }: By): Result.Result<Sendable, TypeError> => {
   try {
     return Result.succeed(
       WireValue.countBytes(value, maxDepth) === 0

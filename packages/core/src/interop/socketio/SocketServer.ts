@@ -23,6 +23,7 @@ import type { MakeOwner } from "../engineio/EngineServer.ts"
 import * as Audience from "./Audience.ts"
 import { LiveSocket, type Making } from "./LiveSocket.ts"
 import type * as Packet from "./Packet.ts"
+import * as RoomTopic from "./RoomTopic.ts"
 import type { Connect, Handler, Refused, Socket } from "./Socket.ts"
 import type * as Protocol from "./SocketProtocol.ts"
 import { type Join, type Settings, SocketSession } from "./SocketSession.ts"
@@ -90,8 +91,6 @@ export interface SocketServer<in out Request = unknown> {
   readonly open: (who: Who<Request>) => MakeOwner
 }
 
-const topicOf = (namespace: string, room: string): string => (namespace === "/" ? room : `${namespace}#${room}`)
-
 const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
 
 const nobody: Packet.Payload = {}
@@ -102,7 +101,7 @@ export const make = <Request = unknown, R = never>(
   options: Options<Request, R>
 ): Effect.Effect<SocketServer<Request>, never, Hub.Hub | Scope.Scope | R> =>
   Effect.gen(function* () {
-    const { namespaces, recovery = false, topic = topicOf } = options
+    const { namespaces, recovery = false, topic = RoomTopic.of } = options
     const { maxWaiting = defaults.maxWaiting, maxWaitingSize = defaults.maxWaitingSize } = options
     const { maxAway = defaults.maxAway, maxSockets = defaults.maxSockets } =
       typeof recovery === "object" ? recovery : {}
@@ -140,7 +139,7 @@ export const make = <Request = unknown, R = never>(
         clock,
         packets: options,
         topicOf: (room) => topic(namespace, room),
-        all: `${namespace}#`,
+        all: RoomTopic.of(namespace),
         sockets: () => sockets.get(namespace)?.values() ?? []
       }
       // As long as there are sockets that share it.
@@ -265,7 +264,7 @@ export const make = <Request = unknown, R = never>(
       const to = (...rooms: ReadonlyArray<Target | string>) => Audience.make(placeOf(namespace), rooms)
       return {
         name: namespace,
-        topic: (room) => (room === undefined ? `${namespace}#` : topic(namespace, room)),
+        topic: (room) => (room === undefined ? RoomTopic.of(namespace) : topic(namespace, room)),
         to,
         ...to(),
         get sockets() {

@@ -6,13 +6,12 @@
  * event, and anything else is the event `message` with one argument.
  */
 import * as Result from "effect/Result"
-import * as HubMessage from "../../cluster/HubMessage.ts"
-import { toJson } from "../../cluster/JsonText.ts"
 import type { Encoding, Publication } from "../../cluster/Publication.ts"
 import * as Prepared from "../../connection/Prepared.ts"
 import * as JsonCodec from "../../messaging/JsonCodec.ts"
 import * as Message from "../../protocol/Message.ts"
 import * as Content from "../Content.ts"
+import * as Value from "../Value.ts"
 import * as EnginePacket from "../engineio/Packet.ts"
 import * as Packet from "./Packet.ts"
 
@@ -32,19 +31,22 @@ const wireOf = (text: string, attachments: ReadonlyArray<Uint8Array>): Wire => {
 export const encode = (packet: Packet.Packet, options?: Packet.Options): Result.Result<Wire, Packet.UnsendablePacket> =>
   Result.map(Packet.encode(packet, options), ({ attachments, text }) => wireOf(text, attachments))
 
-/** What is published for an event. `time` is in milliseconds since 1970. */
+/**
+ * What is published for an event, as `Value.toPublish` has it. Fails also for what Socket.IO has no form for, or no room.
+ */
 export const toPublish = (
   name: string,
   args: ReadonlyArray<unknown>,
-  { from, time, topic }: { readonly topic: string; readonly from: string; readonly time: number },
+  said: Value.By,
   options?: Packet.Options
 ): Result.Result<Message.Sendable, Packet.UnsendablePacket> =>
-  Result.map(
+  Result.flatMap(
     Packet.encode({ _tag: "Event", namespace: "/", query: undefined, id: undefined, name, args }, options),
-    ({ attachments }) =>
-      attachments.length === 0
-        ? HubMessage.encodeMessage({ topic, dataJson: toJson([name, ...args]), from, time })
-        : JsonCodec.json.encode([name, ...args])
+    () =>
+      Result.mapError(
+        Value.toPublish([name, ...args], said),
+        ({ message }) => new Packet.UnsendablePacket({ detail: message })
+      )
   )
 
 const isEvent = (value: unknown): value is readonly [name: string, ...args: ReadonlyArray<unknown>] =>
