@@ -4,6 +4,7 @@
  *     GET  /          a page to try it with
  *     GET  /ws        the WebSocket, with the messages that docs/protocol.md describes
  *     GET  /cable     the WebSocket of clients of Action Cable
+ *     GET  /socket.io/  polls, posts and the WebSocket of clients of Socket.IO
  *     GET  /events    topics as an event stream, and /.well-known/mercure for who speaks Mercure
  *     POST /publish   one message, for programs
  *     GET  /topics    which there are here; /topics/:topic/history and /topics/:topic/presence
@@ -30,6 +31,7 @@ import * as Nodes from "@millrace/core/cluster/Nodes"
 import * as Presence from "@millrace/core/cluster/Presence"
 import * as Questions from "@millrace/core/cluster/Questions"
 import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
+import type * as SocketServer from "@millrace/core/interop/socketio/SocketServer"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Origin from "@millrace/core/codec/Origin"
 import type * as EventStreamBody from "@millrace/core/connection/EventStreamBody"
@@ -48,8 +50,10 @@ import * as LookingOn from "./hub/LookingOn.ts"
 import * as NodeOrigins from "./hub/NodeOrigins.ts"
 import * as Publishing from "./hub/Publishing.ts"
 import * as Reading from "./hub/Reading.ts"
+import * as SocketIo from "./hub/SocketIo.ts"
 import * as HubEvents from "./HubEvents.ts"
 import * as NodeEventStream from "./NodeEventStream.ts"
+import * as NodeSocketIoServer from "./NodeSocketIoServer.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
 import * as Upgrade from "./Upgrade.ts"
 
@@ -84,6 +88,8 @@ export interface Options extends NodeWebSocketServer.ListenOptions {
   readonly frames?: FrameViews.Options | false | undefined
   /** What clients of Action Cable find at `/cable`; `false` for nothing. Default: `TopicChannel`. */
   readonly cable?: Cable.Options | false | undefined
+  /** What clients of Socket.IO find at `/socket.io/`; `false` for nothing. Default: the topics, in the namespace `/`. */
+  readonly socketio?: SocketIo.Options | false | undefined
   /** How event streams begin, what they say while there is nothing to say, and how long a client may read nothing. */
   readonly events?: (EventStreamBody.Options & Pick<NodeEventStream.Options, "stallTimeout">) | undefined
 }
@@ -120,6 +126,8 @@ export interface Running extends NodeWebSocketServer.Listening {
   readonly presence: Presence.Presence["Service"]
   /** Clients of Action Cable, to disconnect users, on all nodes, or to send them elsewhere. */
   readonly cable: CableServer.CableServer<Guest.Request> | undefined
+  /** Clients of Socket.IO, to say something to them alone. */
+  readonly socketio: SocketServer.SocketServer<SocketIo.Caller> | undefined
 }
 
 /** The URLs of the nodes that have said one. */
@@ -143,9 +151,10 @@ export const serve = (
     const maxBody = options.limits?.maxMessageBytes ?? Limits.defaults.maxMessageBytes
     const views = options.frames === false ? undefined : yield* FrameViews.make(maxBody, options.frames)
     let attached: NodeWebSocketServer.Attached | undefined
+    let engine: NodeSocketIoServer.Attached | undefined
     let events: HubEvents.Options | undefined
 
-    const connections = () => (attached?.connections() ?? 0) + (events?.streams.size() ?? 0)
+    const connections = () => (attached?.connections() ?? 0) + (engine?.sessions() ?? 0) + (events?.streams.size() ?? 0)
     const nodes = yield* Nodes.make(broker, {
       name: options.name ?? (hostname().slice(0, 32) || "node"),
       url: options.advertise,
@@ -155,6 +164,12 @@ export const serve = (
     const cluster = yield* Cluster.make(hub, nodes, questions)
     const presence = yield* Presence.make(broker, nodes, options.presence)
     const cable = options.cable === false ? undefined : yield* Cable.make(hub, broker, authorize, options.cable ?? {})
+    // Before what carries it: clients whose connections end with the server come back, and those who are put out do not.
+    const socketio =
+      options.socketio === false
+        ? undefined
+        : yield* Effect.provideService(SocketIo.make(hub, authorize, maxBody, options.socketio ?? {}), Hub.Hub, hub)
+    const polling = options.socketio === false || options.socketio?.polling !== false
     const shown = new HubPresence(presence, (effect) => void Effect.runForkWith(context)(effect))
     yield* HubMetrics.watch(hub)
 
@@ -217,6 +232,11 @@ export const serve = (
         const uptime = Math.floor((clock.currentTimeMillisUnsafe() - startedAt) / 1000)
         const health = { ...healthOf(hub, connections(), uptime), nodes: options.advertise && addresses() }
         return Answer.json(response, 200, health, Object.fromEntries(HubEvents.crossOrigin(origin, request) ?? []))
+      }
+      if (path === SocketIo.path && socketio !== undefined) {
+        if (!polling) return Answer.send(response, 400, "application/json", SocketIo.noPolling)
+        if (engine?.respond(request, response) !== true) starting(response)
+        return
       }
       if (path === "/ws" || (path === "/cable" && cable !== undefined)) {
         return Answer.problem(response, 426, "upgrade-required", "this is a WebSocket", { Upgrade: "websocket" })
@@ -302,9 +322,20 @@ export const serve = (
       ],
       { drain: options.drain }
     )
+    if (socketio !== undefined) {
+      engine = yield* NodeSocketIoServer.attach(server, socketio, {
+        path: SocketIo.path,
+        origin,
+        drain: options.drain,
+        maxPayload: maxBody,
+        maxSessions: options.socketio === false ? undefined : options.socketio?.maxSessions,
+        identify: (asked) =>
+          Effect.map(guestOf(options, asked), ({ name, request, user }) => ({ user, request: { name, request } }))
+      })
+    }
     // Finalizers run last to first: stop accepting, drain, cut.
     yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-    return { ...listening, hub, cluster, presence, cable }
+    return { ...listening, hub, cluster, presence, cable, socketio }
   })
 
 /** Clients of Action Cable come back for ever, unless they are let in to be told not to. */
@@ -313,12 +344,8 @@ const unauthorized = (refusal: Refusal) =>
     ? Effect.succeed(NodeWebSocketServer.accept(undefined))
     : Effect.fail(refusal)
 
-/** Who a WebSocket belongs to. What it came with is kept only where somebody asks for it again. */
-const welcomed = (
-  { authorize, cable, identify }: Options,
-  asked: Upgrade.UpgradeRequest,
-  views: FrameViews.FrameViews | undefined
-) =>
+/** Who a connection belongs to. What it came with is kept only where somebody asks for it again. */
+const guestOf = ({ authorize, cable, identify, socketio }: Options, asked: NodeSocketIoServer.Asking) =>
   Effect.gen(function* () {
     const { header, headers, path, query } = asked
     const request: Guest.Request = { purpose: "socket", path, query, headers, header }
@@ -329,10 +356,17 @@ const welcomed = (
         body: `${JSON.stringify({ error: { code: "bad-name", message: badName } })}\n`
       })
     }
-    const view = query.get("frames") === "1" ? views?.open(user) : undefined
-    const isAsked = authorize !== undefined || (cable !== false && cable?.channels !== undefined)
-    const kept = isAsked ? request : nothing
-    return NodeWebSocketServer.accept({ name, user, request: kept, view }, { tap: view?.tap })
+    const isAsked =
+      authorize !== undefined ||
+      (cable !== false && cable?.channels !== undefined) ||
+      (socketio !== false && socketio?.namespaces !== undefined)
+    return { name, user, request: isAsked ? request : nothing }
+  })
+
+const welcomed = (options: Options, asked: Upgrade.UpgradeRequest, views: FrameViews.FrameViews | undefined) =>
+  Effect.map(guestOf(options, asked), (guest) => {
+    const view = asked.query.get("frames") === "1" ? views?.open(guest.user) : undefined
+    return NodeWebSocketServer.accept({ ...guest, view }, { tap: view?.tap })
   })
 
 const nothing = undefined as unknown as Guest.Request

@@ -529,6 +529,10 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     })
   }
 
+  joinedAt(room: string): Position.Position | undefined {
+    return this.inside.get(this.making.place.topicOf(room))?.at
+  }
+
   to(...rooms: ReadonlyArray<Target | string>): Audience.Audience {
     return Audience.make(this.making.place, rooms, this)
   }

@@ -108,6 +108,8 @@ export interface Socket<out Request = unknown> {
    */
   readonly join: (room: string, since?: Position) => Effect.Effect<void, BrokerError>
   readonly leave: (room: string) => Effect.Effect<void>
+  /** From where on in the log a room that it is in is its: by that, a client that has gone can join it again. */
+  readonly joinedAt: (room: string) => Position | undefined
   /** Those that it is in now, in the order in which it joined. */
   readonly rooms: ReadonlyArray<string>
   /** All in these rooms but itself. A `Target` holds topics, not rooms. */
