@@ -1,5 +1,6 @@
 /**
- * The machinery behind `HubClient`: what `HubClientProtocol` wants done is done here, over one connection after the other.
+ * The machinery behind `HubClient`: what `HubClientProtocol` wants done is done here, over one connection after the other
+ * (`HubConversation`).
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -16,21 +17,20 @@ import type * as Arr from "effect/Array"
 import * as Comeback from "../connection/Comeback.ts"
 import { Unresponsive, WebSocketError } from "../connection/WebSocketError.ts"
 import * as Again from "../messaging/Again.ts"
-import { Disconnected, Mismatch, SessionError } from "../messaging/SessionError.ts"
-import type { Wire } from "../messaging/Wire.ts"
-import type * as Message from "../protocol/Message.ts"
+import { SessionError } from "../messaging/SessionError.ts"
 import type * as HubClient from "./HubClient.ts"
 import { HubClientError, Stopped, Unsayable } from "./HubClientError.ts"
 import { type Action, type Actions, HubClientProtocol, type Question } from "./HubClientProtocol.ts"
+import { ended, HubConversation, type Session } from "./HubConversation.ts"
 import type { Element, Present, PresenceElement } from "./HubElement.ts"
 import type { Receipt } from "./HubHeard.ts"
-import { protocol as spoken } from "./HubMessage.ts"
-import { isProducer, isTopic, maxDepth } from "./HubName.ts"
 import { HubNodes } from "./HubNodes.ts"
-import { maxTogether, print, type Publication } from "./HubPublications.ts"
+import { maxTogether, type Publication } from "./HubPublications.ts"
 import { defaults as readerDefaults, type HubReader } from "./HubReader.ts"
+import * as HubSayable from "./HubSayable.ts"
+import { HubSeats, type Seat } from "./HubSeats.ts"
 import { type HubStore, type Kept, StoreUnavailable, type Unanswered } from "./HubStore.ts"
-import { isTooDeep, type JsonText, toJson } from "./JsonText.ts"
+import type { JsonText } from "./JsonText.ts"
 import * as Position from "./Position.ts"
 import { SteadyClock } from "./SteadyClock.ts"
 
@@ -50,33 +50,9 @@ const longestPause = 8_000
 /** How long the end of the client waits for the store, in milliseconds. */
 const storeTimeout = 5_000
 
-/** Deeper than others can have it who are told of it inside of more. */
-const maxInfoDepth = maxDepth - 3
-
-/** What one connection is to the client. */
-interface Session {
-  readonly wire: Wire
-  /** How many messages have come. */
-  heard: number
-  /** The protocol of a hub that has another. */
-  foreign: unknown
-}
-
-/** Where somebody waits. */
-interface Seat {
-  waiter: (() => void) | undefined
-}
-
-const encoder = new TextEncoder()
-
 const failWith = (reason: HubClientError["reason"]) => Effect.fail(new HubClientError({ reason }))
 
 const unsayable = (detail: string) => failWith(new Unsayable({ detail }))
-
-const ended = (cause: WebSocketError | undefined): Again.Cause => ({
-  _tag: "Ended",
-  error: cause && new SessionError({ reason: new Disconnected({ cause }) })
-})
 
 export class HubReturning implements HubClient.HubClient {
   private readonly protocol: HubClientProtocol
@@ -94,21 +70,16 @@ export class HubReturning implements HubClient.HubClient {
   private readonly epoch: number
   private sequence: number
 
-  private session: Session | undefined
+  private readonly conversation: HubConversation
+  private readonly seats = new HubSeats()
   private called: string | undefined
   private readonly nodes = new HubNodes()
-  private end: Exit.Exit<never, HubClientError> | undefined
-  /** Texts that are not handed to the connection yet. */
-  private outgoing: Array<string> = []
-  private readonly sender: Seat = { waiter: undefined }
   private readonly todo: Array<Action> = []
   private isBusy = false
   private pause = firstPause
   private isPaused = false
   private isExpiring = false
   private hasStoreFailed = false
-  /** Everybody who waits for something, to be told of the end. */
-  private readonly seats = new Set<Seat>()
   /** Who waits for a place among the unanswered, in order. */
   private readonly line = new Set<Seat>()
   private readonly background = new Set<Fiber.Fiber<unknown>>()
@@ -152,12 +123,22 @@ export class HubReturning implements HubClient.HubClient {
       this.leftBehind.add(publication)
       this.perform(actions)
     }
+    this.conversation = new HubConversation({
+      timeout: this.timeout,
+      seats: this.seats,
+      connected: () => this.protocol.connected(),
+      received: (text) => this.perform(this.protocol.received(text, this.now)),
+      lost: () => this.lost(),
+      isOpen: () => this.protocol.isOpen,
+      isWaiting: () => this.protocol.isWaiting,
+      check: () => this.comeback.heed("Check")
+    })
     this.comeback = new Comeback.Comeback<Session, Again.Cause>(
       {
-        open: this.meet(Effect.isEffect(open) ? open : this.nodes.using(open)),
+        open: this.conversation.meet(Effect.isEffect(open) ? open : this.nodes.using(open)),
         failed: (error) => (error instanceof SessionError ? { _tag: "Ended", error } : { _tag: "NotOpened", error }),
         nameOf: () => this.called ?? "",
-        live: (session) => this.converse(session),
+        live: (session) => this.conversation.converse(session),
         heard: (session) => session.heard,
         check: () => this.asked(undefined),
         silent: (_, silence) => ended(new WebSocketError({ reason: new Unresponsive({ silence }) })),
@@ -206,11 +187,10 @@ export class HubReturning implements HubClient.HubClient {
   get subscribe() {
     return (topic: string, options: HubClient.SubscribeOptions = {}): Stream.Stream<never, HubClientError> => {
       const reading = Effect.suspend(() => {
-        if (!isTopic(topic)) return unsayable(`not a topic: ${JSON.stringify(topic)}`)
-        const presence = presenceOf(options.presence)
-        if (Result.isFailure(presence)) return unsayable(presence.failure)
+        const sayable = Result.andThen(HubSayable.topic(topic), () => HubSayable.presence(options.presence))
+        if (Result.isFailure(sayable)) return unsayable(sayable.failure)
         return Effect.acquireRelease(
-          Effect.sync(() => this.read(topic, options.position, presence.success)),
+          Effect.sync(() => this.read(topic, options.position, sayable.success)),
           (reader) => Effect.sync(() => this.perform(this.protocol.unsubscribe(reader)))
         )
       })
@@ -227,11 +207,8 @@ export class HubReturning implements HubClient.HubClient {
       options: HubClient.PublishOptions = {}
     ): Effect.Effect<Receipt, HubClientError> =>
       Effect.suspend(() => {
-        if (!isTopic(topic)) return unsayable(`not a topic: ${JSON.stringify(topic)}`)
-        if (data === undefined) return unsayable("there is no data: null is a value")
         const { echo = true, key } = options
-        if (key !== undefined && !isProducer(key.producer)) return unsayable("a producer is 1 to 120 bytes of UTF-8")
-        const json = jsonOf(data)
+        const json = Result.andThen(HubSayable.topic(topic), () => HubSayable.publication(data, key))
         if (Result.isFailure(json)) return unsayable(json.failure)
         const make = (saidAt: number | undefined): Unanswered => ({
           topic,
@@ -241,18 +218,20 @@ export class HubReturning implements HubClient.HubClient {
           at: this.now,
           saidAt
         })
-        const detail = this.tooMuch({ topic, dataJson: json.success, echo, key })
+        const longest = { producer: this.producer, epoch: this.epoch, sequence: Number.MAX_SAFE_INTEGER }
+        const said = { topic, dataJson: json.success, echo, key: key ?? longest }
+        const detail = HubSayable.tooMuch(said, this.maxMessageBytes)
         return detail === undefined ? this.published(make) : unsayable(detail)
       })
   }
 
   get present() {
     return (topic: string): Effect.Effect<Present, HubClientError> =>
-      Effect.suspend(() =>
-        isTopic(topic)
-          ? Effect.map(this.asked(topic), ({ answer }) => answer as Present)
-          : unsayable(`not a topic: ${JSON.stringify(topic)}`)
-      )
+      Effect.suspend(() => {
+        const sayable = HubSayable.topic(topic)
+        if (Result.isFailure(sayable)) return unsayable(sayable.failure)
+        return Effect.map(this.asked(topic), ({ answer }) => answer as Present)
+      })
   }
 
   get ping(): Effect.Effect<Duration.Duration, HubClientError> {
@@ -266,7 +245,7 @@ export class HubReturning implements HubClient.HubClient {
     return Effect.suspend(() => {
       const seat: Seat = { waiter: undefined }
       return Effect.ensuring(
-        this.until(
+        this.seats.until(
           () => this.protocol.isOpen,
           () => Effect.succeed(this.called!),
           this.joining(seat)
@@ -289,9 +268,9 @@ export class HubReturning implements HubClient.HubClient {
             const news = this.outcomes.slice(told)
             told += news.length
             if (news.length > 0) return Effect.succeed(news as unknown as Arr.NonEmptyReadonlyArray<HubClient.Outcome>)
-            if (told === this.left || this.end !== undefined) return Cause.done()
+            if (told === this.left || this.seats.end !== undefined) return Cause.done()
             return Effect.andThen(
-              this.waiting(() => this.outcomes.length > told, seat),
+              this.seats.wait(() => this.outcomes.length > told, seat),
               pull
             )
           })
@@ -325,7 +304,7 @@ export class HubReturning implements HubClient.HubClient {
   private pullOf(reader: HubReader): Pull.Pull<Arr.NonEmptyReadonlyArray<Element | PresenceElement>, HubClientError> {
     // With a store one by one, so that it knows what the program has dealt with.
     const most = this.store === undefined ? Infinity : 1
-    const next = this.until(
+    const next = this.seats.until(
       () => !reader.isEmpty || reader.state === "Over",
       () => {
         if (reader.isEmpty) return reader.end === undefined ? Effect.interrupt : failWith(reader.end)
@@ -383,12 +362,12 @@ export class HubReturning implements HubClient.HubClient {
     }
     // One that has begun, and nobody has to do with any more, would hold up all behind it.
     return Effect.uninterruptibleMask((restore) => {
-      if (this.end !== undefined) return this.end
+      if (this.seats.end !== undefined) return this.seats.end
       if (this.line.size === 0 && this.hasRoom) return this.settled(begin(), restore)
       const seat: Seat = { waiter: undefined }
       this.line.add(seat)
       const isFirst = () => this.hasRoom && this.line.values().next().value === seat
-      const turn = restore(this.until(isFirst, () => Effect.void, seat))
+      const turn = restore(this.seats.until(isFirst, () => Effect.void, seat))
       const served = Effect.onExit(Effect.map(turn, begin), () =>
         Effect.sync(() => {
           this.line.delete(seat)
@@ -418,7 +397,7 @@ export class HubReturning implements HubClient.HubClient {
             Effect.mapError(store.keep(publication.unanswered), (reason) => new HubClientError({ reason })),
             kept
           )
-    const result = this.until(
+    const result = this.seats.until(
       () => publication.result !== undefined,
       () => {
         const { result } = publication
@@ -429,22 +408,12 @@ export class HubReturning implements HubClient.HubClient {
     return Effect.onExit(restore(Effect.andThen(keeping, result)), () =>
       Effect.sync(() => {
         // Nobody wants to know any more, or it could not be kept. What stops with the client is for its next life.
-        if (publication.result !== undefined || this.end !== undefined) return
+        if (publication.result !== undefined || this.seats.end !== undefined) return
         this.perform(this.protocol.giveUp(publication, this.now))
         if (store !== undefined) this.write(store.answered(key))
         this.serve()
       })
     )
-  }
-
-  private tooMuch(publication: Pick<Unanswered, "dataJson" | "echo" | "topic"> & HubClient.PublishOptions) {
-    const { maxMessageBytes, producer } = this
-    const key = publication.key ?? { producer, epoch: this.epoch, sequence: Number.MAX_SAFE_INTEGER }
-    const text = print({ ...publication, key, at: 0, saidAt: undefined }, Number.MAX_SAFE_INTEGER)
-    if (text.length * 3 > maxMessageBytes && encoder.encode(text).length > maxMessageBytes) {
-      return `it is longer than the ${maxMessageBytes} bytes that the hub takes`
-    }
-    return isTooDeep(text, maxDepth) ? `data is nested more than ${maxDepth - 1} deep` : undefined
   }
 
   private outcome({ result, unanswered }: Publication): void {
@@ -463,10 +432,10 @@ export class HubReturning implements HubClient.HubClient {
 
   private asked(topic: string | undefined): Effect.Effect<Question, HubClientError> {
     return Effect.uninterruptibleMask((restore) => {
-      if (this.end !== undefined) return this.end
+      if (this.seats.end !== undefined) return this.seats.end
       const [question, actions] = this.protocol.ask(topic)
       this.perform(actions)
-      const answered = this.until(
+      const answered = this.seats.until(
         () => question.answer !== undefined,
         () => {
           const { answer } = question
@@ -475,38 +444,6 @@ export class HubReturning implements HubClient.HubClient {
         question
       )
       return Effect.onExit(restore(answered), () => Effect.sync(() => this.protocol.unask(question)))
-    })
-  }
-
-  // Waiting.
-
-  /** Does something when it may be done, or fails with the end of the client. */
-  private until<A, E>(
-    mayGo: () => boolean,
-    go: () => Effect.Effect<A, E>,
-    seat: Seat
-  ): Effect.Effect<A, E | HubClientError> {
-    return Effect.suspend((): Effect.Effect<A, E | HubClientError> => {
-      if (mayGo()) return go()
-      if (this.end !== undefined) return this.end
-      return Effect.andThen(this.waiting(mayGo, seat), this.until(mayGo, go, seat))
-    })
-  }
-
-  private waiting(mayGo: () => boolean, seat: Seat): Effect.Effect<void> {
-    return Effect.callback<void>((resume) => {
-      // The fiber may have yielded since it was looked, and nobody was there to be woken.
-      if (mayGo() || this.end !== undefined) return resume(Effect.void)
-      const leave = () => {
-        seat.waiter = undefined
-        this.seats.delete(seat)
-      }
-      seat.waiter = () => {
-        leave()
-        resume(Effect.void)
-      }
-      this.seats.add(seat)
-      return Effect.sync(leave)
     })
   }
 
@@ -542,8 +479,7 @@ export class HubReturning implements HubClient.HubClient {
   private act(action: Action): void {
     switch (action._tag) {
       case "Say":
-        this.outgoing.push(action.text)
-        return this.sender.waiter?.()
+        return this.conversation.say(action.text)
       case "Welcome":
         this.called = action.name
         this.nodes.know(action.nodes)
@@ -562,7 +498,7 @@ export class HubReturning implements HubClient.HubClient {
         this.pause = firstPause
         return
       case "Foreign":
-        if (this.session !== undefined) this.session.foreign = action.protocol
+        this.conversation.isForeign(action.protocol)
     }
   }
 
@@ -620,131 +556,19 @@ export class HubReturning implements HubClient.HubClient {
     )
   }
 
-  // One connection after the other.
-
-  /** A connection over which the hub has said welcome. */
-  private meet(open: Effect.Effect<Wire, unknown, Scope.Scope>): Effect.Effect<Session, unknown, Scope.Scope> {
-    return Effect.flatMap(
-      Effect.flatMap(open, (wire) => this.begun(wire)),
-      (session) => {
-        const { wire } = session
-        const welcomed: Effect.Effect<Session, unknown> = Effect.suspend(() => {
-          if (session.foreign !== undefined) return Effect.fail(mismatch(session.foreign))
-          if (this.protocol.isOpen) return Effect.succeed(session)
-          const received = Pull.catchDone(wire.receive, () => Effect.fail(closed))
-          return Effect.flatMap(received, (message) => {
-            this.hear(session, [message])
-            return welcomed
-          })
-        })
-        return Effect.mapError(welcomed, (error) =>
-          error instanceof WebSocketError ? new SessionError({ reason: new Disconnected({ cause: error }) }) : error
-        )
-      }
-    )
-  }
-
-  /** What a connection is, as long as the scope of its attempt: however that ends, and at whichever moment. */
-  private begun(wire: Wire): Effect.Effect<Session, never, Scope.Scope> {
-    const begin = Effect.sync(() => {
-      const session: Session = { wire, heard: 0, foreign: undefined }
-      this.session = session
-      this.protocol.connected()
-      return session
-    })
-    return Effect.acquireRelease(begin, () => this.lost)
-  }
-
-  private converse(session: Session): Effect.Effect<Again.Cause> {
-    const { wire } = session
-    const reading = wire.pull.pipe(
-      Effect.flatMap((messages) => {
-        this.hear(session, messages)
-        return session.foreign === undefined ? Effect.void : Effect.fail(mismatch(session.foreign))
-      }),
-      Effect.forever({ disableYield: true }),
-      Pull.catchDone(() => Effect.succeed(ended(undefined))),
-      Effect.catch((error) =>
-        Effect.succeed(error instanceof WebSocketError ? ended(error) : ({ _tag: "Ended", error } as const))
-      )
-    )
-    return Effect.raceFirst(reading, Effect.raceFirst(this.saying(wire), this.watch(session)))
-  }
-
-  private hear(session: Session, messages: ReadonlyArray<Message.Message>): void {
-    session.heard += messages.length
-    for (const message of messages) {
-      if (message._tag === "Text") this.perform(this.protocol.received(message.text, this.now))
-    }
-  }
-
-  private readonly lost: Effect.Effect<void> = Effect.sync(() => {
-    this.session = undefined
-    this.outgoing = []
+  private lost(): void {
     this.perform(this.protocol.lost())
     this.expire()
-  })
-
-  /** Says what there is to say. Where it cannot, the reader learns why. */
-  private saying(wire: Wire): Effect.Effect<never> {
-    const hasWork = () => this.outgoing.length > 0
-    const once: Effect.Effect<void, WebSocketError> = Effect.suspend(() => {
-      if (!hasWork()) return this.waiting(hasWork, this.sender)
-      const texts = this.outgoing
-      this.outgoing = []
-      return Effect.forEach(texts, (text) => wire.send(text), { discard: true })
-    })
-    return Effect.catch(Effect.forever(once), () => Effect.never)
-  }
-
-  /** Whoever owes answers and says nothing at all is asked for a sign of life. */
-  private watch(session: Session): Effect.Effect<never> {
-    const once = Effect.suspend(() => {
-      const { heard } = session
-      const { isWaiting } = this.protocol
-      return Effect.andThen(
-        Effect.sleep(this.timeout),
-        Effect.sync(() => {
-          if (isWaiting && this.protocol.isWaiting && session.heard === heard) this.comeback.heed("Check")
-        })
-      )
-    })
-    return Effect.forever(once)
   }
 
   private stopped(cause: Again.Cause | Comeback.Died | undefined, mistake: Cause.Cause<never> | undefined): () => void {
     const known = cause?._tag === "Died" ? undefined : cause
-    this.end =
+    return this.seats.close(
       mistake === undefined
         ? Exit.fail(new HubClientError({ reason: new Stopped({ cause: known }) }))
         : Exit.failCause(mistake)
-    return () => {
-      for (const seat of this.seats) seat.waiter?.()
-    }
+    )
   }
-}
-
-const closed = new SessionError({ reason: new Disconnected({ cause: undefined }) })
-
-const mismatch = (theirs: unknown): SessionError =>
-  new SessionError({ reason: new Mismatch({ ours: `protocol ${spoken}`, theirs: `protocol ${String(theirs)}` }) })
-
-const jsonOf = (value: unknown): Result.Result<JsonText, string> => {
-  try {
-    return Result.succeed(toJson(value))
-  } catch (error) {
-    return Result.fail(error instanceof Error ? error.message : String(error))
-  }
-}
-
-const presenceOf = (
-  presence: HubClient.SubscribeOptions["presence"]
-): Result.Result<JsonText | "" | undefined, string> => {
-  if (presence === undefined) return Result.succeed(undefined)
-  if (presence === true || presence.info === undefined) return Result.succeed("")
-  return Result.flatMap(jsonOf(presence.info), (info) =>
-    isTooDeep(info, maxInfoDepth) ? Result.fail(`info is nested more than ${maxInfoDepth} deep`) : Result.succeed(info)
-  )
 }
 
 /** Without what is `undefined`, which would hide a default. */
