@@ -3,7 +3,7 @@
  * holes from the log or tells them, and publishes again, with the same key, what may have been lost on the way.
  *
  * Not in here: how the server is spoken to (`Engine`), the order of what comes (`Continuity`), who is told of it
- * (`EngineTopics`) and what is on its way (`EngineOutbox`).
+ * (`EngineTopics`, `EngineChannels`) and what is on its way (`EngineOutbox`).
  */
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
@@ -440,7 +440,7 @@ export const make = (engine: Engine, options: Options = {}): Effect.Effect<Broke
         topics.reduceRight((since, topic) => named(topic, since), running.since(topics, position)),
       position: running.position,
       cast: (channel, bytes) => named(channel, running.cast(channel, bytes)),
-      hear: (channel, heard) => named(channel, running.topics.hear(channel, heard)),
+      hear: (channel, heard) => named(channel, running.topics.channels.hear(channel, heard)),
       status: () => running.status,
       statuses: running.statuses
     })

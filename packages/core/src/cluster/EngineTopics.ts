@@ -1,6 +1,7 @@
 /**
- * What a node listens to on a server: topics, counted over all who subscribe, and channels. Restores them when there is
- * a link again, and sees to it that who subscribes is told of each publication once, in order, or of a gap.
+ * Which topics a node listens to on a server, counted over all who subscribe. Restores them when there is a link again,
+ * and sees to it that who subscribes is told of each publication once, in order, or of a gap. Its turns tell the link of
+ * channels, too (`EngineChannels`).
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -12,6 +13,7 @@ import type { Attachment, Gap, Subscriber } from "./Broker.ts"
 import type { BrokerError } from "./BrokerError.ts"
 import { type Actions, type Budget, Continuity, type Tail } from "./Continuity.ts"
 import type { Appended, Tail as EngineTail } from "./Engine.ts"
+import { EngineChannels } from "./EngineChannels.ts"
 import { type EngineLink, errorOf } from "./EngineLink.ts"
 import { EngineOrder } from "./EngineOrder.ts"
 import * as Parcel from "./Parcel.ts"
@@ -63,18 +65,6 @@ interface Topic {
   listening: "No" | "Asked" | "Yes"
 }
 
-/** An object of its own each time: the same function may hear twice, and stop once. */
-interface Hearing {
-  readonly heard: (bytes: Uint8Array) => void
-}
-
-interface Channel {
-  readonly name: string
-  hearing: ReadonlyArray<Hearing>
-  listening: "No" | "Asked" | "Yes"
-  waiting: ReadonlyArray<(heard: Effect.Effect<void, BrokerError>) => void>
-}
-
 export class EngineTopics {
   private readonly bounds: Bounds
   private readonly context: Context.Context<never>
@@ -82,8 +72,8 @@ export class EngineTopics {
   private readonly unreadable: (topic: string, why: string) => void
   /** Whether who subscribes may wait for a link. */
   private readonly isDown: () => boolean
+  readonly channels: EngineChannels
   private readonly topics = new Map<string, Topic>()
-  private readonly channels = new Map<string, Channel>()
   private readonly budget: Budget
   private readonly order: EngineOrder<Topic>
   private link: EngineLink | undefined
@@ -96,8 +86,6 @@ export class EngineTopics {
   /** To be told to the link, in the next turn. */
   private toListen = new Set<Topic>()
   private toUnlisten = new Set<string>()
-  private toHear = new Set<Channel>()
-  private toUnhear = new Set<string>()
   private wake: (() => void) | undefined
   /** To be asked about, and those that are. */
   private readonly toAsk = new Map<Topic, Position>()
@@ -116,6 +104,7 @@ export class EngineTopics {
     this.bounds = bounds
     this.context = context
     this.isDown = isDown
+    this.channels = new EngineChannels(isDown, () => this.wake?.())
     this.unreadable = unreadable
     this.budget = { left: bounds.maxHeldBytes }
     this.order = new EngineOrder(bounds.maxHeldBytes)
@@ -215,53 +204,6 @@ export class EngineTopics {
     this.wake?.()
   }
 
-  hear(name: string, heard: (bytes: Uint8Array) => void): Effect.Effect<void, BrokerError, Scope.Scope> {
-    const hearing = Effect.acquireRelease(
-      Effect.sync(() => {
-        const mine: Hearing = { heard }
-        const channel = this.channelOf(name)
-        channel.hearing = [...channel.hearing, mine]
-        return { channel, mine }
-      }),
-      ({ channel, mine }) => Effect.sync(() => this.unhear(channel, mine))
-    )
-    return Effect.flatMap(hearing, ({ channel }) =>
-      Effect.callback((resume) => {
-        if (channel.listening === "Yes" || this.isDown()) return resume(Effect.void)
-        channel.waiting = [...channel.waiting, resume]
-        return Effect.sync(() => {
-          channel.waiting = channel.waiting.filter((other) => other !== resume)
-        })
-      })
-    )
-  }
-
-  private channelOf(name: string): Channel {
-    let channel = this.channels.get(name)
-    if (channel !== undefined) return channel
-    channel = { name, hearing: [], listening: "No", waiting: nobody }
-    this.channels.set(name, channel)
-    this.toHear.add(channel)
-    this.wake?.()
-    return channel
-  }
-
-  private unhear(channel: Channel, mine: Hearing): void {
-    channel.hearing = channel.hearing.filter((other) => other !== mine)
-    if (channel.hearing.length === 0 && channel.listening !== "Asked") this.forgetChannel(channel)
-  }
-
-  private forgetChannel(channel: Channel): void {
-    // It was refused, and there may be another by now.
-    if (this.channels.get(channel.name) !== channel) return
-    this.channels.delete(channel.name)
-    this.toHear.delete(channel)
-    if (channel.listening === "No") return
-    channel.listening = "No"
-    this.toUnhear.add(channel.name)
-    this.wake?.()
-  }
-
   // What is told by the link.
 
   appended(link: EngineLink | undefined, appended: Appended): void {
@@ -277,7 +219,7 @@ export class EngineTopics {
   heard(link: EngineLink | undefined, channel: string, bytes: Uint8Array): void {
     this.tell(() => {
       if (link === undefined || link !== this.link) return
-      for (const { heard } of this.channels.get(channel)?.hearing ?? []) heard(bytes)
+      this.channels.heard(channel, bytes)
     })
   }
 
@@ -345,7 +287,7 @@ export class EngineTopics {
       this.link = link
       // In the order in which they came: those that are to be restored are before those that are new.
       this.toListen = new Set(this.topics.values())
-      this.toHear = new Set(this.channels.values())
+      this.channels.open(link)
       return Effect.forever(Effect.suspend(() => this.turn(link)))
     })
   }
@@ -355,7 +297,6 @@ export class EngineTopics {
     this.link = undefined
     this.wake = undefined
     this.toUnlisten.clear()
-    this.toUnhear.clear()
     this.toAsk.clear()
     this.toRestore.clear()
     this.restoring.clear()
@@ -369,10 +310,7 @@ export class EngineTopics {
       else this.order.hold(topic)
       if (topic.members.length === 0) this.forget(topic)
     }
-    for (const channel of this.channels.values()) {
-      channel.listening = "No"
-      if (channel.hearing.length === 0) this.channels.delete(channel.name)
-    }
+    this.channels.broken()
     this.giveUp()
   }
 
@@ -387,11 +325,7 @@ export class EngineTopics {
         for (const resume of waiting) resume(Effect.undefined)
       }
     }
-    for (const channel of this.channels.values()) {
-      const { waiting } = channel
-      channel.waiting = nobody
-      for (const go of waiting) go(Effect.void)
-    }
+    this.channels.giveUp()
   }
 
   /** Waits until there is something to tell the link, and tells it all that the turn has brought. */
@@ -405,13 +339,8 @@ export class EngineTopics {
           this.toUnlisten.clear()
           link.link.unlisten(names)
         }
-        if (this.toUnhear.size > 0) {
-          const names = [...this.toUnhear]
-          this.toUnhear.clear()
-          link.link.unhear(names)
-        }
-        const channels = [...this.toHear]
-        this.toHear.clear()
+        this.channels.unhearAll(link)
+        const hearing = this.channels.hearAll(link)
         const topics: Array<Topic> = []
         for (const topic of this.toListen) {
           if (topics.length === batch) break
@@ -419,7 +348,7 @@ export class EngineTopics {
           topics.push(topic)
         }
         return Effect.andThen(
-          Effect.andThen(this.hearAll(link, channels), this.listenAll(link, topics)),
+          Effect.andThen(hearing, this.listenAll(link, topics)),
           Effect.suspend(() => this.restoreAll(link))
         )
       })
@@ -429,9 +358,9 @@ export class EngineTopics {
   private readonly work: Effect.Effect<void> = Effect.suspend(() => (this.hasWork ? Effect.void : this.waiting))
 
   private get hasWork(): boolean {
-    const { toHear, toListen, toRestore, toUnhear, toUnlisten } = this
+    const { channels, toListen, toRestore, toUnlisten } = this
     // Who has left may be the last that was waited for.
-    return toListen.size + toHear.size + toUnlisten.size + toUnhear.size + toRestore.size > 0
+    return toListen.size + toUnlisten.size + toRestore.size > 0 || channels.hasWork
   }
 
   private readonly waiting = Effect.callback<void>((resume) => {
@@ -446,43 +375,6 @@ export class EngineTopics {
       if (this.wake === wake) this.wake = undefined
     })
   })
-
-  private hearAll(link: EngineLink, channels: ReadonlyArray<Channel>): Effect.Effect<void, BrokerError> {
-    if (channels.length === 0) return Effect.void
-    for (const channel of channels) channel.listening = "Asked"
-    return Effect.matchEffect(link.call(link.link.hear(channels.map(({ name }) => name))), {
-      onSuccess: () => Effect.sync(() => this.heardOf(link, channels)),
-      onFailure: (error) => {
-        if (link.isLost || error.reason._tag === "Unavailable") return Effect.fail(error)
-        if (channels.length > 1)
-          return Effect.forEach(channels, (channel) => this.hearAll(link, [channel]), { discard: true })
-        return this.refuseChannel(channels[0]!, error)
-      }
-    })
-  }
-
-  private heardOf(link: EngineLink, channels: ReadonlyArray<Channel>): void {
-    if (link !== this.link) return
-    for (const channel of channels) {
-      channel.listening = "Yes"
-      const { waiting } = channel
-      channel.waiting = nobody
-      for (const go of waiting) go(Effect.void)
-      if (channel.hearing.length === 0) this.forgetChannel(channel)
-    }
-  }
-
-  private refuseChannel(channel: Channel, error: BrokerError): Effect.Effect<void, BrokerError> {
-    const { hearing, waiting } = channel
-    // Somebody was told that it is heard.
-    if (hearing.length > waiting.length) return Effect.fail(error)
-    return Effect.sync(() => {
-      channel.listening = "No"
-      channel.waiting = nobody
-      this.channels.delete(channel.name)
-      for (const go of waiting) go(Effect.fail(error))
-    })
-  }
 
   /** What the broker refuses is refused to who asks for it, and to nobody else. */
   private listenAll(link: EngineLink, topics: ReadonlyArray<Topic>): Effect.Effect<void, BrokerError> {
