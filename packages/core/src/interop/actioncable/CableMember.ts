@@ -91,6 +91,10 @@ export class CableMember implements Member {
     this.fates = fates
   }
 
+  get wire(): string {
+    return "cable"
+  }
+
   tryWriteUnsafe(_message: Prepared.Prepared, publication: Publication): Written {
     if (this.hasLeft) return "NotOpen"
     const prepared = publication.encodedBy(this.encoding)
