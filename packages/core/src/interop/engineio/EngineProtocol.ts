@@ -326,6 +326,10 @@ export const receive = (state: State, message: string | Uint8Array): Transition 
       return state.probe === "none" ? [state, []] : probed(state, message)
     case "Upgraded": {
       const packet = Packet.decode(message)
+      // What nearly all of them are.
+      if (Result.isSuccess(packet) && packet.success._tag === "Message") {
+        return [state, [{ _tag: "Deliver", data: packet.success.data }]]
+      }
       return Result.isSuccess(packet)
         ? received(state, { packets: [packet.success], violation: undefined }, [], [])
         : failed(state, packet.failure)

@@ -5,7 +5,6 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Prepared from "../../connection/Prepared.ts"
 import type { Timed, TimerWheel } from "../../connection/TimerWheel.ts"
@@ -82,7 +81,7 @@ export class EngineSession {
   private readonly heartbeat = new Deadline(this, "ping")
   private others: Map<Protocol.Timer, Deadline> | undefined
   /** Those who wait for room in the queue of polls. */
-  private waiting: Array<() => void> = []
+  private waiting: Array<() => void> | undefined
 
   /** A session that has begun with a poll, whose answer is `opened`, or with this WebSocket, which is to be `read`. */
   constructor(sid: string, settings: Settings, owner: Owner, socket?: WebSocket) {
@@ -122,29 +121,31 @@ export class EngineSession {
   // What the client does.
 
   /** Waits until there is something to say; given up when it is interrupted. */
-  readonly poll: Effect.Effect<ReadonlyArray<Packet.Packet>, RequestRefused> = Effect.callback((resume) => {
-    const before = this.answerPoll
-    let isAnswered = false
-    const answer = (polled: Polled) => {
-      isAnswered = true
-      resume(polled)
-    }
-    const isWaiting = this.state._tag === "Polling" && this.state.waiting
-    if (!isWaiting) this.answerPoll = answer
-    const [state, actions] = Protocol.poll(this.state)
-    this.state = state
-    // Of two at once the first is the one that is told of the end.
-    if (actions.some(({ _tag }) => _tag === "RefusePoll")) {
-      answer(refused)
-      this.answerPoll = isWaiting ? before : undefined
-    }
-    this.carryOut(actions)
-    return Effect.sync(() => {
-      if (isAnswered || this.answerPoll !== answer) return
-      this.answerPoll = undefined
-      this.take(Protocol.pollAborted(this.state))
+  get poll(): Effect.Effect<ReadonlyArray<Packet.Packet>, RequestRefused> {
+    return Effect.callback((resume) => {
+      const before = this.answerPoll
+      let isAnswered = false
+      const answer = (polled: Polled) => {
+        isAnswered = true
+        resume(polled)
+      }
+      const isWaiting = this.state._tag === "Polling" && this.state.waiting
+      if (!isWaiting) this.answerPoll = answer
+      const [state, actions] = Protocol.poll(this.state)
+      this.state = state
+      // Of two at once the first is the one that is told of the end.
+      if (actions.some(({ _tag }) => _tag === "RefusePoll")) {
+        answer(refused)
+        this.answerPoll = isWaiting ? before : undefined
+      }
+      this.carryOut(actions)
+      return Effect.sync(() => {
+        if (isAnswered || this.answerPoll !== answer) return
+        this.answerPoll = undefined
+        this.take(Protocol.pollAborted(this.state))
+      })
     })
-  })
+  }
 
   /** Takes the body of a post, and succeeds when what is in it was dealt with. */
   post<E>(body: Effect.Effect<Uint8Array, E>): Effect.Effect<void, E | RequestRefused> {
@@ -174,28 +175,49 @@ export class EngineSession {
 
   /** Reads the WebSocket of the session to its end. */
   read(socket: WebSocket): Effect.Effect<void> {
-    const received = (message: Message.Message): Effect.Effect<void> => {
-      if (this.socket !== socket) return Effect.void
-      const { delivered } = this.step(Protocol.receive(this.state, dataOf(message)))
-      return delivered.length === 1 ? this.owner.deliver(delivered[0]!) : this.deliver(delivered)
-    }
-    return socket.pull.pipe(
-      Effect.flatMap((messages) =>
-        messages.length === 1
-          ? received(messages[0])
-          : Effect.forEach(messages, (message) => Effect.suspend(() => received(message)), { discard: true })
-      ),
-      Effect.forever({ disableYield: true }),
-      Pull.catchDone(() => Effect.void),
-      Effect.ignore,
-      Effect.onExit(() =>
-        Effect.sync(() => {
-          if (this.socket !== socket) return
-          this.socket = undefined
-          this.take(Protocol.socketEnded(this.state))
-        })
-      )
+    // What a fiber that waits has on its stack is memory of each client: here these two.
+    return Effect.onExit(this.receiveAll(socket), () =>
+      Effect.sync(() => {
+        if (this.socket !== socket) return
+        this.socket = undefined
+        this.take(Protocol.socketEnded(this.state))
+      })
     )
+  }
+
+  private receiveAll(socket: WebSocket): Effect.Effect<void> {
+    const next: Effect.Effect<void> = Effect.matchCauseEffect(socket.pull, {
+      onFailure: (cause) => {
+        const defect = cause.reasons.find((reason) => reason._tag === "Die")
+        return defect === undefined ? Effect.void : Effect.die(defect.defect)
+      },
+      onSuccess: (messages) => {
+        const received = this.receiveFrom(socket, messages, 0)
+        return Exit.isExit(received) ? next : Effect.andThen(received, next)
+      }
+    })
+    return next
+  }
+
+  /** Deals with messages in order; an `Exit` where none of them takes a moment. */
+  private receiveFrom(socket: WebSocket, messages: ReadonlyArray<Message.Message>, from: number): Effect.Effect<void> {
+    for (let at = from; at < messages.length && this.socket === socket; at++) {
+      const received = this.received(dataOf(messages[at]!))
+      if (!Exit.isExit(received)) return Effect.andThen(received, () => this.receiveFrom(socket, messages, at + 1))
+    }
+    return Exit.void
+  }
+
+  private received(message: string | Uint8Array): Effect.Effect<void> {
+    const transition = Protocol.receive(this.state, message)
+    const [state, actions] = transition
+    const action = actions[0]
+    // What nearly all of them are.
+    if (actions.length === 1 && action!._tag === "Deliver") {
+      this.state = state
+      return this.owner.deliver(action!.data)
+    }
+    return this.deliver(this.step(transition).delivered)
   }
 
   // What the server does.
@@ -207,8 +229,10 @@ export class EngineSession {
     return Effect.suspend(() => {
       const { socket } = this
       if (this.state._tag === "Upgraded" && socket !== undefined) {
-        const data = messages.map((data) => Packet.encode({ _tag: "Message", data }))
-        const sent = data.length === 1 ? socket.send(data[0]!) : socket.sendAll(data)
+        const sent =
+          messages.length === 1
+            ? socket.send(Packet.encodeMessage(messages[0]!))
+            : socket.sendAll(messages.map(Packet.encodeMessage))
         return Effect.mapError(sent, () => new Protocol.SessionClosed())
       }
       const sent = Protocol.send(this.state, messages, this.settings.protocol)
@@ -252,9 +276,10 @@ export class EngineSession {
         const { state } = this
         if (state._tag !== "Polling" || state.queue.count === 0) return resume(Effect.void)
         const go = () => resume(Effect.void)
+        this.waiting ??= []
         this.waiting.push(go)
         return Effect.sync(() => {
-          this.waiting = this.waiting.filter((other) => other !== go)
+          this.waiting = this.waiting?.filter((other) => other !== go)
         })
       })
     })
@@ -293,6 +318,7 @@ export class EngineSession {
   }
 
   private deliver(delivered: ReadonlyArray<string | Uint8Array>): Effect.Effect<void> {
+    if (delivered.length === 0) return Exit.void
     return Effect.forEach(delivered, (data) => this.owner.deliver(data), { discard: true })
   }
 
@@ -388,7 +414,7 @@ export class EngineSession {
 
   private stir(): void {
     const { waiting } = this
-    this.waiting = []
-    for (const go of waiting) go()
+    this.waiting = undefined
+    for (const go of waiting ?? []) go()
   }
 }

@@ -145,13 +145,17 @@ export const encode = (packet: Packet): string | Uint8Array => {
     case "Pong":
       return `3${packet.data}`
     case "Message":
-      return typeof packet.data === "string" ? `4${packet.data}` : packet.data
+      return encodeMessage(packet.data)
     case "Upgrade":
       return "5"
     case "Noop":
       return "6"
   }
 }
+
+/** The same for a packet that is a message. */
+export const encodeMessage = (data: string | Uint8Array): string | Uint8Array =>
+  typeof data === "string" ? `4${data}` : data
 
 /** What a body has brought. Packets that came before a violation still count. */
 export interface Payload {
