@@ -30,13 +30,6 @@ interface Consumer {
   }
 }
 
-export interface Addresses {
-  /** Of the hub, as in `http://localhost:8080`. */
-  readonly hub: string
-  /** Of Socket.IO's server. */
-  readonly socketio: string
-}
-
 /** What the page is told of a client, and what it may ask of it. */
 export class Column {
   /** What was published, in the order in which it was heard. */
@@ -123,17 +116,17 @@ const eventSource = (column: Column, url: URL): void => {
 /** As much as all versions of it have in common. */
 type SocketIo = Pick<ReturnType<typeof io>, "emit" | "io" | "on" | "onAny" | "recovered">
 
-const socketIo = (column: Column, socket: SocketIo): void => {
+const socketIo = (column: Column, socket: SocketIo, topic: string): void => {
   column.way = () => `over ${socket.io.engine.transport.name}${socket.recovered === true ? ", where it was" : ""}`
   socket.on("connect", () => {
-    column.enter()
-    socket.io.engine.once("upgrade", column.enter)
+    socket.io.engine.once("upgrade", () => column.isIn && column.enter())
+    if (socket.recovered === true) column.enter()
+    else socket.emit("subscribe", topic, column.enter)
   })
   socket.on("disconnect", column.leave)
-  socket.on("connect_error", column.leave)
-  // Behind the arguments stands the position, by which the client comes back.
-  socket.onAny((name: string, ...args: ReadonlyArray<unknown>) => column.hear([name, ...args.slice(0, -1)]))
-  column.publish = ([name, ...args]) => void socket.emit("say", name, ...args)
+  // Behind what was said may stand the position, by which the client comes back.
+  socket.onAny((...event: ReadonlyArray<unknown>) => column.hear(event.slice(0, 3)))
+  column.publish = (data) => void socket.emit("publish", topic, ...data)
 }
 
 const railsCable = (column: Column, url: URL, topic: string): void => {
@@ -167,14 +160,15 @@ const add = (name: string): Column => {
   return column
 }
 
-/** Begins all clients. Those of Socket.IO poll first, and go on over a WebSocket. */
-export const start = ({ hub, socketio }: Addresses, topic: string): void => {
+/** Begins all clients of a hub, as in `http://localhost:8080`. Those of Socket.IO poll first, and go on over a WebSocket. */
+export const start = (hub: string, topic: string): void => {
   document.head.append(Object.assign(document.createElement("style"), { textContent: sheet }))
   native(add("Millrace"), new URL("/ws", hub), topic)
   eventSource(add("EventSource"), new URL(`/events?topic=${encodeURIComponent(topic)}`, hub))
-  const options = { forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 500 }
-  socketIo(add("Socket.IO 4"), io(socketio, options))
-  socketIo(add("Socket.IO 3"), io3(socketio, options))
+  // When the network goes while it is opening, it waits for `timeout` in vain: 20 s, where nothing is said.
+  const options = { forceNew: true, reconnectionDelay: 100, reconnectionDelayMax: 500, timeout: 3_000 }
+  socketIo(add("Socket.IO 4"), io(hub, options), topic)
+  socketIo(add("Socket.IO 3"), io3(hub, options), topic)
   railsCable(add("Action Cable"), new URL("/cable", hub), topic)
   anyCable(add("AnyCable"), new URL("/cable", hub), topic)
 }
