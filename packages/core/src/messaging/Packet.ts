@@ -152,6 +152,10 @@ const failCodes: ReadonlyArray<string> = [
   "conflict"
 ] satisfies Array<FailCode>
 
+/** What a peer has said; a code that nobody knows is a defect. */
+export const failCodeOf = (said: unknown): FailCode =>
+  failCodes.includes(said as string) ? (said as FailCode) : "defect"
+
 /** No session asks more often. */
 const isId = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
 
@@ -256,7 +260,7 @@ export const parse = (wire: unknown): Parsed => {
         _tag: "Fail",
         id: second,
         // Of a code that is newer than this end, only that it failed is known.
-        code: failCodes.includes(third as string) ? (third as FailCode) : "defect",
+        code: failCodeOf(third),
         detail: stringOr(fourth, "")
       })
     case "cancel":

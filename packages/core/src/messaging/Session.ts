@@ -68,7 +68,7 @@ export type Handlers<Hears extends Contract.Vocabulary> = {
 }
 
 /** What nobody says is answered by nobody: a misspelt name. */
-type NoOthers<H, Known> = { readonly [N in Exclude<keyof H, keyof Known>]: never }
+export type NoOthers<H, Known> = { readonly [N in Exclude<keyof H, keyof Known>]: never }
 
 /** What the handlers need. */
 export type Requirements<H> = {
@@ -173,7 +173,8 @@ export interface AcceptOptions<C extends Contract.Contract, Known, R> extends Op
 /** What a client may choose. */
 export type ConnectOptions<C extends Contract.Contract> = Options & Credentials<C>
 
-type CredentialsOf<C extends Contract.Contract> =
+/** What a server hears of who a client is. */
+export type CredentialsOf<C extends Contract.Contract> =
   Contract.Credentials<C["definition"]> extends infer S
     ? S extends undefined
       ? undefined

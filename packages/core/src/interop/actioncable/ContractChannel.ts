@@ -16,7 +16,6 @@ import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as WireValue from "../../codec/WireValue.ts"
 import type * as Contract from "../../messaging/Contract.ts"
 import { coderOf } from "../../messaging/Conversation.ts"
 import type * as Meeting from "../../messaging/Meeting.ts"
@@ -60,20 +59,8 @@ export const defaults = { maxWaiting: 8, maxUnsent: 64 } as const
 /** Longest id of a request, in UTF-16 units, where it is a string. */
 export const maxIdLength = 64
 
-/** The transmission that it is in is one of the levels itself. */
-const maxDepth = WireValue.defaultMaxDepth - 1
-
 const isId = (id: unknown): id is number | string =>
   typeof id === "string" ? id.length <= maxIdLength : Number.isSafeInteger(id)
-
-/** Why it cannot be said; `undefined` where it can. */
-const whyNot = (value: unknown): TypeError | undefined => {
-  try {
-    return WireValue.countBytes(value, maxDepth) === 0 ? undefined : new TypeError("Action Cable has no bytes")
-  } catch (cause) {
-    return cause as TypeError
-  }
-}
 
 interface Action {
   readonly name: string
@@ -108,14 +95,15 @@ const makeSaying = (capacity: number): Effect.Effect<Saying, never, Scope.Scope>
     }
   })
 
+const failWith = (reason: SessionError["reason"]) => Effect.fail(new SessionError({ reason }))
+
 const peerOf = (
   { says: { server } }: Contract.Contract,
   { id }: Channel.Subscribing["client"],
   known: unknown,
   say: Saying["say"]
-): Peer<Contract.Definition, unknown> => {
-  const failWith = (reason: SessionError["reason"]) => Effect.fail(new SessionError({ reason }))
-  return {
+): Peer<Contract.Definition, unknown> =>
+  ({
     id,
     known,
     emit: (name: string, payload?: unknown) =>
@@ -123,14 +111,13 @@ const peerOf = (
         const wire = coderOf(server, "Message", name).payload.encode(payload as never)
         if (Result.isFailure(wire)) return failWith(new Unencodable({ name, cause: wire.failure }))
         const event = [name, wire.success]
-        const cause = whyNot(event)
+        const cause = ContractWire.whyNot(event, false)
         if (cause !== undefined) return failWith(new Unencodable({ name, cause }))
         return Effect.flatMap(say(event), (isSaid) =>
           isSaid ? Effect.void : failWith(new Disconnected({ cause: undefined }))
         )
       })
-  } as unknown as Peer<Contract.Definition, unknown>
-}
+  }) as unknown as Peer<Contract.Definition, unknown>
 
 type Choice<D extends Contract.Definition, Request, Known, R> = ContractWire.Choice<
   Missing<D>,
@@ -177,18 +164,15 @@ export const make = <
       const { say, transmissions } = yield* makeSaying(maxUnsent)
       const peer = peerOf(contract, subscribing.client, known, say) as unknown as Peer<D, Known>
       const handlers = ContractWire.byName(yield* begin(peer, subscribing))
+      const hearing = { says: contract.says.client, handlers, hasBytes: false }
       const waiting = yield* Effect.acquireRelease(Queue.bounded<Action>(maxWaiting), Queue.shutdown)
 
       const deal = ({ data, name }: Action) =>
         Effect.gen(function* () {
           const { id, payload } = data
           if (id !== undefined && !isId(id)) return yield* Effect.logDebug("Action Cable: an id that is none")
-          const answer = yield* ContractWire.hear(contract.says.client, handlers, name, [payload])
-          if (id === undefined) return yield* ContractWire.unheard("Action Cable", name, answer)
-          const cause = whyNot(answer)
-          if (cause === undefined) return yield* say({ id, ...answer })
-          yield* Effect.annotateLogs(Effect.logError("Action Cable: an answer that cannot be sent", cause), { name })
-          yield* say({ id, ...ContractWire.fail("defect", "") })
+          const answer = yield* ContractWire.hear(hearing, name, [payload])
+          yield* id === undefined ? ContractWire.unheard("Action Cable", name, answer) : say({ id, ...answer })
         })
       // Beside the client's other words, so that its going is noticed, which interrupts what it has asked.
       yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.take(waiting), deal)))
