@@ -14,6 +14,7 @@ export interface Options {
   readonly path?: string
   readonly pingInterval?: number
   readonly pingTimeout?: number
+  readonly cluster?: NodeEngineServer.Options["cluster"]
   /** What is done with a message. */
   readonly onMessage: (session: Session, data: string | Uint8Array) => void
 }

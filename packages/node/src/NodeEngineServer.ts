@@ -9,9 +9,11 @@
  *
  * What is said in a session is Socket.IO's, mostly: see `NodeSocketIoServer`.
  */
+import type { Cluster } from "@millrace/core/cluster/Cluster"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as EngineRequest from "@millrace/core/interop/engineio/EngineRequest"
+import * as EngineProtocol from "@millrace/core/interop/engineio/EngineProtocol"
 import * as EngineServer from "@millrace/core/interop/engineio/EngineServer"
 import type { EngineSession } from "@millrace/core/interop/engineio/EngineSession"
 import * as Effect from "effect/Effect"
@@ -19,17 +21,23 @@ import type * as Scope from "effect/Scope"
 import type * as Claims from "./Claims.ts"
 import * as Endpoint from "./Endpoint.ts"
 import { EngineFront } from "./engine/EngineFront.ts"
+import * as EngineRelay from "./engine/EngineRelay.ts"
 import * as NodeWebSocketServer from "./NodeWebSocketServer.ts"
 import { type AnyRequest, type AnyResponse, type Asking, askingOf } from "./session/Asking.ts"
 import type * as Upgrade from "./Upgrade.ts"
 
 export type { Asking }
 
-export interface Options extends EngineServer.Options, NodeWebSocketServer.AttachOptions {
+export interface Options extends Omit<EngineServer.Options, "node">, NodeWebSocketServer.AttachOptions {
   /** Begins with a slash, and mostly ends with one: compared as it is sent. Default `/engine.io/`. */
   readonly path?: string | undefined
   /** Which pages may connect, over either way. Default: those of the same origin. */
   readonly origin?: Origin.Policy | undefined
+  /**
+   * The cluster, where several nodes serve the same path: then it does not matter to which of them a request comes, or a
+   * WebSocket. Each path once in a cluster's node.
+   */
+  readonly cluster?: Pick<Cluster["Service"], "nodes" | "questions"> | undefined
 }
 
 /** Decides on a session, and says to whom it belongs. */
@@ -50,6 +58,7 @@ export interface Attached {
 /** What a WebSocket is for. */
 type Wanted =
   | { readonly _tag: "Session"; readonly session: EngineSession }
+  | { readonly _tag: "Elsewhere"; readonly node: string; readonly sid: string }
   | { readonly _tag: "New"; readonly makeOwner: EngineServer.MakeOwner }
 
 const refuse = ({ json, status }: EngineRequest.EngineRefusal) =>
@@ -58,11 +67,21 @@ const refuse = ({ json, status }: EngineRequest.EngineRefusal) =>
 /** Adds sessions to a server of `node:http`, `node:https` or `node:http2`, as long as the scope is open. */
 export const attach = <R>(
   server: Claims.Server,
-  { drain, origin = Origin.sameOrigin, path = "/engine.io/", ...options }: Options,
+  { cluster, drain, origin = Origin.sameOrigin, path = "/engine.io/", ...options }: Options,
   accept: Accept<R>
 ): Effect.Effect<Attached, never, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const engine = yield* EngineServer.make(options)
+    const engine = yield* EngineServer.make({ ...options, node: cluster?.nodes.self().id })
+    const relay =
+      cluster === undefined
+        ? undefined
+        : yield* EngineRelay.make({
+            cluster,
+            path,
+            engine,
+            maxFlows: options.maxSessions ?? EngineServer.defaults.maxSessions,
+            maxAnswerBytes: options.protocol?.maxQueuedBytes ?? EngineProtocol.defaults.maxQueuedBytes
+          })
     const context = yield* Effect.context<R>()
     const maxMessageBytes = engine.maxPayload
 
@@ -71,6 +90,12 @@ export const attach = <R>(
         const { sid } = yield* Effect.fromResult(EngineRequest.parse("GET", request.query, true))
         if (sid === undefined) return { _tag: "New", makeOwner: yield* accept(request) }
         const session = engine.find(sid)
+        const node = session === undefined ? relay?.nodeOf(sid) : undefined
+        if (node !== undefined) {
+          const found = yield* relay!.find(node, sid)
+          if (found === "Open") return { _tag: "Elsewhere", node, sid }
+          return yield* new EngineRequest.EngineRefusal({ code: found === "Upgraded" ? 3 : 1 })
+        }
         if (session === undefined) return yield* new EngineRequest.EngineRefusal({ code: 1 })
         return session.isUpgraded ? yield* new EngineRequest.EngineRefusal({ code: 3 }) : { _tag: "Session", session }
       })
@@ -90,6 +115,7 @@ export const attach = <R>(
       (connection) => {
         const found = connection.handshake
         if (found._tag === "Session") return found.session.attach(connection)
+        if (found._tag === "Elsewhere") return relay!.attach(found.node, found.sid, connection)
         return Effect.suspend(() => engine.openUnsafe(found.makeOwner, connection).read(connection))
       }
     )
@@ -97,6 +123,7 @@ export const attach = <R>(
     const fork = Effect.runForkWith(context)
     const front = new EngineFront({
       engine,
+      relay,
       origin,
       admit: (request) => Effect.provideContext(accept(askingOf(request)), context),
       run: (effect) => fork(effect)

@@ -7,7 +7,7 @@ import type * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as EngineRequest from "@millrace/core/interop/engineio/EngineRequest"
 import type { EngineServer, MakeOwner } from "@millrace/core/interop/engineio/EngineServer"
-import type { EngineSession } from "@millrace/core/interop/engineio/EngineSession"
+import type { EngineSession, RequestRefused } from "@millrace/core/interop/engineio/EngineSession"
 import * as Packet from "@millrace/core/interop/engineio/Packet"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,6 +15,7 @@ import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import type { AnyRequest, AnyResponse } from "../session/Asking.ts"
 import * as RequestBody from "../session/RequestBody.ts"
+import type { Answer, Relay } from "./EngineRelay.ts"
 
 export interface Options {
   readonly engine: EngineServer
@@ -22,6 +23,8 @@ export interface Options {
   /** Who may have a session; says to whom it belongs. */
   readonly admit: (request: AnyRequest) => Effect.Effect<MakeOwner, EngineRequest.EngineRefusal | Refusal>
   readonly run: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
+  /** Where there are other nodes: what is for a session of theirs goes there. */
+  readonly relay: Relay | undefined
 }
 
 type Fields = HttpHeaders.Headers
@@ -67,12 +70,19 @@ export class EngineFront {
     const { sid } = asked.success
     if (sid === undefined) return this.open(request, response, cors)
     const session = this.options.engine.find(sid)
-    if (session === undefined) return this.refuse(response, new EngineRequest.EngineRefusal({ code: 1 }), cors)
+    const node = session === undefined ? this.options.relay?.nodeOf(sid) : undefined
+    if (session === undefined && node === undefined) {
+      return this.refuse(response, new EngineRequest.EngineRefusal({ code: 1 }), cors)
+    }
     switch (method) {
       case "GET":
-        return this.poll(session, response, cors)
+        return session === undefined
+          ? this.pollElsewhere(node!, sid, response, cors)
+          : this.poll(session, response, cors)
       case "POST":
-        return this.post(session, request, response, cors)
+        return session === undefined
+          ? this.post((body) => this.postElsewhere(node!, sid, body, response, cors), request, response, cors)
+          : this.post((body) => this.postHere(session, body, response, cors), request, response, cors)
       default:
         return respond(response, 405, [...cors, ["Allow", "GET, POST, OPTIONS"]])
     }
@@ -131,15 +141,35 @@ export class EngineFront {
     respond(response, 200, [...cors, ...text], Result.isSuccess(body) ? body.success : "")
   }
 
-  private post(session: EngineSession, request: AnyRequest, response: AnyResponse, cors: Fields): void {
+  private pollElsewhere(node: string, sid: string, response: AnyResponse, cors: Fields): void {
+    const fiber = this.options.run(
+      Effect.map(this.options.relay!.poll(node, sid), (answer) => this.pass(response, cors, answer, text))
+    )
+    response.once("close", () => fiber.interruptUnsafe())
+  }
+
+  /** What another node has answered. */
+  private pass(response: AnyResponse, cors: Fields, { body, status }: Answer, fields: Fields): void {
+    respond(response, status, [...cors, ...(status === 200 ? fields : json)], body)
+  }
+
+  private postHere(session: EngineSession, body: Body, response: AnyResponse, cors: Fields): Posted {
+    return Effect.map(session.post(body), () => respond(response, 200, [...cors, ...html], "ok"))
+  }
+
+  private postElsewhere(node: string, sid: string, body: Body, response: AnyResponse, cors: Fields): Posted {
+    return Effect.flatMap(body, (bytes) =>
+      Effect.map(this.options.relay!.post(node, sid, bytes), (answer) => this.pass(response, cors, answer, html))
+    )
+  }
+
+  private post(take: (body: Body) => Posted, request: AnyRequest, response: AnyResponse, cors: Fields): void {
     const { engine, run } = this.options
     const bad = new EngineRequest.EngineRefusal({ code: 3 })
     if (request.headers["content-type"] === "application/octet-stream") return this.refuse(response, bad, cors)
-    const body = RequestBody.read(request, engine.maxPayload, postTimeout)
     run(
-      Effect.match(session.post(body), {
-        onSuccess: () => respond(response, 200, [...cors, ...html], "ok"),
-        onFailure: (error) => {
+      Effect.catch(take(RequestBody.read(request, engine.maxPayload, postTimeout)), (error) =>
+        Effect.sync(() => {
           switch (error._tag) {
             case "RequestRefused":
               return this.refuse(response, bad, cors)
@@ -151,11 +181,14 @@ export class EngineFront {
             case "BodyCut":
               return undefined
           }
-        }
-      })
+        })
+      )
     )
   }
 }
+
+type Body = ReturnType<typeof RequestBody.read>
+type Posted = Effect.Effect<void, Effect.Error<Body> | RequestRefused>
 
 const preflight: Fields = [
   ["Access-Control-Allow-Methods", "GET, POST, OPTIONS"],

@@ -48,8 +48,8 @@ export class EngineRefusal extends Data.TaggedError("EngineRefusal")<{
 
 const refuse = (code: Code) => Result.fail(new EngineRefusal({ code }))
 
-/** A session's name as we make them; a longer one is nobody's. */
-const maxSidLength = 64
+/** A session's name as we make them, with that of a node; a longer one is nobody's. */
+const maxSidLength = 160
 
 /**
  * `isUpgrade`: whether the request asks for a WebSocket. Of a parameter that is there twice the first counts. The names of

@@ -25,6 +25,8 @@ export interface Options {
   readonly maxSessions?: number | undefined
   /** What may wait for a poll, and be in the body of a post. */
   readonly protocol?: Protocol.Config | undefined
+  /** The node that the names of its sessions end with, where there are others. Default: none. */
+  readonly node?: string | undefined
 }
 
 export const defaults = {
@@ -69,6 +71,12 @@ export class EngineServer {
     return this.sessions.get(sid)
   }
 
+  /** The node that a session's name says it is of: any text, as clients may say any. */
+  nodeOf(sid: string): string | undefined {
+    const at = sid.indexOf(".")
+    return at === -1 ? undefined : sid.slice(at + 1)
+  }
+
   /** A new session, by a first poll or by a WebSocket, which has to be `read`. */
   openUnsafe(makeOwner: MakeOwner, socket?: WebSocket): EngineSession {
     const sid = this.name()
@@ -106,7 +114,9 @@ export const make = (options: Options = {}): Effect.Effect<EngineServer, never, 
     const wheel = yield* TimerWheel.make(Math.min(pingInterval, pingTimeout, millis("upgradeTimeout"), 800))
     const context = yield* Effect.context<never>()
     const fork = Effect.runForkWith(context)
-    const name = yield* Identifier.Source
+    const source = yield* Identifier.Source
+    const { node } = options
+    const name = node === undefined ? source : () => `${source()}.${node}`
     const settings: Settings = {
       pingInterval,
       pingTimeout,
