@@ -129,7 +129,7 @@ describe("presence over two nodes", () => {
       yield* enter(desk, { info: "desk" })
       assert.deepInclude(yield* phone.hear, { type: "updated", user: "u", info: "desk", connections: 2 })
       const { body } = yield* http(one, "/topics/t/presence")
-      assert.deepInclude(body, { count: { users: 1, connections: 2 }, members: 2, silent: [] })
+      assert.deepInclude(body, { count: { users: 1, connections: 2 }, members: 2, wires: { native: 2 }, silent: [] })
     })
   )
 

@@ -147,6 +147,7 @@ describe.each(clients)("%s over %s", (module, way) => {
       assert.deepInclude(natives()[0], { topic: "lobby", from: "ada" })
       const presence = yield* json(`${at(running)}/topics/lobby/presence`)
       assert.strictEqual(presence["members"], 4)
+      assert.deepStrictEqual(presence["wires"], { cable: 1, native: 1, socketio: 1, sse: 1 })
       assert.strictEqual((yield* json(`${at(running)}/health`))["connections"], 4)
 
       assert.deepStrictEqual(yield* ada.ask("unsubscribe", "lobby"), { topic: "lobby" })

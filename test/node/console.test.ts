@@ -248,6 +248,24 @@ describe("the page", () => {
       expect(await here(page)).toEqual(["ada", "dee", "eve"])
     })
 
+    it("is told by the wire that each connection uses", async () => {
+      hub.answers["/topics/lobby/presence"] = {
+        ...JSON.parse(presentText("lobby", [user("an answer that is older than what the hub told by itself")])),
+        members: 1_006,
+        wires: { cable: 1_002, native: 1, other: 1, socketio: 1, sse: 1 }
+      }
+      const page = await visit("?topic=lobby&topic=weir&name=ada", { viewport: { width: 320, height: 640 } })
+      const wires = page.locator("#members-wires")
+      await wires.waitFor()
+      expect(await wires.innerText()).toBe("1,002 Action Cable, 1 native, 1 other, 1 Socket.IO, 1 event stream")
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(320)
+      hub.say(presentText("lobby", [user("bob"), user("ada")]))
+      await page.getByText("2 here", { exact: true }).waitFor()
+      expect([await here(page), await wires.isVisible()]).toEqual([["ada", "bob"], true])
+      await page.locator("#to").selectOption("weir")
+      await wires.waitFor({ state: "hidden" })
+    })
+
     it("has 100 names in the document, and says how many more there are", async () => {
       const page = await visit("?topic=lobby&name=ada")
       await page.locator("#topics li:not(.asking)").waitFor()

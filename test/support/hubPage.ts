@@ -36,6 +36,8 @@ export const serve = async (port = 0) => {
     const answer = answers[path]
     if (answer !== undefined) hub.asked.push(path)
     if (answer !== undefined) return void response.end(JSON.stringify(answer))
+    // Nobody is anywhere, unless the test says so.
+    if (path.endsWith("/presence")) return void response.end('{"wires":{}}')
     const file = path === "/" ? "index.html" : path.slice(1)
     const type = types.get(extname(file))
     if (type === undefined) return void response.writeHead(404).end()

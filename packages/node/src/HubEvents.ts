@@ -134,6 +134,10 @@ class HubStream implements Hub.Member {
     return (this.client ??= { id: randomBytes(16).toString("base64url"), ...nobody }).id
   }
 
+  get wire(): string {
+    return "sse"
+  }
+
   get name(): string {
     return (this.client ?? nobody).name
   }

@@ -27,11 +27,12 @@ const cluster = (count: number) =>
     return { bus, all }
   })
 
-const member = (id: string, user?: string) => {
+const member = (id: string, user?: string, wire?: string) => {
   const notices: Array<Hub.Notice> = []
   const self: Hub.Member = {
     id,
     user,
+    wire,
     tryWriteUnsafe: () => "Written",
     tellUnsafe: (notice) => {
       notices.push(notice)
@@ -57,6 +58,42 @@ describe("members", () => {
       const asking = yield* Effect.forkChild(all[0]!.members("room", { timeout: "500 millis" }), {
         startImmediately: true
       })
+      yield* TestClock.adjust("500 millis")
+      const { count, silent } = yield* Fiber.join(asking)
+      assert.deepStrictEqual([count, names(silent)], [4, ["n1"]])
+    })
+  )
+
+  it.effect("are counted by their wires, those that are not admitted left out", () =>
+    Effect.gen(function* () {
+      const { all, bus } = yield* cluster(3)
+      const [one, two] = all
+      for (const [i, wire] of ["native", undefined, "__proto__", "native"].entries()) {
+        const { hub } = i === 3 ? two! : one!
+        hub.joinUnsafe("room", member(`${i}`, undefined, wire).self)
+      }
+      const found = yield* two!.wires("room")
+      assert.deepStrictEqual([found.count, found.silent], [4, []])
+      assert.deepStrictEqual(
+        found.wires,
+        new Map([
+          ["native", 2],
+          ["other", 1],
+          ["__proto__", 1]
+        ])
+      )
+      assert.deepStrictEqual(yield* one!.wires("nowhere"), { count: 0, wires: new Map(), silent: [] })
+      // Somebody on the way in is no member yet.
+      const entering = one!.hub.enter(["room"], member("late", undefined, "sse").self, {
+        admitted: () =>
+          Effect.sync(() =>
+            assert.deepStrictEqual([one!.hub.members("room"), one!.hub.wires("room").get("sse")], [3, undefined])
+          )
+      })
+      yield* entering
+      assert.deepStrictEqual([one!.hub.members("room"), one!.hub.wires("room").get("sse")], [4, 1])
+      bus.kill(1)
+      const asking = yield* Effect.forkChild(one!.wires("room", { timeout: "500 millis" }), { startImmediately: true })
       yield* TestClock.adjust("500 millis")
       const { count, silent } = yield* Fiber.join(asking)
       assert.deepStrictEqual([count, names(silent)], [4, ["n1"]])

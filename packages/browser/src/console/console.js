@@ -373,7 +373,8 @@ Frames.begin(Connection.reopen)
 
 Survey.begin({
   isConnected: () => Connection.current()._tag === "connected",
-  asksForMembersOf: () => (Connection.wire() === "sse" && Topics.chosen() !== "" ? Topics.chosen() : undefined),
+  chosen: Topics.chosen,
+  isTold: () => Connection.wire() !== "sse",
   isJoined: Topics.has,
   join: (topic) => {
     join(topic)

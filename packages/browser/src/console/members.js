@@ -10,7 +10,8 @@ const maxShown = 100
 /**
  * @typedef {{ readonly user: string, readonly connections: number }} User
  * @typedef {{ readonly type: "present", readonly topic: string, readonly users: ReadonlyArray<User>,
- *     readonly count: { readonly users: number, readonly connections: number }, readonly members?: number }
+ *     readonly count: { readonly users: number, readonly connections: number }, readonly members?: number,
+ *     readonly wires?: Readonly<Record<string, number>> }
  *   | { readonly type: "joined" | "updated" | "left", readonly topic: string, readonly user: string,
  *     readonly connections: number }} Told
  */
@@ -27,11 +28,21 @@ const page = {
   members: element("members", HTMLElement),
   title: element("members-title", HTMLElement),
   list: element("members-list", HTMLElement),
-  more: element("members-more", HTMLElement)
+  more: element("members-more", HTMLElement),
+  wires: element("members-wires", HTMLElement)
 }
 
-/** The topic that is shown, and the user that this page is. */
+/** What people call the wires that connections use. */
+const wires = new Map([
+  ["native", "native"],
+  ["sse", "event stream"],
+  ["cable", "Action Cable"],
+  ["socketio", "Socket.IO"]
+])
+
+/** The topic that is shown, over which wires its connections come, and the user that this page is. */
 let chosen = ""
+let over = ""
 let own = ""
 
 /** @param {Told} told */
@@ -56,12 +67,28 @@ export const tell = (told) => {
   if (topic === chosen) draw()
 }
 
+/**
+ * Over which wires the connections of a topic come, and how many over each.
+ *
+ * @param {string} topic
+ * @param {Readonly<Record<string, number>>} counts
+ */
+export const tellWires = (topic, counts) => {
+  if (topic !== chosen) return
+  over = Object.entries(counts)
+    .slice(0, 8)
+    .map(([wire, count]) => `${count.toLocaleString()} ${wires.get(wire) ?? wire}`)
+    .join(", ")
+  draw()
+}
+
 /** @param {string} topic */
 export const forget = (topic) => topics.delete(topic)
 
 /** Nothing is known any more: of old news nobody says that it is old. */
 export const forgetAll = () => {
   topics.clear()
+  over = ""
   draw()
 }
 
@@ -79,6 +106,7 @@ export const count = (topic) => topics.get(topic)?.count
  * @param {string} user What this page is called there.
  */
 export const show = (topic, user) => {
+  if (topic !== chosen) over = ""
   chosen = topic
   own = user
   draw()
@@ -93,9 +121,13 @@ const draw = () => {
   requestAnimationFrame(() => {
     isDue = false
     const known = topics.get(chosen)
-    page.members.hidden = known === undefined
+    page.members.hidden = known === undefined && over === ""
+    page.wires.hidden = over === ""
+    page.wires.textContent = over
     if (known === undefined) {
+      page.title.textContent = ""
       page.list.replaceChildren()
+      page.more.hidden = true
       return
     }
     page.title.textContent = known.count === 0 ? "Nobody by name" : `${known.count.toLocaleString()} here`

@@ -1,6 +1,7 @@
 /**
  * What the page asks of its node every five seconds, as long as somebody looks at it: how the node is, which topics there
- * are on all nodes, and, where the hub does not tell it by itself, who is in the chosen one.
+ * are on all nodes, over which wires the connections of the chosen one come, and, where the hub does not tell it by itself,
+ * who is in it.
  */
 import { element, make } from "./elements.js"
 import * as Members from "./members.js"
@@ -22,7 +23,8 @@ const maxShown = 30
  * What the page wants to know, and what it does with it.
  *
  * @typedef {{ readonly isConnected: () => boolean
- *   , readonly asksForMembersOf: () => string | undefined
+ *   , readonly chosen: () => string
+ *   , readonly isTold: () => boolean
  *   , readonly isJoined: (topic: string) => boolean
  *   , readonly join: (topic: string) => void
  *   , readonly counted: (members: ReadonlyMap<string, number>) => void }} Asker
@@ -96,14 +98,19 @@ const answer = async (by, its) => {
   showNode(health)
   // Other nodes cannot be asked, so there is nothing to be had.
   if (health.status !== "ok") return
-  const topic = by.asksForMembersOf()
-  /** @type {[Topics | undefined, Members.Told | undefined]} */
+  const topic = by.chosen()
+  const isTold = by.isTold()
+  /** @type {[Topics | undefined, Extract<Members.Told, { readonly type: "present" }> | undefined]} */
   const [topics, present] = await Promise.all([
     ask(`topics?limit=${maxTopics}`),
-    topic === undefined ? undefined : ask(`topics/${encodeURIComponent(topic)}/presence`)
+    topic === "" ? undefined : ask(`topics/${encodeURIComponent(topic)}/presence${isTold ? "?limit=1" : ""}`)
   ])
   if (its !== round) return
-  if (present !== undefined && topic === by.asksForMembersOf()) Members.tell(present)
+  if (present !== undefined && topic === by.chosen()) {
+    // What the hub has told by itself may be newer.
+    if (!isTold && !by.isTold()) Members.tell(present)
+    Members.tellWires(topic, present.wires ?? {})
+  }
   if (topics === undefined) return
   by.counted(new Map(topics.topics.map(({ members, topic }) => [topic, members])))
   showOthers(topics, by)

@@ -20,6 +20,11 @@ export interface Counted {
   readonly silent: ReadonlyArray<Node>
 }
 
+/** The same by the wires that members have, `other` for those that have none. */
+export interface CountedByWire extends Counted {
+  readonly wires: ReadonlyMap<string, number>
+}
+
 /** The cluster that a hub is part of, as a service. */
 export class Cluster extends Context.Service<
   Cluster,
@@ -28,6 +33,7 @@ export class Cluster extends Context.Service<
     readonly questions: Questions["Service"]
     /** How many members a topic has on all nodes. */
     readonly members: (topic: string, options?: AskOptions) => Effect.Effect<Counted, QuestionError>
+    readonly wires: (topic: string, options?: AskOptions) => Effect.Effect<CountedByWire, QuestionError>
     /** The topics of all nodes with the number of their members, of each node the first `limit` behind `after`, by name. */
     readonly topics: (
       page: Page,
@@ -113,6 +119,7 @@ export const make = (
 ): Effect.Effect<Cluster["Service"], never, Scope.Scope> =>
   Effect.gen(function* () {
     yield* questions.answer("members", (payload) => Effect.succeed(hub.members(text(payload, "topic"))))
+    yield* questions.answer("wires", (payload) => Effect.succeed([...hub.wires(text(payload, "topic"))]))
     yield* questions.answer("topics", (payload) =>
       Effect.succeed(
         pageOf(hub, { after: optional(payload, "after"), limit: number(payload, "limit") }).map(
@@ -139,6 +146,7 @@ export const make = (
       nodes,
       questions,
       members: (topic, options) => count("members", { topic }, options),
+      wires: (topic, options) => Effect.map(questions.ask("wires", { topic }, options), countedByWire),
       topics: (page, options) =>
         Effect.map(questions.ask("topics", { after: page.after ?? null, limit: limitOf(page) }, options), (answers) =>
           merged(answers, limitOf(page))
@@ -159,10 +167,8 @@ const counted = ({ answers, silent }: Answers): Counted => {
   return { count, silent: without }
 }
 
-const merged = (
-  { answers, silent }: Answers,
-  limit: number
-): { readonly topics: ReadonlyArray<TopicCount>; readonly silent: ReadonlyArray<Node> } => {
+/** Pairs of a name and a number, those of all nodes together, and the nodes that have answered something else. */
+const added = ({ answers, silent }: Answers) => {
   const all = new Map<string, number>()
   const without = [...silent]
   for (const { answer, node } of answers) {
@@ -171,15 +177,28 @@ const merged = (
       continue
     }
     for (const pair of answer.success) {
-      const [topic, members] = Array.isArray(pair) ? pair : []
-      if (typeof topic === "string" && typeof members === "number") all.set(topic, (all.get(topic) ?? 0) + members)
+      const [name, count] = Array.isArray(pair) ? pair : []
+      if (typeof name === "string" && typeof count === "number") all.set(name, (all.get(name) ?? 0) + count)
     }
   }
+  return { all, silent: without }
+}
+
+const countedByWire = (answers: Answers): CountedByWire => {
+  const { all: wires, silent } = added(answers)
+  return { count: [...wires.values()].reduce((sum, count) => sum + count, 0), wires, silent }
+}
+
+const merged = (
+  answers: Answers,
+  limit: number
+): { readonly topics: ReadonlyArray<TopicCount>; readonly silent: ReadonlyArray<Node> } => {
+  const { all, silent } = added(answers)
   const topics = [...all]
     .map(([topic, members]) => ({ topic, members }))
     .sort((one, other) => (one.topic < other.topic ? -1 : 1))
     .slice(0, limit)
-  return { topics, silent: without }
+  return { topics, silent }
 }
 
 type Fields = Readonly<Record<string, unknown>>

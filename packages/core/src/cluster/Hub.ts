@@ -112,6 +112,8 @@ export class Hub extends Context.Service<
     readonly names: () => Iterable<string>
     /** How many members a topic has here now, without those that are not admitted yet. */
     readonly members: (topic: string) => number
+    /** The same by the wires that they have, `other` for those that have none. They are walked. */
+    readonly wires: (topic: string) => ReadonlyMap<string, number>
     /** Those members, and those that are not admitted yet. Must be read in one turn. */
     readonly membersOf: (topic: string) => Iterable<Member>
     readonly counters: () => Readonly<SlowConsumer.Counters>
@@ -267,6 +269,7 @@ export const on = (
       topics: () => topics.size,
       names: () => topics.names(),
       members: (topic) => topics.count(topic),
+      wires: (topic) => topics.wires(topic),
       membersOf: (topic) => topics.ofTopic(topic),
       counters: () => ({ ...topics.counters }),
       traffic: () => ({ publications: publishing.publications, deliveries: publishing.deliveries }),

@@ -40,6 +40,10 @@ export class HubMember implements Member {
     this.makeId = makeId
   }
 
+  get wire(): string {
+    return "native"
+  }
+
   /** Made when it is first asked for: nobody can know it before. */
   get id(): string {
     return (this.made ??= this.makeId())

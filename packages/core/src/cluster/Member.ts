@@ -37,6 +37,8 @@ export interface Member {
   readonly name?: string | undefined
   /** Who it belongs to: several members may belong to the same. */
   readonly user?: string | undefined
+  /** In whose words it is told, where it is a client: `native`, `sse`, `cable` or `socketio`. */
+  readonly wire?: string | undefined
   /**
    * Writes now or not at all, and tells which. `publication` is for whoever sends something else than the message as it
    * is: another encoding of it, or its position. Never suspends, never fails.

@@ -101,6 +101,18 @@ export class Topics implements Target.Places<Member> {
     return topic === undefined ? 0 : topic.members.size - topic.strangers
   }
 
+  /** How many of them there are by each wire; `other` are those that have none. They are walked. */
+  wires(name: string): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>()
+    const topic = this.topics.get(name)
+    for (const member of topic?.members ?? []) {
+      if (topic?.seats?.get(member)?.keeper?.isAdmitted === false) continue
+      const { wire = "other" } = member
+      counts.set(wire, (counts.get(wire) ?? 0) + 1)
+    }
+    return counts
+  }
+
   // Who is in.
 
   /** Keeps the topic open for somebody who is on the way in. */

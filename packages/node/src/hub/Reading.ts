@@ -158,13 +158,14 @@ const printed = (message: Message.Message, at: Position.Position): string => {
   )
 }
 
-/** Who is present, on any node, and how many members the topic has, present or not. */
+/** Who is present, on any node, and how many members the topic has, present or not, also by the wires that they have. */
 const presenceOf = ({ cluster, presence }: Options, topic: string, page: Page): Found =>
   Effect.gen(function* () {
-    const members = yield* Effect.mapError(cluster.members(topic), ({ message }) =>
+    const members = yield* Effect.mapError(cluster.wires(topic), ({ message }) =>
       HubMessage.refuse("unavailable", undefined, message)
     )
     const present = HubPresence.printPresent(presence, topic, undefined, page.limit)
-    const rest = { members: members.count, silent: namesOf(members.silent) }
+    const wires = Object.fromEntries([...members.wires].sort(([one], [other]) => (one < other ? -1 : 1)))
+    const rest = { members: members.count, wires, silent: namesOf(members.silent) }
     return `${present.slice(0, -1)},${JSON.stringify(rest).slice(1)}`
   })

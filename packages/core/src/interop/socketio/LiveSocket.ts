@@ -145,6 +145,10 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     return this.making.recovery?.pid
   }
 
+  get wire(): string {
+    return "socketio"
+  }
+
   get isConnected(): boolean {
     return this.state._tag === "Joined"
   }
