@@ -136,7 +136,9 @@ export const connect = Command.make(
     "Talk to a WebSocket server: each line typed is a message, each message received is a line. Text is shown as it is, " +
       "with control characters escaped; binary messages are shown in hexadecimal. Ctrl-D closes the connection. The exit " +
       "code is 0 only when it was closed in the ordinary way. With --frames, what goes over the wire is shown as well: on " +
-      "standard error, cut to the width of the terminal."
+      "standard error, cut to the width of the terminal. " +
+      'With --as socketio a line is an event, its name and values of JSON, such as say "hi"; ? in front of it asks for an ' +
+      "answer, and ! answers the oldest question of the server. What comes is shown as a line of JSON each."
   ),
   Command.withShortDescription("Talk to a WebSocket server"),
   Command.withExamples([
@@ -149,6 +151,10 @@ export const connect = Command.make(
     {
       command: "millrace connect ws://localhost:9001/ --frames --record talk.jsonl",
       description: "With its frames, shown and kept for millrace replay"
+    },
+    {
+      command: `millrace connect https://example.com --as socketio --auth '{"token":"123"}'`,
+      description: "To a server of Socket.IO"
     }
   ])
 )
