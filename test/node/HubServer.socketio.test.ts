@@ -7,12 +7,15 @@ import * as Stream from "effect/Stream"
 import type { io as connectClient, Socket as Client } from "socket.io-client"
 import { Rejection } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import * as Origin from "@millrace/core/codec/Origin"
 import * as HubServer from "@millrace/node/HubServer"
 import * as NodeEventSource from "@millrace/node/NodeEventSource"
 import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
 import { I } from "../support/cable.ts"
+import { sharing } from "../support/engineNodes.ts"
 import { eventually } from "../support/eventually.ts"
+import * as RoundRobin from "../support/roundRobin.ts"
 
 const transportsOf = { polling: ["polling"], websocket: ["websocket"] }
 
@@ -277,7 +280,7 @@ describe("a client of Socket.IO", () => {
     })
   )
 
-  it.live.each([["polling"], ["websocket"]])("over %s comes back after the hub has ended", (way) =>
+  it.live.each(["polling", "websocket"])("over %s comes back after the hub has ended", (way) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const running = yield* Scope.provide(HubServer.serve(), scope)
@@ -322,18 +325,29 @@ describe("a client of Socket.IO", () => {
     })
   )
 
-  it.live("is told to use WebSocket where polls could come to somebody else, and can", () =>
+  it.live.each(["polling", "upgrade"])("over %s is of one hub, to whichever node each of its requests comes", (way) =>
     Effect.gen(function* () {
-      const running = yield* HubServer.serve({ socketio: { polling: false } })
-      const response = yield* Effect.promise(() => fetch(`${at(running)}/socket.io/?EIO=4&transport=polling`))
-      assert.strictEqual(response.status, 400)
-      const said = yield* Effect.promise(
-        () => response.json() as Promise<{ readonly code: number; readonly message: string }>
-      )
-      assert.strictEqual(said.code, 0)
-      assert.include(said.message, 'transports: ["websocket"]')
-      const ada = yield* connect(at(running), websocket)
-      assert.strictEqual((yield* ada.ask("subscribe", "lobby")).topic, "lobby")
+      const brokers = yield* sharing(2)
+      const nodes = yield* Effect.forEach(brokers, (broker) => HubServer.serve({ broker, origin: Origin.any }))
+      yield* eventually(() => nodes.every(({ cluster }) => cluster.nodes.list().length === 2))
+      const balancer = yield* RoundRobin.make(nodes.map(at))
+      // Each kind of request to each of them in turn.
+      const turns = new Map<string, number>()
+      balancer.choose = (kind) => {
+        const turn = turns.get(kind) ?? 0
+        turns.set(kind, turn + 1)
+        return turn % nodes.length
+      }
+      const options = way === "polling" ? { transports: ["polling"] } : {}
+      const ada = yield* connect(balancer.url, options)
+      const bob = yield* connect(balancer.url, options)
+      for (const client of [ada, bob]) assert.isUndefined((yield* client.ask("subscribe", "lobby")).error)
+      for (let n = 0; n < 10; n++) yield* (n % 2 === 0 ? ada : bob).ask("publish", "lobby", "n", n)
+      const all = Array.from({ length: 10 }, (_, n) => ["n", n])
+      assert.deepStrictEqual([yield* ada.next(10), yield* bob.next(10)], [all, all])
+      assert.deepStrictEqual([ada.gone, bob.gone], [[], []])
+      for (const index of [0, 1]) assert.include(balancer.came, `GET ${index}`)
+      if (way === "upgrade") yield* eventually(() => balancer.came.includes("UPGRADE 1"))
     })
   )
 })

@@ -169,7 +169,6 @@ export const serve = (
       options.socketio === false
         ? undefined
         : yield* Effect.provideService(SocketIo.make(hub, authorize, maxBody, options.socketio ?? {}), Hub.Hub, hub)
-    const polling = options.socketio === false || options.socketio?.polling !== false
     const shown = new HubPresence(presence, (effect) => void Effect.runForkWith(context)(effect))
     yield* HubMetrics.watch(hub)
 
@@ -234,7 +233,6 @@ export const serve = (
         return Answer.json(response, 200, health, Object.fromEntries(HubEvents.crossOrigin(origin, request) ?? []))
       }
       if (path === SocketIo.path && socketio !== undefined) {
-        if (!polling) return Answer.send(response, 400, "application/json", SocketIo.noPolling)
         if (engine?.respond(request, response) !== true) starting(response)
         return
       }
@@ -325,6 +323,8 @@ export const serve = (
     if (socketio !== undefined) {
       engine = yield* NodeSocketIoServer.attach(server, socketio, {
         path: SocketIo.path,
+        // A poll may come to any of the nodes.
+        cluster: broker.isLocal ? undefined : cluster,
         origin,
         drain: options.drain,
         maxPayload: maxBody,

@@ -99,9 +99,7 @@ export const serve = Command.make(
       Flag.withDefault(true)
     ),
     socketio: Flag.Boolean("socketio").pipe(
-      Flag.withDescription(
-        "Serve clients of Socket.IO at /socket.io/; with --workers over WebSocket alone. Default yes; --no-socketio for no."
-      ),
+      Flag.withDescription("Serve clients of Socket.IO at /socket.io/. Default yes; --no-socketio for no."),
       Flag.withDefault(true)
     ),
     compression: compression.flags("1KiB")
@@ -130,8 +128,7 @@ export const serve = Command.make(
         // Who asks for them may come to another process than the one that has the connection.
         frames: values.frames && worker === undefined ? undefined : false,
         cable: values.cable ? undefined : false,
-        // A poll may come to another process than the one that has the session.
-        socketio: values.socketio ? { polling: worker === undefined } : false,
+        socketio: values.socketio ? undefined : false,
         publishToken: Option.getOrUndefined(values.publishToken)
       }).pipe(
         Effect.mapError((error) => {

@@ -34,8 +34,6 @@ export interface Caller {
 export interface Options extends Pick<SocketServer.Options<Caller>, "connectTimeout" | "recovery"> {
   /** Beside `/`, or in its place: only what the object has itself counts. */
   readonly namespaces?: { readonly [name: string]: Connect<Caller> } | undefined
-  /** `false` where the requests of one client may come to different processes: it is told to use WebSocket. Default true. */
-  readonly polling?: boolean | undefined
   /** Sessions at a time. Default 100,000. */
   readonly maxSessions?: number | undefined
 }
@@ -143,9 +141,3 @@ export const make = (
     maxAttachmentBytes: maxMessageBytes,
     namespaces: { "/": topics(hub, access), ...namespaces }
   })
-
-/** What who asks for a poll is told where there are none: as Socket.IO's own server does, with more words. */
-export const noPolling = JSON.stringify({
-  code: 0,
-  message: 'Transport unknown: there is no polling here, so connect with { transports: ["websocket"] }'
-})
