@@ -15,17 +15,17 @@ export interface Asked {
 }
 
 /**
- * The fields that let the page read the answer, and of it the fields in `exposed` besides those that every page may;
- * `undefined` when it may not.
+ * The fields that let the page read the answer, and of it the fields in `exposed`, if any, besides those that every page
+ * may; `undefined` when it may not.
  */
-export const fields = (policy: Origin.Policy, { headers }: Asked, exposed: string): Headers | undefined => {
+export const fields = (policy: Origin.Policy, { headers }: Asked, exposed?: string): Headers | undefined => {
   const { ":authority": authority, host = authority ?? "", origin } = headers
   if (!Origin.permits(policy, origin, { host })) return undefined
   if (origin === undefined) return [["Vary", "Origin"]]
   return [
     ["Vary", "Origin"],
     ["Access-Control-Allow-Origin", origin],
-    ["Access-Control-Expose-Headers", exposed],
+    ...(exposed === undefined ? [] : [["Access-Control-Expose-Headers", exposed] as const]),
     // Every page may read, and so none with what the user is known by.
     ...(policy._tag === "Any" ? [] : [["Access-Control-Allow-Credentials", "true"] as const])
   ]

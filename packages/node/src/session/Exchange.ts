@@ -8,7 +8,7 @@ import * as CloseCode from "@millrace/core/codec/CloseCode"
 import * as Messages from "@millrace/core/codec/EventStreamMessages"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as HttpHeaders from "@millrace/core/codec/HttpHeaders"
-import * as Origin from "@millrace/core/codec/Origin"
+import type * as Origin from "@millrace/core/codec/Origin"
 import { ProtocolViolation } from "@millrace/core/codec/ProtocolViolation"
 import { LinkConnection, type LinkLimits } from "@millrace/core/connection/LinkConnection"
 import type { WebSocket } from "@millrace/core/connection/WebSocket"
@@ -18,6 +18,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { Connections } from "../Connections.ts"
+import * as CrossOrigin from "../CrossOrigin.ts"
 import type * as Endpoint from "../Endpoint.ts"
 import type { EventStreamResponse } from "../EventStreamResponse.ts"
 import * as NodeEventStream from "../NodeEventStream.ts"
@@ -97,12 +98,12 @@ export class Exchange {
   respond(request: AnyRequest, response: AnyResponse): void {
     request.on("error", ignore)
     response.on("error", ignore)
-    const cors = this.crossOrigin(request)
+    const cors = CrossOrigin.fields(this.options.origin, request)
     if (cors === undefined) return answer(response, 403, [["Vary", "Origin"]], "pages of this origin may not connect")
     const secret = fieldOf(request, Messages.Field.session)
     switch (request.method) {
       case "OPTIONS":
-        return answer(response, 204, [...cors, ...preflight])
+        return answer(response, 204, CrossOrigin.preflight(cors, methods, allowed))
       case "POST":
         return secret === undefined ? this.open(request, response, cors) : this.post(request, response, cors, secret)
       case "DELETE":
@@ -110,20 +111,6 @@ export class Exchange {
       default:
         return answer(response, 405, [...cors, ["Allow", methods]], "use POST, or a WebSocket")
     }
-  }
-
-  /** The fields that let a page of another origin read the response; `undefined` when it may not. */
-  private crossOrigin(request: AnyRequest): HttpHeaders.Headers | undefined {
-    const { origin: policy } = this.options
-    const { ":authority": authority, host = authority ?? "", origin } = request.headers
-    if (!Origin.permits(policy, origin, { host: String(host) })) return undefined
-    if (origin === undefined) return [["Vary", "Origin"]]
-    return [
-      ["Vary", "Origin"],
-      ["Access-Control-Allow-Origin", origin],
-      // Every page may read, and so none with what the user is known by.
-      ...(policy._tag === "Any" ? [] : [["Access-Control-Allow-Credentials", "true"] as const])
-    ]
   }
 
   // A connection, from its request to its end.
@@ -358,11 +345,8 @@ const ignore = () => {}
 
 const methods = "POST, DELETE, OPTIONS"
 
-const preflight: HttpHeaders.Headers = [
-  ["Access-Control-Allow-Methods", methods],
-  ["Access-Control-Allow-Headers", ["Authorization", "Content-Type", ...Object.values(Messages.Field)].join(", ")],
-  ["Access-Control-Max-Age", "600"]
-]
+/** The fields of its own that a page may send. */
+const allowed = ["Authorization", "Content-Type", ...Object.values(Messages.Field)].join(", ")
 
 const tooBig = new ProtocolViolation({
   closeCode: CloseCode.CloseCode.messageTooBig,
