@@ -72,7 +72,6 @@ export class CableReader {
 
   /** There is always room for one. */
   put(element: Element, length: number): void {
-    if (this.end !== undefined) return
     const { capacity, capacityLength } = this.bounds
     const isFull = this.elements.length >= capacity || this.length + length > capacityLength
     if (isFull && this.elements.length > 0) {
