@@ -280,6 +280,41 @@ describe("a client of Socket.IO", () => {
     })
   )
 
+  it.live("is asked to come again where there are as many sessions as may be, however it comes", () =>
+    Effect.gen(function* () {
+      const running = yield* HubServer.serve({ socketio: { maxSessions: 1 } })
+      const ada = yield* connect(at(running), websocket)
+      yield* eventually(() => ada.client.connected)
+      const poll = yield* Effect.promise(() => fetch(`${at(running)}/socket.io/?EIO=4&transport=polling`))
+      assert.deepStrictEqual([poll.status, poll.headers.get("retry-after")], [503, "5"])
+      const bob = yield* connect(at(running), websocket)
+      yield* eventually(() => bob.refused.length > 0)
+      assert.isFalse(bob.client.connected)
+      ada.client.disconnect()
+      yield* eventually(() => bob.client.connected)
+    })
+  )
+
+  it.live("finds its rooms and all that it has missed where the hub recovers connections", () =>
+    Effect.gen(function* () {
+      const running = yield* HubServer.serve({ socketio: { recovery: true } })
+      const ada = yield* connect(at(running), websocket)
+      const { position } = yield* ada.ask("subscribe", "lobby")
+      const { id } = ada.client
+      const { engine } = ada.client.io
+      const lost = new Promise<void>((resolve) => void ada.client.once("disconnect", () => resolve()))
+      ;(engine as unknown as { transport: { onError: (why: string) => void } }).transport.onError("cut by the test")
+      yield* Effect.promise(() => lost)
+      yield* running.hub.publish("lobby", '["n",1]')
+      yield* eventually(() => ada.client.connected)
+      assert.deepStrictEqual([ada.client.id, ada.client.recovered], [id, true])
+      const [[name, n, behind] = []] = yield* ada.next(1)
+      assert.deepStrictEqual([name, n], ["n", 1])
+      assert.notStrictEqual(behind, position)
+      assert.isDefined(HubMessage.decodePosition(String(behind)))
+    })
+  )
+
   it.live.each(["polling", "websocket"])("over %s comes back after the hub has ended", (way) =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()

@@ -88,7 +88,10 @@ export const attach = <R>(
     const wanted = (request: Upgrade.UpgradeRequest): Effect.Effect<Wanted, EngineRequest.EngineRefusal | Refusal, R> =>
       Effect.gen(function* () {
         const { sid } = yield* Effect.fromResult(EngineRequest.parse("GET", request.query, true))
-        if (sid === undefined) return { _tag: "New", makeOwner: yield* accept(request) }
+        if (sid === undefined) {
+          if (engine.isFull) return yield* Endpoint.refuse(503, { headers: [["Retry-After", "5"]] })
+          return { _tag: "New", makeOwner: yield* accept(request) }
+        }
         const session = engine.find(sid)
         const node = session === undefined ? relay?.nodeOf(sid) : undefined
         if (node !== undefined) {
