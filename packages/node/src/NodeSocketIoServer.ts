@@ -16,6 +16,7 @@ import type * as Claims from "./Claims.ts"
 import { listen, ListenError, type Listening, type ListenOptions } from "./Listen.ts"
 import * as NodeEngineServer from "./NodeEngineServer.ts"
 import type { Asking } from "./session/Asking.ts"
+import { KeptRequest } from "./session/KeptRequest.ts"
 
 export { type Asking, ListenError }
 
@@ -41,7 +42,8 @@ export const attach = <Request = Asking, R = never>(
   { identify, path = "/socket.io/", ...options }: Options<Request, R> = {}
 ): Effect.Effect<Attached, never, R | Scope.Scope> =>
   NodeEngineServer.attach(server, { ...options, path }, (request) =>
-    Effect.map((identify ?? (anybody as unknown as Identify<Request, R>))(request), io.open)
+    // A socket mostly keeps it as long as it is there.
+    Effect.map((identify ?? (anybody as unknown as Identify<Request, R>))(new KeptRequest(request)), io.open)
   )
 
 export interface ServeOptions<Request = Asking, R = never> extends Options<Request, R>, ListenOptions {}

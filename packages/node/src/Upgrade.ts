@@ -111,6 +111,12 @@ export const pathOf = ({ url: target = "" }: Pick<IncomingMessage, "url">): stri
   return slash === -1 ? "/" : path.slice(slash)
 }
 
+/** The value of a field, whatever its case; repeated ones joined by a comma, or by a semicolon for `Cookie`. */
+export const valueOf = (headers: HttpHeaders.Headers, name: string): string | undefined =>
+  HttpHeaders.equalsIgnoringCase(name, "cookie")
+    ? HttpHeaders.values(headers, name).join("; ") || undefined
+    : HttpHeaders.combined(headers, name)
+
 /** The parts of a request that follow from its target and its fields. */
 export const partsOf = (
   client: Offered,
@@ -122,10 +128,7 @@ export const partsOf = (
     path,
     query: new URLSearchParams(query.join("?")),
     headers,
-    header: (name) =>
-      HttpHeaders.equalsIgnoringCase(name, "cookie")
-        ? HttpHeaders.values(headers, name).join("; ") || undefined
-        : HttpHeaders.combined(headers, name)
+    header: (name) => valueOf(headers, name)
   }
 }
 

@@ -49,8 +49,8 @@ export class EngineServer {
   private readonly name: () => string
   private readonly sessions = new Map<string, EngineSession>()
 
-  constructor(settings: Settings, maxSessions: number, name: () => string) {
-    this.settings = settings
+  constructor(settings: Omit<Settings, "over">, maxSessions: number, name: () => string) {
+    this.settings = { ...settings, over: ({ sid }) => void this.sessions.delete(sid) }
     this.maxSessions = maxSessions
     this.name = name
   }
@@ -81,18 +81,7 @@ export class EngineServer {
   openUnsafe(makeOwner: MakeOwner, socket?: WebSocket): EngineSession {
     const sid = this.name()
     const owner = makeOwner(() => session)
-    const session: EngineSession = new EngineSession(
-      sid,
-      this.settings,
-      {
-        deliver: owner.deliver,
-        ended: (reason) => {
-          this.sessions.delete(sid)
-          owner.ended(reason)
-        }
-      },
-      socket
-    )
+    const session: EngineSession = new EngineSession(sid, this.settings, owner, socket)
     if (!session.isOver) this.sessions.set(sid, session)
     return session
   }
@@ -117,7 +106,7 @@ export const make = (options: Options = {}): Effect.Effect<EngineServer, never, 
     const source = yield* Identifier.Source
     const { node } = options
     const name = node === undefined ? source : () => `${source()}.${node}`
-    const settings: Settings = {
+    const settings: Omit<Settings, "over"> = {
       pingInterval,
       pingTimeout,
       upgradeTimeout: millis("upgradeTimeout"),

@@ -33,6 +33,8 @@ export interface Settings {
   readonly wheel: TimerWheel
   /** Runs what nobody waits for. */
   readonly run: (effect: Effect.Effect<unknown>) => void
+  /** A session is over, once. */
+  readonly over: (session: EngineSession) => void
 }
 
 /** The one that a session belongs to. */
@@ -48,7 +50,7 @@ const nudgeInterval = 100
 
 class Deadline implements Timed {
   slot: Set<Timed> | undefined
-  timer: Protocol.Timer
+  private readonly timer: Protocol.Timer
   private readonly session: { readonly expire: (timer: Protocol.Timer) => void }
 
   constructor(session: { readonly expire: (timer: Protocol.Timer) => void }, timer: Protocol.Timer) {
@@ -68,7 +70,9 @@ const refused = Exit.fail(new RequestRefused())
 const dataOf = (message: Message.Message): string | Uint8Array =>
   message._tag === "Text" ? message.text : message.bytes
 
-export class EngineSession {
+export class EngineSession implements Timed {
+  /** Of the ping or the pong that is waited for: always one of them, and anything else seldom. */
+  slot: Set<Timed> | undefined
   readonly sid: string
   private readonly settings: Settings
   private readonly owner: Owner
@@ -77,8 +81,7 @@ export class EngineSession {
   private answerPoll: ((answer: Polled) => void) | undefined
   /** What answers the first poll. */
   private opening: ReadonlyArray<Packet.Packet> | undefined
-  /** A ping or a pong is always waited for; anything else seldom. */
-  private readonly heartbeat = new Deadline(this, "ping")
+  private heartbeat: Protocol.Timer = "ping"
   private others: Map<Protocol.Timer, Deadline> | undefined
   /** Those who wait for room in the queue of polls. */
   private waiting: Array<() => void> | undefined
@@ -290,6 +293,10 @@ export class EngineSession {
     this.take(Protocol.shutdown(this.state))
   }
 
+  expired(): void {
+    this.expire(this.heartbeat)
+  }
+
   expire(timer: Protocol.Timer): void {
     this.take(Protocol.expire(this.state, timer))
   }
@@ -379,8 +386,8 @@ export class EngineSession {
       upgrade: upgradeTimeout
     }[timer]
     if (timer === "ping" || timer === "pong") {
-      this.heartbeat.timer = timer
-      return wheel.schedule(this.heartbeat, delay)
+      this.heartbeat = timer
+      return wheel.schedule(this, delay)
     }
     this.others ??= new Map()
     let deadline = this.others.get(timer)
@@ -391,7 +398,7 @@ export class EngineSession {
   private clear(timer: Protocol.Timer): void {
     const { wheel } = this.settings
     if (timer === "ping" || timer === "pong") {
-      if (this.heartbeat.timer === timer) wheel.cancel(this.heartbeat)
+      if (this.heartbeat === timer) wheel.cancel(this)
       return
     }
     const deadline = this.others?.get(timer)
@@ -402,13 +409,14 @@ export class EngineSession {
 
   private end(reason: Protocol.Reason): void {
     const { wheel } = this.settings
-    wheel.cancel(this.heartbeat)
+    wheel.cancel(this)
     for (const deadline of this.others?.values() ?? []) wheel.cancel(deadline)
     this.others = undefined
     const { answerPoll } = this
     this.answerPoll = undefined
     answerPoll?.(refused)
     this.stir()
+    this.settings.over(this)
     this.owner.ended(reason)
   }
 

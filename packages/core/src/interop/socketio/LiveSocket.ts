@@ -325,13 +325,15 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     return Effect.uninterruptible(ending)
   }
 
-  readonly disconnect: Effect.Effect<void> = Effect.suspend(() => {
-    const { state } = this
-    if (state._tag === "Joined" || state._tag === "Joining") {
-      return state.link.session.disconnect(this.namespace, state.link.attempt)
-    }
-    return this.end("server")
-  })
+  get disconnect(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { state } = this
+      if (state._tag === "Joined" || state._tag === "Joining") {
+        return state.link.session.disconnect(this.namespace, state.link.attempt)
+      }
+      return this.end("server")
+    })
+  }
 
   /** The client is to come back, and to know that it has missed something. */
   private giveUp(): void {

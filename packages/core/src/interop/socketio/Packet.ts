@@ -245,10 +245,12 @@ const packetOf = (
     case "Event":
     case "BinaryEvent": {
       if (!Array.isArray(value)) return violates("syntax", "an event that is no array")
-      const [first, ...args] = value as ReadonlyArray<unknown>
+      const first: unknown = value[0]
       if (typeof first !== "string" && typeof first !== "number") return violates("syntax", "an event without a name")
       const name = String(first)
       if (isReserved(name)) return violates("value", "an event with a reserved name")
+      const args = (value as ReadonlyArray<unknown>).slice(1)
+      if (places.length === 0) return found({ _tag: "Event", ...address, id, name, args })
       // The name is left out of what was found: what stands in the array itself is one place further on.
       const moved = places.map((place) =>
         place.holder === (value as unknown)
@@ -339,44 +341,66 @@ export interface Decoder {
   readonly missing: () => number
 }
 
-/** A decoder for one direction of one session. */
-export const makeDecoder = (options: Options = {}): Decoder => {
-  const limits = limitsOf(options)
-  let pending: Pending | undefined
+class Assembly implements Decoder {
+  private readonly limits: Limits
+  private pending: Pending | undefined
 
-  const start = (text: string): Result.Result<Packet | undefined, SocketIoViolation> => {
-    if (pending !== undefined) {
-      pending = undefined
+  constructor(limits: Limits) {
+    this.limits = limits
+  }
+
+  push(data: string | Uint8Array): Result.Result<Packet | undefined, SocketIoViolation> {
+    return typeof data === "string" ? this.start(data) : this.attach(data)
+  }
+
+  missing(): number {
+    const { pending } = this
+    return pending === undefined ? 0 : pending.places.length - pending.attachments.length
+  }
+
+  private start(text: string): Result.Result<Packet | undefined, SocketIoViolation> {
+    if (this.pending !== undefined) {
+      this.pending = undefined
       return violates("syntax", "text where attachments are missing")
     }
-    const head = decodeHead(text, limits)
+    const head = decodeHead(text, this.limits)
     if (Result.isFailure(head)) return Result.fail(head.failure)
     const { packet, places } = head.success
     if (places.length === 0) return Result.succeed(packet)
-    pending = { packet, places, attachments: [], bytes: 0 }
+    this.pending = { packet, places, attachments: [], bytes: 0 }
     return Result.succeed(undefined)
   }
 
-  const attach = (bytes: Uint8Array): Result.Result<Packet | undefined, SocketIoViolation> => {
+  private attach(bytes: Uint8Array): Result.Result<Packet | undefined, SocketIoViolation> {
+    const { limits, pending } = this
     if (pending === undefined) return violates("syntax", "an attachment of nothing")
     const { attachments, packet, places } = pending
     pending.bytes += bytes.length
     if (pending.bytes > limits.maxAttachmentBytes) {
-      pending = undefined
+      this.pending = undefined
       return violates("limit", `attachments of more than ${limits.maxAttachmentBytes} bytes`)
     }
     attachments.push(bytes)
     if (attachments.length < places.length) return Result.succeed(undefined)
-    pending = undefined
+    this.pending = undefined
     for (const [i, { holder, name }] of places.entries()) holder[name] = attachments[i]
     return Result.succeed(packet)
   }
-
-  return {
-    push: (data) => (typeof data === "string" ? start(data) : attach(data)),
-    missing: () => (pending === undefined ? 0 : pending.places.length - pending.attachments.length)
-  }
 }
+
+/** Limits by the options that they come from: decoders of a server have the same. */
+const known = new WeakMap<Options, Limits>()
+
+const sharedLimits = (options: Options): Limits => {
+  const found = known.get(options) ?? limitsOf(options)
+  known.set(options, found)
+  return found
+}
+
+const noOptions: Options = {}
+
+/** A decoder for one direction of one session. What its options are, they stay. */
+export const makeDecoder = (options: Options = noOptions): Decoder => new Assembly(sharedLimits(options))
 
 const unsendable = (detail: string) => Result.fail(new UnsendablePacket({ detail }))
 

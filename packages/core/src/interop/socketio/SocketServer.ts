@@ -114,14 +114,6 @@ export const make = <Request = unknown, R = never>(
     const away = Duration.toMillis(maxAway)
     const wheel = yield* TimerWheel.make(Math.min(connectTimeout, away))
     const encodings = new SocketWire.Encodings(recovery !== false, options)
-    const settings: Settings = {
-      protocol: options,
-      packets: options,
-      connectTimeout,
-      wheel,
-      run: (effect) => void fork(effect)
-    }
-
     const sessions = new Set<SocketSession>()
     /** By their namespaces and ids. */
     const sockets = new Map<string, Map<string, LiveSocket>>()
@@ -241,23 +233,26 @@ export const make = <Request = unknown, R = never>(
       )
     }
 
+    const settings: Settings = {
+      protocol: options,
+      packets: options,
+      connectTimeout,
+      wheel,
+      run: (effect) => void fork(effect),
+      join: (session, wanted) => {
+        const who = session.who as Who<Request>
+        // Its other words do not wait for it.
+        fork(Effect.flatMap(recover(session, wanted), (is) => (is ? Effect.void : begin(session, wanted, who))))
+      },
+      over: (session) => void sessions.delete(session)
+    }
+
     const open =
       (who: Who<Request>): MakeOwner =>
       (engine) => {
-        const session: SocketSession = new SocketSession(settings, engine, (joining, wanted) =>
-          Effect.sync(() => {
-            // Its other words do not wait for it.
-            fork(Effect.flatMap(recover(joining, wanted), (is) => (is ? Effect.void : begin(joining, wanted, who))))
-          })
-        )
+        const session = new SocketSession(settings, engine, who)
         sessions.add(session)
-        return {
-          deliver: session.deliver,
-          ended: () => {
-            sessions.delete(session)
-            session.ended()
-          }
-        }
+        return session
       }
 
     const of = (namespace: string): Namespace<Request> => {

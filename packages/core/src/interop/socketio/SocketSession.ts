@@ -23,28 +23,37 @@ export interface Settings {
   readonly wheel: TimerWheel
   /** Runs what nobody waits for. */
   readonly run: (effect: Effect.Effect<unknown>) => void
+  /** A client wants to. Who decides calls `seat`, and `accept` or `refuse`. */
+  readonly join: (session: SocketSession, join: Join) => void
+  /** It is over, be it that nobody has joined anything. */
+  readonly over: (session: SocketSession) => void
 }
+
+/** The socket of an attempt. */
+interface Seat {
+  readonly attempt: number
+  readonly socket: LiveSocket
+}
+
+const nobody: ReadonlyArray<Seat> = []
 
 export class SocketSession implements Owner, Timed {
   slot: Set<Timed> | undefined
+  readonly who: unknown
   private readonly settings: Settings
   private readonly engine: () => EngineSession
-  private readonly join: (session: SocketSession, join: Join) => Effect.Effect<void>
   private readonly decoder: Packet.Decoder
-  private readonly sockets = new Map<number, LiveSocket>()
+  /** One, mostly: a table would be larger than all the rest. */
+  private seats = nobody
   private state: Protocol.State
   /** How long the packet that is being taken was, in UTF-16 units and bytes. */
   private size = 0
 
-  /** `join`: a client wants to. Who decides calls `seat`, and `accept` or `refuse`. */
-  constructor(
-    settings: Settings,
-    engine: () => EngineSession,
-    join: (session: SocketSession, join: Join) => Effect.Effect<void>
-  ) {
+  /** `who`: whatever `Settings.join` wants to know of it. */
+  constructor(settings: Settings, engine: () => EngineSession, who: unknown) {
     this.settings = settings
     this.engine = engine
-    this.join = join
+    this.who = who
     this.decoder = Packet.makeDecoder(settings.packets)
     const [state, actions] = Protocol.open
     this.state = state
@@ -53,19 +62,20 @@ export class SocketSession implements Owner, Timed {
 
   // The session of Engine.IO.
 
-  readonly deliver = (data: string | Uint8Array): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      this.size += data.length
-      const decoded = this.decoder.push(data)
-      if (Result.isFailure(decoded)) return this.take(Protocol.violated(this.state, decoded.failure))
-      if (decoded.success === undefined) return Effect.void
-      return Effect.andThen(
-        this.take(Protocol.receive(this.state, decoded.success, this.settings.protocol)),
-        Effect.sync(() => void (this.size = 0))
-      )
-    })
+  deliver(data: string | Uint8Array): Effect.Effect<void> {
+    this.size += data.length
+    const decoded = this.decoder.push(data)
+    if (Result.isFailure(decoded)) return this.take(Protocol.violated(this.state, decoded.failure))
+    if (decoded.success === undefined) return Effect.void
+    const taken = this.take(Protocol.receive(this.state, decoded.success, this.settings.protocol))
+    this.size = 0
+    return taken
+  }
 
-  readonly ended = (): void => this.settings.run(this.take(Protocol.ended(this.state)))
+  ended(): void {
+    this.settings.over(this)
+    this.settings.run(this.take(Protocol.ended(this.state)))
+  }
 
   expired(): void {
     this.settings.run(this.take(Protocol.expire(this.state)))
@@ -76,7 +86,7 @@ export class SocketSession implements Owner, Timed {
   /** Says whose the attempt is; `false` where it is over already. */
   seat(namespace: string, attempt: number, socket: LiveSocket): boolean {
     const isThere = this.state._tag === "Open" && this.state.namespaces.get(namespace)?.attempt === attempt
-    if (isThere) this.sockets.set(attempt, socket)
+    if (isThere) this.seats = [...this.seats.filter((seat) => seat.attempt !== attempt), { attempt, socket }]
     return isThere
   }
 
@@ -156,8 +166,14 @@ export class SocketSession implements Owner, Timed {
 
   // Carrying out.
 
+  private socketOf(attempt: number): LiveSocket | undefined {
+    for (const seat of this.seats) if (seat.attempt === attempt) return seat.socket
+    return undefined
+  }
+
   private take([state, actions]: Protocol.Transition): Effect.Effect<void> {
     this.state = state
+    if (actions.length === 0) return Effect.void
     return actions.length === 1
       ? this.carryOut(actions[0]!)
       : Effect.forEach(actions, (action) => this.carryOut(action), { discard: true })
@@ -171,17 +187,17 @@ export class SocketSession implements Owner, Timed {
           onSuccess: (wire) => Effect.ignore(this.send(wire))
         })
       case "Join":
-        return this.join(this, action)
+        return Effect.sync(() => this.settings.join(this, action))
       case "Leave":
         return Effect.suspend(() => {
-          const socket = this.sockets.get(action.attempt)
-          this.sockets.delete(action.attempt)
+          const socket = this.socketOf(action.attempt)
+          this.seats = this.seats.filter(({ attempt }) => attempt !== action.attempt)
           return socket?.left(this, action.reason) ?? Effect.void
         })
       case "Deliver":
-        return this.sockets.get(action.attempt)?.deliver(action, this.size) ?? Effect.void
+        return this.socketOf(action.attempt)?.deliver(action, this.size) ?? Effect.void
       case "Answered":
-        return Effect.sync(() => this.sockets.get(action.attempt)?.answered(action.id, action.args))
+        return Effect.sync(() => this.socketOf(action.attempt)?.answered(action.id, action.args))
       case "SetDeadline":
         return Effect.sync(() => this.settings.wheel.schedule(this, this.settings.connectTimeout))
       case "ClearDeadline":

@@ -15,18 +15,24 @@ import * as Value from "../Value.ts"
 import * as EnginePacket from "../engineio/Packet.ts"
 import * as Packet from "./Packet.ts"
 
-/** A packet as it goes over any session: messages for those that poll, frames for WebSockets. */
-export interface Wire {
+/** A packet as it goes over any session. Made by `encode`. */
+export class Wire {
+  /** For those that poll. */
   readonly messages: ReadonlyArray<string | Uint8Array>
-  readonly frames: ReadonlyArray<Prepared.Prepared>
+  private prepared: ReadonlyArray<Prepared.Prepared> | undefined
+
+  constructor(messages: ReadonlyArray<string | Uint8Array>) {
+    this.messages = messages
+  }
+
+  /** For WebSockets: the same for all that it goes to, made for the first. */
+  get frames(): ReadonlyArray<Prepared.Prepared> {
+    return (this.prepared ??= this.messages.map((data) => Prepared.make(EnginePacket.encodeMessage(data))))
+  }
 }
 
-const frameOf = (data: string | Uint8Array) => Prepared.make(EnginePacket.encode({ _tag: "Message", data }))
-
-const wireOf = (text: string, attachments: ReadonlyArray<Uint8Array>): Wire => {
-  const messages = [text, ...attachments]
-  return { messages, frames: messages.map(frameOf) }
-}
+const wireOf = (text: string, attachments: ReadonlyArray<Uint8Array>): Wire =>
+  new Wire(attachments.length === 0 ? [text] : [text, ...attachments])
 
 export const encode = (packet: Packet.Packet, options?: Packet.Options): Result.Result<Wire, Packet.UnsendablePacket> =>
   Result.map(Packet.encode(packet, options), ({ attachments, text }) => wireOf(text, attachments))
