@@ -295,6 +295,26 @@ describe("a client of Socket.IO", () => {
     })
   )
 
+  it.live("says and hears what is as long as the hub takes it, and is cut off for more", () =>
+    Effect.gen(function* () {
+      const wide = yield* HubServer.serve({ limits: { maxMessageBytes: 3_000_000 } })
+      const narrow = yield* HubServer.serve({ limits: { maxMessageBytes: 1_000 } })
+      for (const transports of [["polling"], ["websocket"]]) {
+        const ada = yield* connect(at(wide), { transports })
+        const said = "x".repeat(2_900_000)
+        yield* ada.ask("subscribe", "lobby")
+        yield* ada.ask("publish", "lobby", "long", said)
+        const [[name, heard] = []] = yield* ada.next(1)
+        assert.deepStrictEqual([name, (heard as string).length], ["long", said.length])
+        const bob = yield* connect(at(narrow), { transports, reconnection: false })
+        yield* bob.ask("subscribe", "lobby")
+        bob.client.emit("publish", "lobby", "long", "x".repeat(1_000))
+        yield* eventually(() => bob.gone.length > 0)
+        assert.deepStrictEqual(bob.heard, [])
+      }
+    })
+  )
+
   it.live("finds its rooms and all that it has missed where the hub recovers connections", () =>
     Effect.gen(function* () {
       const running = yield* HubServer.serve({ socketio: { recovery: true } })

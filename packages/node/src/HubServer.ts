@@ -327,7 +327,13 @@ export const serve = (
         cluster: broker.isLocal ? undefined : cluster,
         origin,
         drain: options.drain,
+        outboxBytes: options.limits?.outboxBytes,
         maxPayload: maxBody,
+        protocol: {
+          payload: { maxBytes: maxBody },
+          // Room for the longest message, as text in which bytes may stand.
+          maxQueuedBytes: Math.max(options.limits?.outboxBytes ?? Limits.defaults.outboxBytes, 2 * maxBody)
+        },
         maxSessions: options.socketio === false ? undefined : options.socketio?.maxSessions,
         identify: (asked) =>
           Effect.map(guestOf(options, asked), ({ name, request, user }) => ({ user, request: { name, request } }))

@@ -33,6 +33,8 @@ export interface Options extends Omit<EngineServer.Options, "node">, NodeWebSock
   readonly path?: string | undefined
   /** Which pages may connect, over either way. Default: those of the same origin. */
   readonly origin?: Origin.Policy | undefined
+  /** How much may wait to be written to a WebSocket until who sends has to wait, in bytes. Default 1 MiB. */
+  readonly outboxBytes?: number | undefined
   /**
    * The cluster, where several nodes serve the same path: then it does not matter to which of them a request comes, or a
    * WebSocket. Each path once in a cluster's node.
@@ -67,7 +69,7 @@ const refuse = ({ json, status }: EngineRequest.EngineRefusal) =>
 /** Adds sessions to a server of `node:http`, `node:https` or `node:http2`, as long as the scope is open. */
 export const attach = <R>(
   server: Claims.Server,
-  { cluster, drain, origin = Origin.sameOrigin, path = "/engine.io/", ...options }: Options,
+  { cluster, drain, origin = Origin.sameOrigin, outboxBytes, path = "/engine.io/", ...options }: Options,
   accept: Accept<R>
 ): Effect.Effect<Attached, never, R | Scope.Scope> =>
   Effect.gen(function* () {
@@ -108,7 +110,11 @@ export const attach = <R>(
         path,
         origin,
         // The sessions ping themselves.
-        limits: { maxMessageBytes, pingInterval: "1 hour" },
+        limits: {
+          maxMessageBytes,
+          pingInterval: "1 hour",
+          ...(outboxBytes === undefined ? {} : { outboxBytes })
+        },
         handshake: (request) =>
           Effect.matchEffect(wanted(request), {
             onFailure: (error) => (error._tag === "Refusal" ? Effect.fail(error) : refuse(error)),
