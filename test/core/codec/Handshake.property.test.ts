@@ -198,18 +198,22 @@ const time = (run: () => unknown) => {
 
 /**
  * From 16 KiB to 256 KiB linear work costs 16 times as much and quadratic work 256 times. The bound lies between, far
- * from both, so that neither a busy machine nor a collection of garbage decides.
+ * from both; where a busy machine took the time from the larger only, it is measured again.
  */
 const isLinear = <A>(make: (size: number) => A, run: (input: A) => unknown) => {
   const [small, large] = [make(1 << 14), make(1 << 18)]
   run(large)
-  expect(time(() => run(large))).toBeLessThan(
-    90 *
-      Math.max(
-        time(() => run(small)),
-        0.02
-      )
-  )
+  const measured: Array<number> = []
+  do
+    measured.push(
+      time(() => run(large)) /
+        Math.max(
+          time(() => run(small)),
+          0.02
+        )
+    )
+  while (measured.at(-1)! >= 90 && measured.length < 10)
+  expect(Math.min(...measured)).toBeLessThan(90)
 }
 
 const readField = (field: string, value: string) =>
