@@ -158,7 +158,13 @@ export class EngineSession implements Timed {
         Effect.onError(() => Effect.sync(() => this.take(Protocol.postAborted(this.state)))),
         Effect.flatMap((bytes) => {
           const { delivered, isRefused } = this.step(Protocol.posted(this.state, bytes, this.settings.protocol))
-          return Effect.andThen(this.deliver(delivered), isRefused ? refused : Effect.void)
+          const dealt = this.deliver(delivered)
+          if (Exit.isExit(dealt) || this.state._tag !== "Polling") {
+            return Effect.andThen(dealt, isRefused ? refused : Effect.void)
+          }
+          // It is on its way until it is answered: another one, or an upgrade, would go ahead of it.
+          this.take(Protocol.post(this.state))
+          return Effect.onExit(dealt, () => Effect.sync(() => this.take(Protocol.postAborted(this.state))))
         })
       )
     })
