@@ -7,6 +7,21 @@ import * as CatchUp from "@millrace/core/cluster/CatchUp"
 import * as Cluster from "@millrace/core/cluster/Cluster"
 import * as EngineBroker from "@millrace/core/cluster/EngineBroker"
 import * as History from "@millrace/core/cluster/History"
+import * as CablePacket from "@millrace/core/interop/actioncable/Packet"
+import * as CableProtocol from "@millrace/core/interop/actioncable/CableProtocol"
+import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
+import * as CableToken from "@millrace/core/interop/actioncable/CableToken"
+import * as LayerMessage from "@millrace/core/interop/channels/LayerMessage"
+import * as EnginePacket from "@millrace/core/interop/engineio/Packet"
+import * as EngineProtocol from "@millrace/core/interop/engineio/EngineProtocol"
+import * as EngineServer from "@millrace/core/interop/engineio/EngineServer"
+import * as Emission from "@millrace/core/interop/socketio/Emission"
+import * as KeptEvents from "@millrace/core/interop/socketio/KeptEvents"
+import * as SocketPacket from "@millrace/core/interop/socketio/Packet"
+import * as SocketProtocol from "@millrace/core/interop/socketio/SocketProtocol"
+import * as SocketServer from "@millrace/core/interop/socketio/SocketServer"
+import * as NodeChannelsLayer from "@millrace/node/NodeChannelsLayer"
+import * as SocketIoEmitters from "@millrace/node/SocketIoEmitters"
 import * as IndexedDbHubStore from "@millrace/browser/IndexedDbHubStore"
 import * as HubClient from "@millrace/core/cluster/HubClient"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
@@ -282,6 +297,82 @@ describe("docs/limits.md", () => {
     const window = written(file, /options\.window \?\? "(.*?)"/) as "1 second"
     expect(standard(title, "time over which connections are closed")).toBe(seconds(window))
     expect(standard(title, "connections closed at once, at least")).toBe(written(file, /smallestBatch = (\d+)/))
+  })
+
+  it("has the limits of Engine.IO, with their defaults", () => {
+    const title = "Of Engine.IO"
+    const ofPage = rows(limits, title, "###").map(([option, value]) => [option, value])
+    const { maxBytes, maxPackets } = EnginePacket.defaults
+    const constant = (file: string, pattern: RegExp) =>
+      seconds(Number(written(file, pattern)?.replaceAll("_", "")) as Duration.Input)
+    expect(ofPage).toEqual([
+      ...Object.entries(EngineServer.defaults).map(([name, value]) => [`\`${name}\``, count(value)]),
+      ...Object.entries(EngineProtocol.defaults).map(([name, value]) => [`\`protocol.${name}\``, count(value)]),
+      ["`protocol.payload.maxPackets`", count(maxPackets)],
+      [
+        "time for the body of a post",
+        seconds(written("packages/node/src/engine/EngineFront.ts", /postTimeout = "(.*?)"/) as "1 second")
+      ],
+      [
+        "time that an ended session waits for a poll",
+        constant("packages/core/src/interop/engineio/EngineServer.ts", /closeTimeout = ([\d_]+)/)
+      ]
+    ])
+    expect(maxBytes).toBe(EngineServer.defaults.maxPayload)
+  })
+
+  it("has the limits of Socket.IO, with their defaults", () => {
+    const ofPage = rows(limits, "Of Socket.IO", "###").map(([option, value]) => [option, value])
+    const { connectTimeout, maxAway, maxSockets, maxWaiting, maxWaitingSize } = SocketServer.defaults
+    const options = {
+      ...SocketPacket.defaults,
+      ...SocketProtocol.defaults,
+      connectTimeout,
+      maxWaiting,
+      maxWaitingSize,
+      "recovery.maxAway": maxAway,
+      "recovery.maxSockets": maxSockets
+    }
+    expect(ofPage).toEqual([
+      ...Object.entries(options).map(([name, value]) => [`\`${name}\``, count(value)]),
+      [`events that are kept for a client, of ${count(KeptEvents.maxBytes)} bytes`, count(KeptEvents.maxEvents)]
+    ])
+  })
+
+  it("has the limits of Action Cable, with their defaults", () => {
+    const title = "Of clients of Action Cable"
+    const { maxEarlyCommands, maxSubscriptions } = CableProtocol.defaults
+    const { maxDataLength, maxDepth, maxIdentifierLength, maxLength, maxStreams } = CablePacket.defaults
+    const options: Record<string, Duration.Input> = {
+      maxSubscriptions,
+      maxEarlyCommands,
+      maxLength,
+      maxIdentifierLength,
+      maxDataLength,
+      maxStreams,
+      maxDepth,
+      pingInterval: CableServer.defaultPingInterval
+    }
+    expect(rows(limits, title).map(([option, value]) => [option, value])).toEqual([
+      ...Object.entries(options).map(([name, value]) => [`\`${name}\``, count(value)]),
+      ["a token, in UTF-16 units", count(CableToken.maxLength)]
+    ])
+    expect(section(limits, title)).toContain(`at most ${HubMessage.maxTopics} subscriptions`)
+  })
+
+  it("has the limits of what is read at Redis", () => {
+    const title = "Of other systems at Redis"
+    const { maxBytes, maxDepth, maxNamespaceLength, maxRooms } = Emission.defaults
+    const { capacity, expiry, groupExpiry } = NodeChannelsLayer.queueDefaults
+    expect(rows(limits, title).map(([, value]) => value)).toEqual([
+      ...[maxBytes, maxDepth, maxRooms, maxNamespaceLength].map(count),
+      ...[LayerMessage.defaults.maxBytes, LayerMessage.defaults.maxDepth, capacity].map(count),
+      `${expiry} s`,
+      `${groupExpiry} s`
+    ])
+    const words = section(limits, title).replaceAll(/\s+/g, " ")
+    expect(words).toContain(`emitters say ${count(SocketIoEmitters.defaults.capacity)} events wait`)
+    expect(words).toContain(`of Django's ${count(NodeChannelsLayer.defaults.capacity)} messages wait`)
   })
 
   it("has the limits of the hub and of the protocol", () => {
