@@ -176,6 +176,12 @@ export const whyNot = (value: unknown, hasBytes: boolean): TypeError | undefined
   }
 }
 
+/** What a client has left out is nothing, or `null`: JSON has no other word for what a schema calls `undefined`. */
+export const decode = (coder: Coder.Coder<unknown>, wire: unknown): Result.Result<unknown, Coder.CodingError> => {
+  const decoded = coder.decode(wire)
+  return Result.isFailure(decoded) && wire === undefined ? coder.decode(null) : decoded
+}
+
 /** Who answers, and on which wire. */
 export interface Hearing {
   readonly says: Contract.Coders
@@ -197,7 +203,7 @@ export const hear = (
     return Effect.succeed(fail("unknown", `nothing is called ${JSON.stringify(name.slice(0, 64))}`))
   }
   if (args.length > 1) return Effect.succeed(fail("invalid", "more than one argument"))
-  const payload = coder.payload.decode(args[0])
+  const payload = decode(coder.payload, args[0])
   if (Result.isFailure(payload)) return Effect.succeed(fail("invalid", payload.failure.message))
   const handler = handlers.get(name)
   if (handler === undefined) return Effect.succeed(fail("unavailable", "nobody answers this here"))

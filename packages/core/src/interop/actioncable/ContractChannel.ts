@@ -155,7 +155,7 @@ export const make = <
   const { maxUnsent = defaults.maxUnsent, maxWaiting = defaults.maxWaiting } = options
   const channel: Channel.Channel<Request, unknown> = (subscribing) =>
     Effect.gen(function* () {
-      const found = contract.credentials.decode(credentials(subscribing.params))
+      const found = ContractWire.decode(contract.credentials, credentials(subscribing.params))
       if (Result.isFailure(found)) return yield* Channel.reject
       const known =
         authenticate === undefined

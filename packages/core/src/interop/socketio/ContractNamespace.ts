@@ -147,7 +147,7 @@ export const make = <
   const { authenticate, credentials = (auth) => auth["credentials"], rooms = [] } = options
   const connect: Socket.Connect<Request, unknown> = (socket) =>
     Effect.gen(function* () {
-      const found = contract.credentials.decode(credentials(socket.auth))
+      const found = ContractWire.decode(contract.credentials, credentials(socket.auth))
       if (Result.isFailure(found)) return yield* refuse(found.failure.message, "invalid")
       const known =
         authenticate === undefined
