@@ -124,6 +124,8 @@ export class QueueFull extends Data.TaggedError("QueueFull")<{}> {
   }
 }
 
+const overSocket: State = { _tag: "Upgraded" }
+
 const empty: Queue = { last: undefined, count: 0, bytes: 0 }
 
 const pushed = (queue: Queue, packet: Packet.Packet): Queue => ({
@@ -181,7 +183,7 @@ export const open = (handshake: Packet.Handshake, over: "polling" | "websocket")
   const packet: Packet.Packet = { _tag: "Open", data: Packet.encodeHandshake(handshake) }
   return over === "polling"
     ? [{ _tag: "Polling", queue: empty, waiting: false, posting: false, probe: "none" }, [answer(packet), set("ping")]]
-    : [{ _tag: "Upgraded" }, [write(packet), set("ping")]]
+    : [overSocket, [write(packet), set("ping")]]
 }
 
 /** Gives the poll that waits what there is. */
@@ -299,7 +301,7 @@ const upgraded = (state: Polling): Transition => {
   const actions: Array<Action> = [clear("upgrade"), clear("nudge")]
   if (state.waiting) actions.push(answer(noop))
   if (state.queue.count > 0) actions.push(write(...packetsOf(state.queue)))
-  return [{ _tag: "Upgraded" }, actions]
+  return [overSocket, actions]
 }
 
 const probed = (state: Polling, message: string | Uint8Array): Transition => {

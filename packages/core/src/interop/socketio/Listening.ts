@@ -4,8 +4,9 @@
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import type { Handler } from "./Socket.ts"
+import type * as Socket from "./Socket.ts"
 import type * as Protocol from "./SocketProtocol.ts"
 
 export type Delivered = Extract<Protocol.Action, { readonly _tag: "Deliver" }>
@@ -18,18 +19,23 @@ export interface Bounds {
   readonly fork: (effect: Effect.Effect<unknown>) => Fiber.Fiber<unknown>
 }
 
+/** Whose events they are. */
+export interface Owner {
+  readonly answer: (id: number, args: ReadonlyArray<unknown>) => Effect.Effect<void>
+}
+
 export class Listening {
-  handler: Handler | undefined
+  handler: Socket.Handler | undefined
   private readonly bounds: Bounds
-  private readonly answer: (id: number, args: ReadonlyArray<unknown>) => Effect.Effect<void>
+  private readonly owner: Owner
   private running: Fiber.Fiber<unknown> | undefined
   private waiting: Array<{ readonly event: Delivered; readonly size: number }> | undefined
   private waitingSize = 0
   private hasRoom: (() => void) | undefined
 
-  constructor(bounds: Bounds, answer: (id: number, args: ReadonlyArray<unknown>) => Effect.Effect<void>) {
+  constructor(bounds: Bounds, owner: Owner) {
     this.bounds = bounds
-    this.answer = answer
+    this.owner = owner
   }
 
   /** Whether something is being dealt with. */
@@ -72,15 +78,13 @@ export class Listening {
     const { handler } = this
     const listener = typeof handler === "function" ? handler : own(handler, name)
     if (listener === undefined) return
-    const dealt = Effect.suspend(() => listener(args, { name, isAsked: id !== undefined })).pipe(
-      Effect.flatMap((answer) =>
-        id === undefined ? Effect.void : this.answer(id, Array.isArray(answer) ? answer : [])
-      ),
-      Effect.catchCause((cause) =>
-        Cause.hasInterrupts(cause) ? Effect.void : Effect.logError("Socket.IO: a listener has failed", cause)
-      )
-    )
-    const fiber = this.bounds.fork(dealt)
+    const said = (answer: unknown) =>
+      id === undefined ? Effect.void : this.owner.answer(id, Array.isArray(answer) ? answer : [])
+    const dealt = called(listener, args, { name, isAsked: id !== undefined })
+    const isDealt = Exit.isExit(dealt) && Exit.isSuccess(dealt)
+    if (isDealt && id === undefined) return
+    // What has succeeded in the call needs a fiber for its answer only.
+    const fiber = this.bounds.fork(isDealt ? said(dealt.value) : logged(Effect.flatMap(dealt, said)))
     if (fiber.pollUnsafe() !== undefined) return
     this.running = fiber
     fiber.addObserver(() => {
@@ -100,5 +104,18 @@ export class Listening {
   }
 }
 
-const own = (handler: Exclude<Handler, Function> | undefined, name: string) =>
+const called = (listener: Socket.Listener, args: ReadonlyArray<unknown>, event: Socket.Event) => {
+  try {
+    return listener(args, event)
+  } catch (defect) {
+    return Effect.die(defect)
+  }
+}
+
+const logged = (dealt: Effect.Effect<unknown, unknown>): Effect.Effect<unknown> =>
+  Effect.catchCause(dealt, (cause) =>
+    Cause.hasInterrupts(cause) ? Effect.void : Effect.logError("Socket.IO: a listener has failed", cause)
+  )
+
+const own = (handler: Exclude<Socket.Handler, Function> | undefined, name: string) =>
   handler !== undefined && Object.hasOwn(handler, name) ? handler[name] : undefined

@@ -114,7 +114,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     this.name = making.user ?? making.id
     this.encoding = making.encodings.use(making.namespace, making.query)
     this.state = { _tag: "Joining", link, early: [] }
-    this.listening = new Listening(making, (id, args) => this.answer(id, args))
+    this.listening = new Listening(making, this)
   }
 
   get id(): string {
@@ -554,7 +554,8 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     return this.listening.deliver(event, size)
   }
 
-  private answer(id: number, args: ReadonlyArray<unknown>): Effect.Effect<void> {
+  /** Of what it has asked. */
+  answer(id: number, args: ReadonlyArray<unknown>): Effect.Effect<void> {
     return Effect.suspend(() => {
       const { state } = this
       if (state._tag === "Joined") return state.link.session.answer(this.namespace, state.link.attempt, id, args)

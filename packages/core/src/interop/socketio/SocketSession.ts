@@ -41,7 +41,8 @@ export class SocketSession implements Owner, Timed {
   slot: Set<Timed> | undefined
   readonly who: unknown
   private readonly settings: Settings
-  private readonly engine: () => EngineSession
+  /** It is not there yet when this is made. */
+  private link: EngineSession | (() => EngineSession)
   private readonly decoder: Packet.Decoder
   /** One, mostly: a table would be larger than all the rest. */
   private seats = nobody
@@ -52,7 +53,7 @@ export class SocketSession implements Owner, Timed {
   /** `who`: whatever `Settings.join` wants to know of it. */
   constructor(settings: Settings, engine: () => EngineSession, who: unknown) {
     this.settings = settings
-    this.engine = engine
+    this.link = engine
     this.who = who
     this.decoder = Packet.makeDecoder(settings.packets)
     const [state, actions] = Protocol.open
@@ -61,6 +62,11 @@ export class SocketSession implements Owner, Timed {
   }
 
   // The session of Engine.IO.
+
+  private get engine(): EngineSession {
+    const { link } = this
+    return typeof link === "function" ? (this.link = link()) : link
+  }
 
   deliver(data: string | Uint8Array): Effect.Effect<void> {
     this.size += data.length
@@ -86,7 +92,11 @@ export class SocketSession implements Owner, Timed {
   /** Says whose the attempt is; `false` where it is over already. */
   seat(namespace: string, attempt: number, socket: LiveSocket): boolean {
     const isThere = this.state._tag === "Open" && this.state.namespaces.get(namespace)?.attempt === attempt
-    if (isThere) this.seats = [...this.seats.filter((seat) => seat.attempt !== attempt), { attempt, socket }]
+    if (isThere) {
+      const others = this.seats.filter((seat) => seat.attempt !== attempt)
+      // A literal of one has room for one and no more.
+      this.seats = others.length === 0 ? [{ attempt, socket }] : [...others, { attempt, socket }]
+    }
     return isThere
   }
 
@@ -140,23 +150,23 @@ export class SocketSession implements Owner, Timed {
   }
 
   send({ messages }: SocketWire.Wire): Effect.Effect<void, SessionClosed | Packet.UnsendablePacket> {
-    return Effect.mapError(this.engine().send(messages), (error) =>
+    return Effect.mapError(this.engine.send(messages), (error) =>
       error._tag === "SessionClosed" ? error : new Packet.UnsendablePacket({ detail: error.message })
     )
   }
 
   tryWriteUnsafe({ frames, messages }: SocketWire.Wire): Written {
-    return this.engine().tryWriteUnsafe(messages, frames)
+    return this.engine.tryWriteUnsafe(messages, frames)
   }
 
   get room(): Effect.Effect<void> {
-    return this.engine().room
+    return this.engine.room
   }
 
   /** Ends the session at once, as if the network had: the client comes back. */
   cutUnsafe(): void {
     this.ended()
-    this.engine().shutdownUnsafe()
+    this.engine.shutdownUnsafe()
   }
 
   /** The server ends it, and nobody can go on with it. */
@@ -191,7 +201,8 @@ export class SocketSession implements Owner, Timed {
       case "Leave":
         return Effect.suspend(() => {
           const socket = this.socketOf(action.attempt)
-          this.seats = this.seats.filter(({ attempt }) => attempt !== action.attempt)
+          const others = this.seats.filter(({ attempt }) => attempt !== action.attempt)
+          this.seats = others.length === 0 ? nobody : others
           return socket?.left(this, action.reason) ?? Effect.void
         })
       case "Deliver":
@@ -205,7 +216,7 @@ export class SocketSession implements Owner, Timed {
       case "Close":
         return Effect.andThen(
           action.violation === undefined ? Effect.void : Effect.logDebug("Socket.IO: refused", action.violation),
-          Effect.sync(() => this.engine().shutdownUnsafe())
+          Effect.sync(() => this.engine.shutdownUnsafe())
         )
     }
   }
