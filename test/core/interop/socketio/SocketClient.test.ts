@@ -1,5 +1,6 @@
 /** A client of Socket.IO against servers that say what the test writes. */
 import { assert, describe, expect, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -272,6 +273,50 @@ describe("what is said", () => {
     })
   )
 
+  it.effect("waits while the connection takes nothing, many behind one another, in the order of the calls", () =>
+    Effect.gen(function* () {
+      const told = yield* Queue.unbounded<string>()
+      const network = new Network()
+      network.serve = ({ server }) =>
+        Effect.andThen(
+          welcome(server),
+          Effect.forever(Effect.flatMap(heard(server), (message) => Queue.offer(told, message)))
+        )
+      const gates: Array<Deferred.Deferred<void>> = []
+      let isOpen = true
+      const open = Effect.map(network.connect, (wire): SocketClient.Wire => ({
+        pull: wire.pull,
+        receive: wire.receive,
+        sendAll: (messages) => {
+          const gate = Deferred.makeUnsafe<void>()
+          if (isOpen) Deferred.doneUnsafe(gate, Exit.void)
+          gates.push(gate)
+          return Effect.andThen(Deferred.await(gate), wire.sendAll(messages))
+        }
+      }))
+      const socket = yield* SocketClient.make(open, { capacity: 2 })
+      yield* socket.entered
+      isOpen = false
+      yield* socket.emit("a", 0)
+      yield* eventually(() => gates.length === 2)
+      assert.isFalse(yield* socket.emitVolatile("volatile"))
+      // Two have room, and the others wait: each in a fiber of its own.
+      const emitting = yield* Effect.forEach([1, 2, 3, 4, 5, 6], (i) => start(socket.emit("a", i)))
+      yield* turn
+      assert.deepStrictEqual(
+        emitting.map((fiber) => fiber.pollUnsafe() !== undefined),
+        [true, true, false, false, false, false]
+      )
+      yield* Fiber.interrupt(emitting[3]!)
+      isOpen = true
+      Deferred.doneUnsafe(gates[1]!, Exit.void)
+      yield* Fiber.joinAll([emitting[2]!, emitting[4]!, emitting[5]!])
+      for (const i of [0, 1, 2, 3, 5, 6]) assert.strictEqual(yield* Queue.take(told), `42["a",${i}]`)
+      yield* eventually(() => Effect.runSync(socket.emitVolatile("volatile")))
+      assert.strictEqual(yield* Queue.take(told), '42["volatile"]')
+    })
+  )
+
   it.effect(
     "waits for a connection up to capacity; beyond it what is declared happens, and no question is dropped",
     () =>
@@ -434,11 +479,13 @@ describe("the surroundings", () => {
       const { network, socket, told } = yield* connected({ surroundings: Stream.fromQueue(happenings) })
       yield* Queue.offer(happenings, "Leave")
       yield* eventually(() => network.open === 0 && Effect.runSync(state(socket)) === "Away")
+      const entering = yield* start(socket.entered)
       yield* socket.emit("kept")
       yield* TestClock.adjust("1 hour")
-      assert.strictEqual(network.attempts, 1)
+      assert.deepStrictEqual([network.attempts, entering.pollUnsafe()], [1, undefined])
       yield* Queue.offer(happenings, "Return")
       assert.strictEqual(yield* told, '42["kept"]')
+      assert.deepStrictEqual(yield* Fiber.join(entering), { id: "s", recovered: false })
       assert.strictEqual(network.attempts, 2)
     })
   )

@@ -114,7 +114,7 @@ export interface SocketClient {
   readonly states: Stream.Stream<State>
   /** Makes the next attempt at once, if one is being waited for. */
   readonly retry: Effect.Effect<void>
-  /** Waits until the client is in, and fails with `Stopped` when it will not be: after a refusal, for one. */
+  /** Waits until the client is in, if it is not now, and fails with `Stopped` when it will not be: after a refusal, for one. */
   readonly entered: Effect.Effect<Entrance, SocketClientError>
   /** The entrance that there is, and each one after it. Ends with the client, as `events` does. */
   readonly entrances: Stream.Stream<Entrance, SocketClientError>

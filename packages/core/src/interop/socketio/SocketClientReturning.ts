@@ -66,6 +66,12 @@ interface Outgoing {
   readonly attempt: number | undefined
 }
 
+/** Somebody who has something to say, and no room for it. */
+interface Waiter {
+  readonly entry: Outgoing
+  readonly resume: (effect: Effect.Effect<void, Errors.SocketClientError>) => void
+}
+
 interface Question {
   readonly id: number
   readonly name: string
@@ -119,8 +125,10 @@ export class SocketClientReturning implements SocketClient.SocketClient {
   private readonly early = new Map<number, Answer>()
   /** Who says what waits, while there is nothing. */
   private sender: (() => void) | undefined
+  /** Whether the connection is taking something, and cannot at once. */
+  private isSaying = false
   /** Who waits for room, in order. */
-  private readonly line = new Set<() => void>()
+  private readonly line = new Set<Waiter>()
   private end: Exit.Exit<never, Errors.SocketClientError> | undefined
   /** Most bytes that the server takes in a message, as it has said last. */
   private maxPayload = Infinity
@@ -216,7 +224,7 @@ export class SocketClientReturning implements SocketClient.SocketClient {
         if (this.end !== undefined) return this.end
         const messages = this.encode(name, args, undefined)
         if (Result.isFailure(messages)) return failure(messages.failure)
-        if (!this.isIn || this.outgoing.length > 0) return Effect.succeed(false)
+        if (!this.isIn || this.isSaying || this.outgoing.length > 0) return Effect.succeed(false)
         return Effect.as(this.put({ messages: messages.success, question: undefined, attempt: undefined }), true)
       })
   }
@@ -317,8 +325,8 @@ export class SocketClientReturning implements SocketClient.SocketClient {
   private put(entry: Outgoing): Effect.Effect<void, Errors.SocketClientError> {
     return Effect.suspend((): Effect.Effect<void, Errors.SocketClientError> => {
       if (this.end !== undefined) return this.end
-      if (this.outgoing.length < this.capacity) return this.add(entry)
-      if (this.isIn) return Effect.andThen(this.room, this.put(entry))
+      if (this.hasRoom && this.line.size === 0) return this.add(entry)
+      if (this.isIn) return this.wait(entry)
       // Who has asked over a connection that has ended does not wait any more.
       if (entry.attempt !== undefined) return Effect.void
       switch (entry.question === undefined ? (this.options.overflow ?? defaults.overflow) : "Fail") {
@@ -338,28 +346,36 @@ export class SocketClientReturning implements SocketClient.SocketClient {
     })
   }
 
-  private add(entry: Outgoing): Effect.Effect<void> {
+  private add(entry: Outgoing): Exit.Exit<void> {
     if (entry.question !== undefined) this.questions.set(entry.question.id, entry.question)
     this.outgoing.push(entry)
     this.wakeSender()
-    return Effect.void
+    return Exit.void
   }
 
-  private readonly room: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    // The fiber may have yielded since it was looked, and nobody was there to be woken.
-    if (this.outgoing.length < this.capacity || !this.isIn || this.end !== undefined) return resume(Effect.void)
-    const go = () => {
-      this.line.delete(go)
-      resume(Effect.void)
-    }
-    this.line.add(go)
-    return Effect.sync(() => this.line.delete(go))
-  })
+  private get hasRoom(): boolean {
+    return this.outgoing.length < this.capacity
+  }
 
-  /** There may be room for those who wait for it. */
+  /** Until there is room for it, behind those who wait already, or no connection any more. */
+  private wait(entry: Outgoing): Effect.Effect<void, Errors.SocketClientError> {
+    return Effect.callback<void, Errors.SocketClientError>((resume) => {
+      // The fiber may have yielded since it was looked, and nobody was there to be told.
+      if (this.end !== undefined || !this.isIn || (this.hasRoom && this.line.size === 0)) return resume(this.put(entry))
+      const waiter: Waiter = { entry, resume }
+      this.line.add(waiter)
+      return Effect.sync(() => this.line.delete(waiter))
+    })
+  }
+
+  /** There may be room for those who wait for it, or no sense in waiting. */
   private admit(): void {
-    const room = this.isIn && this.end === undefined ? this.capacity - this.outgoing.length : Infinity
-    for (const go of [...this.line].slice(0, Math.max(room, 0))) go()
+    for (const waiter of this.line) {
+      const isOver = this.end !== undefined || !this.isIn
+      if (!isOver && !this.hasRoom) return
+      this.line.delete(waiter)
+      waiter.resume(isOver ? this.put(waiter.entry) : this.add(waiter.entry))
+    }
   }
 
   private wakeSender(): void {
@@ -401,8 +417,10 @@ export class SocketClientReturning implements SocketClient.SocketClient {
       this.protocol = Protocol.said(this.protocol, ids)
       this.outgoing = []
       session.pong = undefined
+      this.isSaying = true
       return Effect.onExit(restore(session.wire.sendAll(messages)), (exit) =>
         Effect.sync(() => {
+          this.isSaying = false
           if (Exit.isSuccess(exit)) return this.admit()
           // Nothing of it was said.
           for (const id of ids) this.protocol = Protocol.forget(this.protocol, id)
@@ -474,6 +492,7 @@ export class SocketClientReturning implements SocketClient.SocketClient {
     if (this.session !== session) return
     this.session = undefined
     this.perform(session, Protocol.lost(this.protocol))
+    if (this.entrance.value !== "Over") this.entrance.set(undefined)
     this.outgoing = this.outgoing.filter(({ attempt }) => attempt === undefined)
     this.admit()
   }
