@@ -160,6 +160,8 @@ describe("a client that is in", () => {
   it("is put out by the server's word", () => {
     const { state, tags } = joined(disconnect, event("late"))
     expect([state.at._tag, tags]).toEqual(["Away", ["Entered", "PutOut"]])
+    const [asking, id] = Protocol.ask(joined().state)
+    expect(play(Protocol.said(asking, [id]), [disconnect]).tags).toEqual(["Unanswered", "PutOut"])
   })
 
   it.each([
@@ -242,7 +244,8 @@ describe("whatever happens", () => {
           expect(state.at._tag === "Joined" ? [...state.at.asked].toSorted() : []).toEqual([...open].toSorted())
           expect(isIn).toBe(state.at._tag === "Joined")
         }
-      })
+      }),
+      { numRuns: 500 }
     )
   })
 })
