@@ -21,6 +21,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as NodeWebSocket from "../NodeWebSocket.ts"
 import * as compression from "./compression.ts"
+import * as connectCable from "./connectCable.ts"
 import * as connectSocketIo from "./connectSocketIo.ts"
 import { Failure } from "./Failure.ts"
 import * as flags from "./flags.ts"
@@ -84,10 +85,11 @@ export const connect = Command.make(
     maxMessage: flags.maxMessage("64MiB"),
     inspect: inspect.flags,
     compression: compression.flags("1KiB"),
-    as: Flag.Literals("as", ["socketio"]).pipe(
-      Flag.withDescription("Speak to a server of Socket.IO, version 3 or later: see below."),
+    as: Flag.Literals("as", ["cable", "socketio"]).pipe(
+      Flag.withDescription("Speak to a server of Action Cable, or of Socket.IO, version 3 or later: see below."),
       Flag.optional
     ),
+    ...connectCable.flags,
     ...connectSocketIo.flags
   },
   ({ as, binary, compression: compress, header, inspect: inspected, maxMessage, subprotocol, url, ...rest }) =>
@@ -103,13 +105,19 @@ export const connect = Command.make(
       if (Option.isSome(as)) {
         if (binary) return yield* new Failure({ sentence: `--binary is not for --as ${as.value}` })
         if (subprotocol.length > 0) return yield* new Failure({ sentence: `--subprotocol is not for --as ${as.value}` })
+        const alien = as.value === "cable" ? connectSocketIo.given(rest) : connectCable.given(rest)
+        if (alien !== undefined) return yield* new Failure({ sentence: `${alien} is not for --as ${as.value}` })
         switch (as.value) {
+          case "cable":
+            return yield* connectCable.talk(url, options, rest)
           case "socketio":
             return yield* connectSocketIo.talk(url, options, rest)
         }
       }
       const alien = connectSocketIo.given(rest)
       if (alien !== undefined) return yield* new Failure({ sentence: `${alien} is for --as socketio` })
+      const cable = connectCable.given(rest)
+      if (cable !== undefined) return yield* new Failure({ sentence: `${cable} is for --as cable` })
       let opened: WebSocket | undefined
       // It runs when the connection has been closed, so that Ctrl-C, too, is answered with how it ended.
       yield* Effect.addFinalizer((exit) =>
@@ -138,7 +146,8 @@ export const connect = Command.make(
       "code is 0 only when it was closed in the ordinary way. With --frames, what goes over the wire is shown as well: on " +
       "standard error, cut to the width of the terminal. " +
       'With --as socketio a line is an event, its name and values of JSON, such as say "hi"; ? in front of it asks for an ' +
-      "answer, and ! answers the oldest question of the server. What comes is shown as a line of JSON each."
+      "answer, and ! answers the oldest question of the server. What comes is shown as a line of JSON each. With --as cable a " +
+      'line is a JSON object, such as {"action":"speak","text":"hi"}, which calls that action of the --channel.'
   ),
   Command.withShortDescription("Talk to a WebSocket server"),
   Command.withExamples([
@@ -155,6 +164,10 @@ export const connect = Command.make(
     {
       command: `millrace connect https://example.com --as socketio --auth '{"token":"123"}'`,
       description: "To a server of Socket.IO"
+    },
+    {
+      command: `millrace connect wss://example.com/cable --as cable --channel ChatChannel --params '{"room":1}'`,
+      description: "To a channel of Action Cable"
     }
   ])
 )
