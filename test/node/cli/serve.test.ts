@@ -33,6 +33,25 @@ const refusal = ({ status, body }: { readonly status: number; readonly body: str
   (JSON.parse(body) as { readonly error: { readonly code: string } }).error.code
 ]
 
+/** The status of a request of each of the two. */
+const served = ({ port }: { readonly port: number }) =>
+  Effect.promise(() =>
+    Promise.all(
+      ["/cable", "/socket.io/?EIO=4&transport=polling"].map(async (path) => {
+        const response = await fetch(`http://127.0.0.1:${port}${path}`)
+        await response.text()
+        return response.status
+      })
+    )
+  )
+
+it.live("serves clients of Action Cable and of Socket.IO, each where nobody says otherwise", () =>
+  Effect.gen(function* () {
+    expect(yield* served(yield* server("serve", "--no-cable"))).toEqual([404, 200])
+    expect(yield* served(yield* server("serve", "--no-socketio"))).toEqual([426, 404])
+  })
+)
+
 it.live("says in one line where it is", () =>
   Effect.sync(() => {
     const { command, port } = hub()

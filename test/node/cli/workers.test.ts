@@ -1,7 +1,9 @@
 /** `millrace serve --workers`: several processes that serve as one, and are killed. */
+import { get } from "node:http"
 import { describe, expect, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import { io } from "socket.io-client"
 import { run } from "../../support/command.ts"
 import { eventually } from "../../support/eventually.ts"
 import * as HubClient from "../../support/hubClient.ts"
@@ -50,6 +52,23 @@ const reaches = ({ port }: Workers, all: ReadonlyArray<HubClient.HubClient>, dat
     }
   })
 
+/** How many members the topic has, as the worker says to whom a new connection comes. */
+const membersOf = ({ port }: Workers) =>
+  Effect.callback<number>((resume) => {
+    get(`http://127.0.0.1:${port}/topics/t/presence`, { agent: false }, (response) => {
+      let body = ""
+      response.setEncoding("utf8").on("data", (chunk) => (body += chunk))
+      response.on("end", () => resume(Effect.succeed((JSON.parse(body) as { readonly members: number }).members)))
+    })
+  })
+
+/** Each of two workers knows of the other, where one of them has the one member: twenty answers are from both. */
+const haveMet = (hub: Workers) =>
+  Effect.repeat(
+    Effect.forEach(Array.from({ length: 20 }), () => membersOf(hub)),
+    { while: (counts) => counts.some((count) => count !== 1) }
+  )
+
 describe("serve --workers", () => {
   it.live("is one hub on one port, with connections on each worker, about as many", () =>
     Effect.gen(function* () {
@@ -63,6 +82,37 @@ describe("serve --workers", () => {
       yield* reaches(hub, all, "hello")
       expect(hub.command.stdout).toMatch(/^millrace: the hub is at http:\/\/localhost:\d+\/ .*Ctrl-C ends it\n$/)
       expect(hub.command.stderr).toBe("")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("serves clients of Socket.IO that poll, to whichever worker a poll comes", () =>
+    Effect.gen(function* () {
+      const hub = yield* workers(2)
+      const native = yield* HubClient.connect(hub.port)
+      yield* HubClient.subscribe(native, "t")
+      yield* haveMet(hub)
+      const clients = yield* Effect.forEach(Array.from({ length: 6 }), () =>
+        Effect.acquireRelease(
+          Effect.sync(() => io(`http://127.0.0.1:${hub.port}`, { transports: ["polling"], forceNew: true })),
+          (client) => Effect.sync(() => client.disconnect())
+        )
+      )
+      const heard = clients.map((client) => {
+        const events: Array<unknown> = []
+        client.on("n", (n: unknown) => void events.push(n))
+        return events
+      })
+      for (const client of clients) {
+        const answer = yield* Effect.promise(() => client.emitWithAck("subscribe", "t") as Promise<object>)
+        expect(answer).not.toHaveProperty("error")
+      }
+      for (const [n, client] of clients.entries()) {
+        const answer = yield* Effect.promise(() => client.emitWithAck("publish", "t", "n", n) as Promise<object>)
+        expect(answer).not.toHaveProperty("error")
+        expect(yield* hear(native)).toEqual(["n", n])
+      }
+      yield* eventually(() => heard.every(({ length }) => length === clients.length))
+      for (const events of heard) expect(events).toEqual([...clients.keys()])
     }).pipe(Effect.scoped)
   )
 
