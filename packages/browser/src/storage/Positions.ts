@@ -53,24 +53,24 @@ export class Positions {
 
   /** What is there, and how many of it nobody can read. */
   loaded({ keys, values }: Contents): number {
-    const read: Array<[string, Reached]> = []
+    const known = new Map<string, Reached>()
     const damaged: Array<IDBValidKey> = []
     for (const [i, topic] of keys.entries()) {
       const record = values[i]
-      if (typeof topic === "string" && isReached(record)) read.push([topic, record])
+      if (typeof topic === "string" && isReached(record)) known.set(topic, record)
       else damaged.push(topic)
     }
-    const written = new Map(read)
     const noted = this.note.read()
     for (const [topic, reached] of Object.entries(Object(noted) as object)) {
-      if (!isReached(reached) || (written.get(topic)?.order ?? -1) >= reached.order) continue
-      read.push([topic, reached])
+      if (!isReached(reached) || (known.get(topic)?.order ?? -1) >= reached.order) continue
+      known.set(topic, reached)
       this.dirty.add(topic)
     }
     this.isNoted = noted !== null
-    read.sort(([, one], [, other]) => one.order - other.order)
-    this.reachedBy = new Map(read)
-    this.order = read.at(-1)?.[1].order ?? 0
+    // Also what was noted: it was reached later than the database has it.
+    const reached = [...known].sort(([, one], [, other]) => one.order - other.order)
+    this.reachedBy = new Map(reached)
+    this.order = reached.at(-1)?.[1].order ?? 0
     const remove = (transaction: IDBTransaction) => {
       for (const topic of damaged) transaction.objectStore("positions").delete(topic)
     }
@@ -135,10 +135,12 @@ export class Positions {
   private schedule(): void {
     if (this.isScheduled) return
     this.isScheduled = true
-    let written = new Set<string>()
+    const written = new Set<string>()
     this.writes.soon(
       (transaction) => {
-        this.underWay = written = this.dirty
+        // Those of the first time, too: what has failed with others is tried again without them.
+        for (const topic of this.dirty) written.add(topic)
+        this.underWay = written
         this.dirty = new Set()
         this.isScheduled = false
         const store = transaction.objectStore("positions")
