@@ -11,7 +11,8 @@ import { afterAll, beforeAll } from "vitest"
 
 const bin = fileURLToPath(new URL("../../node_modules/.bin/", import.meta.url))
 
-const cache = fileURLToPath(new URL("../../node_modules/.cache/compiled", import.meta.url))
+/** Where Node.js keeps what it has compiled, so that each program that is started many times is compiled once. */
+export const cache = fileURLToPath(new URL("../../node_modules/.cache/compiled", import.meta.url))
 
 /** How a command ended, and all it said. */
 export interface Ended {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { Command, start } from "./command.ts"
+import { cache, Command, start } from "./command.ts"
 import { eventually } from "./eventually.ts"
 
 /** Of what cannot be read, as it is gone already. */
@@ -97,7 +97,9 @@ export const answering = (reusePort: boolean): Effect.Effect<Workers, never, Sco
   Effect.gen(function* () {
     const program = fileURLToPath(new URL("workersProgram.ts", import.meta.url))
     const flags = ["--conditions=@millrace/source", program, reusePort ? "alone" : "together"]
-    const command = new Command(spawn(process.execPath, flags))
+    // Three processes, one after the other, that are compiled once.
+    const env = { ...process.env, NODE_COMPILE_CACHE: cache }
+    const command = new Command(spawn(process.execPath, flags, { env }))
     const pids = yield* watched(command)
     const [, port] = yield* command.says(/at (\d+)\n/)
     return { command, port: Number(port), pids }
