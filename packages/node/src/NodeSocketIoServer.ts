@@ -24,6 +24,8 @@ export { type Asking, ListenError }
 export type Identify<Request, R = never> = (request: Asking) => Effect.Effect<SocketServer.Who<Request>, Refusal, R>
 
 export interface Options<Request = Asking, R = never> extends NodeEngineServer.Options {
+  /** Default: that of the server of Socket.IO. */
+  readonly cluster?: NodeEngineServer.Options["cluster"]
   /** Begins with a slash, and mostly ends with one: compared as it is sent. Default `/socket.io/`. */
   readonly path?: string | undefined
   /** Default: everybody is nobody in particular, and a socket's `request` is what came over HTTP. */
@@ -41,7 +43,7 @@ export const attach = <Request = Asking, R = never>(
   io: SocketServer.SocketServer<Request>,
   { identify, path = "/socket.io/", ...options }: Options<Request, R> = {}
 ): Effect.Effect<Attached, never, R | Scope.Scope> =>
-  NodeEngineServer.attach(server, { ...options, path }, (request) =>
+  NodeEngineServer.attach(server, { cluster: io.cluster, ...options, path }, (request) =>
     // A socket mostly keeps it as long as it is there.
     Effect.map((identify ?? (anybody as unknown as Identify<Request, R>))(new KeptRequest(request)), io.open)
   )

@@ -687,7 +687,7 @@ describe("rooms", () => {
       yield* turn
       yield* ada.say("30[1]")
       yield* TestClock.adjust(1_000)
-      assert.deepStrictEqual(yield* Fiber.join(asking), { answers: [{ id: ada.sid, args: [1] }], silent: [bob.sid] })
+      assert.deepStrictEqual(yield* Fiber.join(asking), { answers: [{ id: ada.sid, args: [1] }], silent: [bob.sid], unheard: [] })
     })
   )
 })

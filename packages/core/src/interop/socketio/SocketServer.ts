@@ -15,6 +15,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import type { Cluster } from "../../cluster/Cluster.ts"
 import * as Hub from "../../cluster/Hub.ts"
 import type { Target } from "../../cluster/Target.ts"
 import * as TimerWheel from "../../connection/TimerWheel.ts"
@@ -27,6 +28,7 @@ import * as RoomTopic from "./RoomTopic.ts"
 import type { Connect, Handler, Refused, Socket } from "./Socket.ts"
 import type * as Protocol from "./SocketProtocol.ts"
 import { type Join, type Settings, SocketSession } from "./SocketSession.ts"
+import * as SocketNodes from "./SocketNodes.ts"
 import * as SocketWire from "./SocketWire.ts"
 
 /** How those come back who were cut off. Nothing of it is required. */
@@ -58,6 +60,8 @@ export interface Options<in Request = unknown, out R = never> extends Packet.Opt
   readonly maxWaiting?: number | undefined
   /** The same as the length of their packets, in UTF-16 units and bytes; one more is taken. Default 1,000,000. */
   readonly maxWaitingSize?: number | undefined
+  /** The cluster of the hub, so that sockets of all nodes are asked. One server of Socket.IO in each of its nodes. */
+  readonly cluster?: Pick<Cluster["Service"], "nodes" | "questions"> | undefined
 }
 
 export const defaults = {
@@ -89,6 +93,8 @@ export interface SocketServer<in out Request = unknown> {
   readonly of: (namespace: string) => Namespace<Request>
   /** Whom a new session of Engine.IO belongs to. */
   readonly open: (who: Who<Request>) => MakeOwner
+  /** That of the options. */
+  readonly cluster: Options["cluster"]
 }
 
 const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined)
@@ -122,6 +128,14 @@ export const make = <Request = unknown, R = never>(
     /** Those that wait for their clients, the one that has waited longest first. */
     const waiting = new Set<LiveSocket>()
     const places = new Map<string, Audience.Place>()
+    const othersOf =
+      options.cluster === undefined
+        ? undefined
+        : yield* SocketNodes.make({
+            cluster: options.cluster,
+            packets: options,
+            sockets: (namespace) => sockets.get(namespace)?.values() ?? []
+          })
 
     const placeOf = (namespace: string): Audience.Place => {
       const found = places.get(namespace)
@@ -132,7 +146,8 @@ export const make = <Request = unknown, R = never>(
         packets: options,
         topicOf: (room) => topic(namespace, room),
         all: RoomTopic.of(namespace),
-        sockets: () => sockets.get(namespace)?.values() ?? []
+        sockets: () => sockets.get(namespace)?.values() ?? [],
+        others: othersOf?.(namespace)
       }
       // As long as there are sockets that share it.
       if (sockets.has(namespace)) places.set(namespace, place)
@@ -274,5 +289,5 @@ export const make = <Request = unknown, R = never>(
         for (const those of sockets.values()) for (const socket of those.values()) yield* socket.end("server")
       })
     )
-    return { of, open }
+    return { of, open, cluster: options.cluster }
   })
