@@ -266,13 +266,15 @@ describe("a client of Socket.IO", () => {
   it.live("of another site is let in where its page may connect, and nowhere else", () =>
     Effect.gen(function* () {
       const running = yield* HubServer.serve()
-      const asked = (origin: string) =>
+      const asked = (origin: string, hub = running) =>
         Effect.promise(() =>
-          fetch(`${at(running)}/socket.io/?EIO=4&transport=polling`, { headers: { Origin: origin } }).then(
+          fetch(`${at(hub)}/socket.io/?EIO=4&transport=polling`, { headers: { Origin: origin } }).then(
             ({ status }) => status
           )
         )
       assert.deepStrictEqual([yield* asked("https://evil.example"), yield* asked(at(running))], [403, 200])
+      const open = yield* HubServer.serve({ origin: Origin.any })
+      assert.strictEqual(yield* asked("https://evil.example", open), 200)
       const options = { ...websocket, extraHeaders: { Origin: "https://evil.example" } }
       const evil = yield* connect(at(running), options)
       yield* eventually(() => evil.refused.length > 0)
