@@ -72,6 +72,19 @@ describe("a client that", () => {
     })
   )
 
+  it.effect("gives up a post may try again: it is as if it had never been", () =>
+    Effect.gen(function* () {
+      const { ends, heard, post, session } = yield* serve()
+      for (let i = 0; i < 3; i++) {
+        assert.deepStrictEqual(yield* Effect.exit(session.post(Effect.fail("cut"))), Exit.fail("cut"))
+        const posting = yield* start(session.post(Effect.never))
+        yield* Fiber.interrupt(posting)
+      }
+      assert.strictEqual((yield* post("4a"))._tag, "Success")
+      assert.deepStrictEqual([heard, ends], [["a"], []])
+    })
+  )
+
   it.effect("goes over to a WebSocket while what it has posted is still dealt with keeps to polls", () =>
     Effect.gen(function* () {
       const { gates, heard, post, session, slow } = yield* serve()
