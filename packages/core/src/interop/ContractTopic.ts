@@ -40,11 +40,13 @@ export type Received<D extends Contract.Definition> = {
   readonly [N in Name<D>]: readonly [name: N, payload: Contract.Received<Events<D>[N]>]
 }[Name<D>]
 
+export interface ContractTopic<in out D extends Contract.Definition> extends Topic.Topic<Sent<D>, Received<D>> {
+  readonly contract: Contract.Contract<D>
+}
+
 /** A topic with the events of the contract. Throws a `TypeError` for what is no name of a topic. */
-export const make = <D extends Contract.Definition>(
-  { says: { server } }: Contract.Contract<D>,
-  name: string
-): Topic.Topic<Sent<D>, Received<D>> => {
+export const make = <D extends Contract.Definition>(contract: Contract.Contract<D>, name: string): ContractTopic<D> => {
+  const { server } = contract.says
   if (!HubName.isTopic(name)) throw new TypeError(`${JSON.stringify(name)} is no name of a topic`)
   const decode = (said: Value.Said): Result.Result<Received<D>, CodingError | MalformedMessage> => {
     const [event, wire, ...more] = Array.isArray(said.value) ? (said.value as ReadonlyArray<unknown>) : []
@@ -56,6 +58,7 @@ export const make = <D extends Contract.Definition>(
   }
   return {
     name,
+    contract,
     encode: ([event, payload], from, time) =>
       coderOf(server, "Message", event)
         .payload.encode(payload)
@@ -78,8 +81,8 @@ export const make = <D extends Contract.Definition>(
  */
 export const forward = <D extends Contract.Definition>(
   hub: Hub["Service"],
-  topic: Topic.Topic<never, Received<D>>,
-  peer: Pick<Peer<D, unknown>, "emit">,
+  topic: ContractTopic<D>,
+  peer: NoInfer<Pick<Peer<D, unknown>, "emit">>,
   options?: Subscription.Options
 ): Effect.Effect<void, BrokerError | SessionError | Subscription.Closed | Topic.Undecodable> => {
   const emit = peer.emit as (name: string, payload: unknown) => Effect.Effect<void, SessionError>
