@@ -14,7 +14,7 @@ import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import { HubPresence } from "@millrace/core/cluster/HubPresence"
 import * as HubRelay from "@millrace/core/cluster/HubRelay"
 import * as Target from "@millrace/core/cluster/Target"
-import { start } from "../../support/connection.ts"
+import { start, turn } from "../../support/connection.ts"
 import { hubNetwork, listening, turns, words } from "../../support/hubNetwork.ts"
 import { cluster } from "../../support/presences.ts"
 import { relayed, relayNetwork } from "../../support/relays.ts"
@@ -156,6 +156,38 @@ describe("a relay of the hub", () => {
       assert.deepStrictEqual(words(others.heard), ["Subscribed", 1, 2, 3, "Advanced"])
       assert.deepStrictEqual(words(own.heard), ["Subscribed", "Advanced", 2, "Advanced", 4])
     })
+  )
+
+  // From before the hub has heard of it until everybody has, whoever has died then.
+  const moments = Array.from({ length: 14 }, (_, i) => i)
+
+  it.effect.each(moments)(
+    "that dies %i turns after something was said without an echo has the next keep it, too",
+    (n) =>
+      Effect.gen(function* () {
+        const { hub, network, upstream } = yield* shared()
+        let current = upstream
+        const tabs = relayNetwork(() => current)
+        const one = yield* HubClient.make(tabs.connect)
+        const other = yield* HubClient.make(hubNetwork(hub).connect)
+        const own = yield* listening(one.subscribe("lobby"))
+        const others = yield* listening(other.subscribe("lobby"))
+        yield* turns
+        const saying = [1, 2, 3].map((n) => one.publish("lobby", n, { echo: n === 2 }))
+        const asked = yield* start(Effect.all(saying, { concurrency: "unbounded" }))
+        for (let i = 0; i < n; i++) yield* turn
+        tabs.last.cut()
+        network.last.cut()
+        current = yield* HubClient.make(hubNetwork(hub).connect)
+        yield* TestClock.adjust("1 second")
+        yield* turns
+        yield* Fiber.join(asked)
+        yield* one.publish("lobby", 4, { echo: false })
+        yield* other.publish("lobby", 5)
+        yield* turns
+        assert.deepStrictEqual(words(others.heard), ["Subscribed", 1, 2, 3, 4, 5])
+        assert.deepStrictEqual(words(own.heard), ["Subscribed", "Advanced", 2, "Advanced", "Advanced", 5])
+      })
   )
 
   it.effect("has one that does not read hold up nobody, and gives it the rest when it reads", () =>
