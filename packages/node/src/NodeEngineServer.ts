@@ -61,7 +61,8 @@ export interface Attached {
 type Wanted =
   | { readonly _tag: "Session"; readonly session: EngineSession }
   | { readonly _tag: "Elsewhere"; readonly node: string; readonly sid: string }
-  | { readonly _tag: "New"; readonly makeOwner: EngineServer.MakeOwner }
+  /** Forgotten when it is made: a connection keeps what its handshake came to. */
+  | { readonly _tag: "New"; makeOwner: EngineServer.MakeOwner | undefined }
 
 const refuse = ({ json, status }: EngineRequest.EngineRefusal) =>
   Endpoint.refuse(status, { headers: [["Content-Type", "application/json"]], body: json })
@@ -125,7 +126,9 @@ export const attach = <R>(
         const found = connection.handshake
         if (found._tag === "Session") return found.session.attach(connection)
         if (found._tag === "Elsewhere") return relay!.attach(found.node, found.sid, connection)
-        return Effect.suspend(() => engine.openUnsafe(found.makeOwner, connection).read(connection))
+        const { makeOwner } = found
+        found.makeOwner = undefined
+        return engine.openUnsafe(makeOwner!, connection).read(connection)
       }
     )
     yield* NodeWebSocketServer.attach(server, [route], { drain })

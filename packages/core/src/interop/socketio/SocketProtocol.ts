@@ -27,6 +27,8 @@ export interface Config {
 export const defaults = { maxNamespaces: 64, maxAsked: 1_024 } as const
 
 interface Membership {
+  /** Without a query. */
+  readonly namespace: string
   readonly attempt: number
   /** What has to be said for the client to know which namespace is meant. */
   readonly query: string | undefined
@@ -37,10 +39,41 @@ interface Membership {
   readonly nextId: number
 }
 
+/** Those of a client, by their names. They are few, and mostly one: a table would be larger than what is in it. */
+class Namespaces {
+  private readonly all: ReadonlyArray<Membership>
+
+  constructor(all: ReadonlyArray<Membership>) {
+    this.all = all
+  }
+
+  get size(): number {
+    return this.all.length
+  }
+
+  get(name: string): Membership | undefined {
+    for (const membership of this.all) if (membership.namespace === name) return membership
+    return undefined
+  }
+
+  with(membership: Membership): Namespaces {
+    const at = this.all.findIndex(({ namespace }) => namespace === membership.namespace)
+    if (at !== -1) return new Namespaces(this.all.with(at, membership))
+    return new Namespaces(this.all.length === 0 ? [membership] : [...this.all, membership])
+  }
+
+  without(name: string): Namespaces {
+    return new Namespaces(this.all.filter(({ namespace }) => namespace !== name))
+  }
+
+  [Symbol.iterator](): Iterator<Membership> {
+    return this.all[Symbol.iterator]()
+  }
+}
+
 export interface Open {
   readonly _tag: "Open"
-  /** By their names, without a query. */
-  readonly namespaces: ReadonlyMap<string, Membership>
+  readonly namespaces: Namespaces
   /** The number of the last attempt. */
   readonly attempts: number
   /** Whether it was ever let in anywhere. */
@@ -106,25 +139,24 @@ const none: ReadonlySet<number> = new Set()
 
 /** A session of Engine.IO of which nothing is known yet: the client has to join something in time. */
 export const open: Transition = [
-  { _tag: "Open", namespaces: new Map(), attempts: 0, isKnown: false },
+  { _tag: "Open", namespaces: new Namespaces([]), attempts: 0, isKnown: false },
   [{ _tag: "SetDeadline" }]
 ]
 
 const send = (packet: Packet.Packet): Action => ({ _tag: "Send", packet })
 
 const left = (state: Open, reason: Reason): ReadonlyArray<Action> =>
-  [...state.namespaces].map(([namespace, { attempt }]) => ({ _tag: "Leave", namespace, attempt, reason }))
+  [...state.namespaces].map(({ attempt, namespace }) => ({ _tag: "Leave", namespace, attempt, reason }))
 
-const withMembership = (state: Open, namespace: string, membership: Membership): Open => ({
+const withMembership = (state: Open, membership: Membership): Open => ({
   ...state,
-  namespaces: new Map(state.namespaces).set(namespace, membership)
+  namespaces: state.namespaces.with(membership)
 })
 
-const without = (state: Open, namespace: string): Open => {
-  const namespaces = new Map(state.namespaces)
-  namespaces.delete(namespace)
-  return { ...state, namespaces }
-}
+const without = (state: Open, namespace: string): Open => ({
+  ...state,
+  namespaces: state.namespaces.without(namespace)
+})
 
 const unset = (state: Open): ReadonlyArray<Action> => (state.isKnown ? [] : [{ _tag: "ClearDeadline" }])
 
@@ -139,13 +171,13 @@ const breach = (state: Open, reason: Packet.SocketIoViolation["reason"], detail:
 
 const joined = (state: Open, packet: Packet.Connect, config: Config): Transition => {
   const { namespace, payload, query } = packet
-  if (state.namespaces.has(namespace)) return breach(state, "value", "a namespace that it is in already")
+  if (state.namespaces.get(namespace) !== undefined) return breach(state, "value", "a namespace that it is in already")
   const { maxNamespaces = defaults.maxNamespaces } = config
   if (state.namespaces.size >= maxNamespaces) return breach(state, "limit", `more than ${maxNamespaces} namespaces`)
   const attempt = state.attempts + 1
-  const membership: Membership = { attempt, query, isJoined: false, asked: none, nextId: 0 }
+  const membership: Membership = { namespace, attempt, query, isJoined: false, asked: none, nextId: 0 }
   return [
-    withMembership({ ...state, attempts: attempt }, namespace, membership),
+    withMembership({ ...state, attempts: attempt }, membership),
     [{ _tag: "Join", namespace, query, attempt, auth: payload }]
   ]
 }
@@ -172,7 +204,7 @@ export const receive = (state: State, packet: Packet.Packet, config: Config = {}
   if (!asked.has(id)) return [state, []]
   const rest = new Set(asked)
   rest.delete(id)
-  const next = withMembership(state, namespace, { ...membership, asked: rest })
+  const next = withMembership(state, { ...membership, asked: rest })
   return [next, [{ _tag: "Answered", namespace, attempt, id, args }]]
 }
 
@@ -194,7 +226,7 @@ export const accept = (state: State, namespace: string, attempt: number, { pid, 
   const membership = current(state, namespace, attempt)
   if (state._tag === "Closed" || membership === undefined || membership.isJoined) return [state, []]
   const { query } = membership
-  const next = withMembership({ ...state, isKnown: true }, namespace, { ...membership, isJoined: true })
+  const next = withMembership({ ...state, isKnown: true }, { ...membership, isJoined: true })
   const payload = pid === undefined ? { sid } : { sid, pid }
   return [next, [...unset(state), send({ _tag: "Connect", namespace, query, payload })]]
 }
@@ -250,7 +282,7 @@ export const ask = (
     return [state, [], undefined]
   }
   const { asked, nextId: id, query } = membership
-  const next = withMembership(state, namespace, { ...membership, asked: new Set(asked).add(id), nextId: id + 1 })
+  const next = withMembership(state, { ...membership, asked: new Set(asked).add(id), nextId: id + 1 })
   return [next, [send({ _tag: "Event", namespace, query, id, name, args })], id]
 }
 
@@ -260,7 +292,7 @@ export const forget = (state: State, namespace: string, attempt: number, id: num
   if (state._tag === "Closed" || membership === undefined || !membership.asked.has(id)) return [state, []]
   const asked = new Set(membership.asked)
   asked.delete(id)
-  return [withMembership(state, namespace, { ...membership, asked }), []]
+  return [withMembership(state, { ...membership, asked }), []]
 }
 
 /** Answers the client's event with this id. Once for each: the client takes no notice of a second. */
