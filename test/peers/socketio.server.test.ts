@@ -237,16 +237,16 @@ describe("a question", () => {
         socket.on("now", (reply: (answer: string) => void) => reply("here"))
       })
       const socket = yield* connect(url)
-      expect(yield* reasonOf(socket.ask("never", [], { timeout: "20 millis" }))).toEqual(
-        new Late({ name: "never", timeout: 20 })
+      // Which may not even have been said by then.
+      expect(yield* reasonOf(socket.ask("late", [], { timeout: "20 millis" }))).toEqual(
+        new Late({ name: "late", timeout: 20 })
       )
-      yield* eventually(() => asked === 1)
       const asking = yield* Effect.forkChild(reasonOf(socket.ask("never", [], { timeout: Infinity })))
-      yield* eventually(() => asked === 2)
+      yield* eventually(() => asked === 1)
       cut()
       expect(yield* Fiber.join(asking)).toEqual(new Unanswered({ name: "never" }))
-      expect(yield* socket.ask("now", [])).toEqual(["here"])
-      expect(asked).toBe(2)
+      expect(yield* socket.ask("now", [], { timeout: Infinity })).toEqual(["here"])
+      expect(asked).toBe(1)
     })
   )
 })

@@ -74,6 +74,29 @@ const connected = (options?: SocketClient.Options) =>
     }
   })
 
+/** A way to connect over which nothing goes while the gates are closed; and what goes, behind the Connect. */
+const gated = Effect.gen(function* () {
+  const told = yield* Queue.unbounded<string>()
+  const network = new Network()
+  network.serve = ({ server }) =>
+    Effect.andThen(
+      welcome(server),
+      Effect.forever(Effect.flatMap(heard(server), (message) => Queue.offer(told, message)))
+    )
+  const gates = { isOpen: true, waiting: [] as Array<Deferred.Deferred<void>> }
+  const open = Effect.map(network.connect, ({ pull, receive, sendAll }): SocketClient.Wire => ({
+    pull,
+    receive,
+    sendAll: (messages) => {
+      if (gates.isOpen) return sendAll(messages)
+      const gate = Deferred.makeUnsafe<void>()
+      gates.waiting.push(gate)
+      return Effect.andThen(Deferred.await(gate), sendAll(messages))
+    }
+  }))
+  return { gates, network, open, told: Queue.take(told) }
+})
+
 const reasonOf = <A, R>(effect: Effect.Effect<A, SocketClientError, R>) =>
   Effect.map(Effect.flip(effect), ({ reason }) => reason)
 
@@ -221,6 +244,9 @@ describe("a hostile server", () => {
       assert.strictEqual(yield* state(socket), "Open")
       while (numbers.length < 10) yield* take
       assert.deepStrictEqual(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+      // From here on it is.
+      yield* TestClock.adjust("44 seconds")
+      assert.strictEqual(yield* state(socket), "Open")
       assert.strictEqual(network.attempts, 1)
     })
   )
@@ -275,30 +301,12 @@ describe("what is said", () => {
 
   it.effect("waits while the connection takes nothing, many behind one another, in the order of the calls", () =>
     Effect.gen(function* () {
-      const told = yield* Queue.unbounded<string>()
-      const network = new Network()
-      network.serve = ({ server }) =>
-        Effect.andThen(
-          welcome(server),
-          Effect.forever(Effect.flatMap(heard(server), (message) => Queue.offer(told, message)))
-        )
-      const gates: Array<Deferred.Deferred<void>> = []
-      let isOpen = true
-      const open = Effect.map(network.connect, (wire): SocketClient.Wire => ({
-        pull: wire.pull,
-        receive: wire.receive,
-        sendAll: (messages) => {
-          const gate = Deferred.makeUnsafe<void>()
-          if (isOpen) Deferred.doneUnsafe(gate, Exit.void)
-          gates.push(gate)
-          return Effect.andThen(Deferred.await(gate), wire.sendAll(messages))
-        }
-      }))
+      const { gates, open, told } = yield* gated
       const socket = yield* SocketClient.make(open, { capacity: 2 })
       yield* socket.entered
-      isOpen = false
+      gates.isOpen = false
       yield* socket.emit("a", 0)
-      yield* eventually(() => gates.length === 2)
+      yield* eventually(() => gates.waiting.length === 1)
       assert.isFalse(yield* socket.emitVolatile("volatile"))
       // Two have room, and the others wait: each in a fiber of its own.
       const emitting = yield* Effect.forEach([1, 2, 3, 4, 5, 6], (i) => start(socket.emit("a", i)))
@@ -308,12 +316,12 @@ describe("what is said", () => {
         [true, true, false, false, false, false]
       )
       yield* Fiber.interrupt(emitting[3]!)
-      isOpen = true
-      Deferred.doneUnsafe(gates[1]!, Exit.void)
+      gates.isOpen = true
+      Deferred.doneUnsafe(gates.waiting[0]!, Exit.void)
       yield* Fiber.joinAll([emitting[2]!, emitting[4]!, emitting[5]!])
-      for (const i of [0, 1, 2, 3, 5, 6]) assert.strictEqual(yield* Queue.take(told), `42["a",${i}]`)
+      for (const i of [0, 1, 2, 3, 5, 6]) assert.strictEqual(yield* told, `42["a",${i}]`)
       yield* eventually(() => Effect.runSync(socket.emitVolatile("volatile")))
-      assert.strictEqual(yield* Queue.take(told), '42["volatile"]')
+      assert.strictEqual(yield* told, '42["volatile"]')
     })
   )
 
@@ -322,8 +330,8 @@ describe("what is said", () => {
     () =>
       Effect.gen(function* () {
         for (const [overflow, expected] of [
-          ["Fail", ['42["a",1]', '420["q"]', '42["a",2]']],
-          ["DropNewest", ['42["a",1]', '420["q"]', '42["a",2]']],
+          ["Fail", ['420["q"]', '42["a",1]', '42["a",2]']],
+          ["DropNewest", ['420["q"]', '42["a",1]', '42["a",2]']],
           ["DropOldest", ['420["q"]', '42["a",2]', '42["a",3]']]
         ] as const) {
           const told: Array<string> = []
@@ -336,8 +344,8 @@ describe("what is said", () => {
                 )
               : server.close()
           )
-          yield* socket.emit("a", 1)
           const asking = yield* start(Effect.exit(socket.ask("q", [], { timeout: Infinity })))
+          yield* socket.emit("a", 1)
           yield* socket.emit("a", 2)
           const last = yield* Effect.exit(socket.emit("a", 3))
           assert.strictEqual(Exit.isSuccess(last), overflow !== "Fail")
@@ -353,6 +361,26 @@ describe("what is said", () => {
           assert.deepStrictEqual(yield* Fiber.join(asking), Exit.succeed(["tea"]))
         }
       })
+  )
+
+  it.effect("waits for the next connection where this one is lost, but for answers, which are nobody's there", () =>
+    Effect.gen(function* () {
+      const { gates, network, open, told } = yield* gated
+      const socket = yield* SocketClient.make(open, { reconnect: Schedule.spaced("1 second") })
+      yield* socket.entered
+      gates.isOpen = false
+      yield* socket.emit("a", 0)
+      yield* eventually(() => gates.waiting.length === 1)
+      yield* network.last.server.send('420["q"]')
+      const [question] = yield* Stream.runCollect(Stream.take(socket.events, 1))
+      assert.isTrue(yield* question!.reply("late"))
+      yield* socket.emit("a", 1)
+      network.last.cut()
+      yield* eventually(() => Effect.runSync(state(socket)) === "Waiting")
+      gates.isOpen = true
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual([yield* told, yield* told], ['42["a",0]', '42["a",1]'])
+    })
   )
 
   it.effect("is refused where the server would not get it as it is, or take it", () =>
@@ -503,6 +531,24 @@ describe("the surroundings", () => {
 })
 
 describe("the scope of a client", () => {
+  it.effect("ends it behind what waits to be said, but for questions, to which nobody would hear the answer", () =>
+    Effect.gen(function* () {
+      const { gates, open, told } = yield* gated
+      const scope = yield* Scope.make()
+      const socket = yield* Scope.provide(SocketClient.make(open), scope)
+      yield* socket.entered
+      gates.isOpen = false
+      yield* socket.emit("a", 0)
+      yield* eventually(() => gates.waiting.length === 1)
+      const asking = yield* start(reasonOf(socket.ask("q", [], { timeout: Infinity })))
+      yield* socket.emit("a", 1)
+      gates.isOpen = true
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* Fiber.join(asking))._tag, "Stopped")
+      assert.deepStrictEqual([yield* told, yield* told], ['42["a",0]', '42["a",1]'])
+    })
+  )
+
   it.effect("ends it, its streams in order, and leaves nothing, wherever it was", () =>
     Effect.gen(function* () {
       for (const messages of [[], [open()], [open(), '40{"sid":"s"}'], [open(), '40{"sid":"s"}', '42["a"]']]) {
