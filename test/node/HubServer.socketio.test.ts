@@ -404,6 +404,11 @@ describe("a client of Socket.IO", () => {
       assert.deepStrictEqual([yield* ada.next(10), yield* bob.next(10)], [all, all])
       assert.deepStrictEqual([ada.gone, bob.gone], [[], []])
       for (const index of [0, 1]) assert.include(balancer.came, `GET ${index}`)
+      for (const client of [ada, bob]) client.client.on("who?", (reply: (name: string) => void) => reply("me"))
+      for (const { socketio } of nodes) {
+        const { answers, silent } = yield* socketio!.of("/").to("lobby").ask("who?", [])
+        assert.deepStrictEqual([answers.length, silent], [2, []])
+      }
       if (way === "upgrade") yield* eventually(() => balancer.came.includes("UPGRADE 1"))
     })
   )

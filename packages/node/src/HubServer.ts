@@ -163,12 +163,17 @@ export const serve = (
     const questions = yield* Questions.make(broker, nodes)
     const cluster = yield* Cluster.make(hub, nodes, questions)
     const presence = yield* Presence.make(broker, nodes, options.presence)
-    const cable = options.cable === false ? undefined : yield* Cable.make(hub, broker, authorize, options.cable ?? {})
+    const cable =
+      options.cable === false ? undefined : yield* Cable.make(hub, broker, authorize, presence, options.cable ?? {})
     // Before what carries it: clients whose connections end with the server come back, and those who are put out do not.
     const socketio =
       options.socketio === false
         ? undefined
-        : yield* Effect.provideService(SocketIo.make(hub, authorize, maxBody, options.socketio ?? {}), Hub.Hub, hub)
+        : yield* Effect.provideService(
+            SocketIo.make(hub, cluster, authorize, maxBody, options.socketio ?? {}),
+            Hub.Hub,
+            hub
+          )
     const shown = new HubPresence(presence, (effect) => void Effect.runForkWith(context)(effect))
     yield* HubMetrics.watch(hub)
 
@@ -323,8 +328,6 @@ export const serve = (
     if (socketio !== undefined) {
       engine = yield* NodeSocketIoServer.attach(server, socketio, {
         path: SocketIo.path,
-        // A poll may come to any of the nodes.
-        cluster: broker.isLocal ? undefined : cluster,
         origin,
         drain: options.drain,
         outboxBytes: options.limits?.outboxBytes,

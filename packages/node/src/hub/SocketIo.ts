@@ -10,6 +10,7 @@
  * wire. A client is in its topics as a socket is in its rooms: `SocketWire` says which event a publication is.
  */
 import type { BrokerError } from "@millrace/core/cluster/BrokerError"
+import type { Cluster } from "@millrace/core/cluster/Cluster"
 import type * as Hub from "@millrace/core/cluster/Hub"
 import type { Access, Client } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
@@ -130,6 +131,7 @@ const sinceOf = (options: unknown): Effect.Effect<Position.Position | undefined,
 
 export const make = (
   hub: Hub.Hub["Service"],
+  cluster: Cluster["Service"],
   access: Access<Guest.Request> | undefined,
   maxMessageBytes: number,
   { connectTimeout, namespaces, recovery }: Options
@@ -137,6 +139,8 @@ export const make = (
   SocketServer.make<Caller>({
     connectTimeout,
     recovery,
+    // A poll may come to any of the nodes.
+    cluster: hub.broker.isLocal ? undefined : cluster,
     maxDepth: HubMessage.maxDepth - 1,
     maxAttachmentBytes: maxMessageBytes,
     namespaces: { "/": topics(hub, access), ...namespaces }
