@@ -192,7 +192,44 @@ describe("tabs that share a leader", () => {
   )
 })
 
+describe("tabs that share a worker", () => {
+  it.live("go on without loss when it dies, and share the next one", () =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser)
+      const tabs = yield* Effect.promise(() => Promise.all([1, 2, 3].map(() => open("worker.js"))))
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      for (let round = 0; round < 3; round++) {
+        const publishing = tabs.flatMap((tab) => [1, 2, 3].map((n) => tab.call("publish", "lobby", `${round} ${n}`)))
+        const last = yield* Effect.promise(async () => {
+          await tabs[0]!.page.evaluate(`new BroadcastChannel("end of the worker").postMessage("now")`)
+          await Promise.all(publishing)
+          return tabs[1]!.call("publish", "lobby", `${round} last`)
+        })
+        yield* assertAllWhole(tabs, last)
+        yield* until(async () => (await connections()) === 1)
+      }
+      for (const tab of tabs) assert.strictEqual((yield* Effect.promise(() => tab.get("data"))).length, 3 * 10)
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf(tabs)), ["Worker", "Worker", "Worker"])
+    })
+  )
+})
+
 describe("a tab", () => {
+  it.live("elects a leader where its worker says nothing for 8 s", () =>
+    Effect.gen(function* () {
+      const { connections, context, open } = yield* Tabs.make(browser)
+      // Time goes as the test says.
+      yield* Effect.promise(() => context.clock.install())
+      const tabs = yield* Effect.promise(async () => [await open("mute.js"), await open("mute.js")] as const)
+      const [one] = tabs
+      assert.strictEqual(yield* Effect.promise(() => one.call("role")), "Worker")
+      for (const { page } of tabs) yield* Effect.promise(() => page.clock.fastForward(8_001))
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      assert.sameMembers(yield* Effect.promise(() => rolesOf(tabs)), ["Leader", "Follower"])
+      assert.strictEqual(yield* Effect.promise(connections), 1)
+    })
+  )
+
   it.live.each([
     ["is missing", "missing.js"],
     ["is broken", "broken.js"]
