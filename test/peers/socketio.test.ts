@@ -207,7 +207,7 @@ describe.concurrent.each(Object.keys(transportsOf).map((way) => [way as keyof ty
         )
         assert.strictEqual(late, "operation has timed out")
         one.client.on("q", (reply: (n: number) => void) => reply(1))
-        const { answers, silent } = yield* io.of("/").to("lobby").ask("q", [], { timeout: "200 millis" })
+        const { answers, silent } = yield* io.of("/").to("lobby").ask("q", [], { timeout: "3 seconds" })
         assert.deepStrictEqual(
           [answers.map(({ args, id }) => [id, args]), silent],
           [[[one.client.id, [1]]], [two.client.id]]

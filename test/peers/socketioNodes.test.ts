@@ -26,11 +26,82 @@ const connectOf =
 const connected = (...all: ReadonlyArray<SocketNodes.Listening>) =>
   eventually(() => all.every(({ client }) => client.connected))
 
+/** What was said to many. */
+const published = (texts: ReadonlyArray<string>) => texts.filter((text) => !text.startsWith("alone"))
+
 const sorted = (texts: Iterable<string | undefined>) => [...texts].toSorted()
+
+interface Seen {
+  readonly node: number
+  readonly isRecovered: boolean
+  readonly rooms: ReadonlyArray<string>
+  readonly emit: (name: string, ...args: ReadonlyArray<unknown>) => Effect.Effect<void, unknown>
+}
+
+/** Tells what it sees of those who come, and keeps some of them busy. */
+const watching =
+  (seen: Array<Seen>) =>
+  (node: number): SocketNodes.Connect =>
+  (socket) =>
+    Effect.gen(function* () {
+      const { emit, isRecovered, rooms } = socket
+      seen.push({ node, isRecovered, rooms, emit: (name, ...args) => emit.call(socket, name, ...args) })
+      yield* Effect.orDie(socket.join("r"))
+      return {
+        join: ([room]) => Effect.as(Effect.orDie(socket.join(String(room))), []),
+        wait: () => Effect.never,
+        say: (args) => socket.to("s").emit("said", ...args)
+      }
+    })
 
 type Brokers = Effect.Effect<ReadonlyArray<Broker["Service"]>, never, Scope.Scope>
 
 const behaves = (brokers: Brokers) => {
+  it.live.each([[["polling"]], [["polling", "websocket"]]] as const)(
+    "comes back to other nodes over %j where it was, and misses nothing",
+    ([transports]) =>
+      Effect.gen(function* () {
+        const seen: Array<Seen> = []
+        const { balancer, servers } = yield* SocketNodes.make(yield* brokers, watching(seen), { recovery: true })
+        let turn = 0
+        balancer.choose = (_, url) => (url.includes("sid=") ? turn++ % 3 : seen.length % 3)
+        const one = yield* SocketNodes.connect(balancer.url, transports, { reconnection: false })
+        yield* connected(one)
+        yield* Effect.promise(() => one.client.emitWithAck("join", "s"))
+        const { id } = one.client
+        const told: Array<string> = []
+        const tell = (text: string) => {
+          told.push(text)
+          return servers[told.length % 3]!.io.of("/").to("s").emit("said", text)
+        }
+        yield* tell("before")
+        yield* eventually(() => one.heard.length === 1)
+        // To node 1, to 2, and to 0 again.
+        for (const node of [1, 2, 0, 1]) {
+          SocketNodes.cut(one)
+          yield* eventually(() => one.client.disconnected)
+          yield* tell(`away from ${node}`)
+          told.push(`alone ${node}`)
+          yield* seen.at(-1)!.emit("said", `alone ${node}`)
+          yield* tell(`still away from ${node}`)
+          one.client.connect()
+          yield* connected(one)
+          yield* tell(`at ${node}`)
+          yield* eventually(() => one.heard.length >= told.length)
+          // What comes from two nodes has no order between them.
+          const heard = one.heard.map(([, text]) => String(text))
+          assert.deepStrictEqual([published(heard), sorted(heard)], [published(told), sorted(told)])
+          const { isRecovered, node: at, rooms } = seen.at(-1)!
+          assert.deepStrictEqual([at, isRecovered, sorted(rooms), one.client.id], [node, true, ["r", "s"], id])
+        }
+        assert.deepStrictEqual(one.recovered, [false, true, true, true, true])
+        assert.deepStrictEqual(
+          servers.map(({ io }) => io.of("/").sockets.size),
+          [0, 1, 0]
+        )
+      }).pipe(Effect.scoped)
+  )
+
   it.live.each([[["polling"]], [["polling", "websocket"]]] as const)(
     "talks, is answered and hears its rooms over %j, wherever its requests come",
     ([transports]) =>
@@ -112,6 +183,43 @@ const behaves = (brokers: Brokers) => {
 
 describe("socket.io-client at three nodes that share a broker in memory", () => {
   behaves(EngineNodes.sharing(3))
+
+  it.live("comes back as a new socket where something is at work for it, or its node is none that is there", () =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { balancer, servers } = yield* SocketNodes.make(yield* EngineNodes.sharing(2), watching(seen), {
+        recovery: true
+      })
+      balancer.choose = (_, url) => (url.includes("sid=") ? 1 : seen.length % 2)
+      const one = yield* SocketNodes.connect(balancer.url, ["polling"], { reconnection: false })
+      yield* connected(one)
+      yield* Effect.promise(() => one.client.emitWithAck("join", "s"))
+      one.client.emit("wait")
+      yield* servers[1]!.io.of("/").to("s").emit("said")
+      yield* eventually(() => one.heard.length === 1)
+      const { id } = one.client
+      SocketNodes.cut(one)
+      yield* eventually(() => one.client.disconnected)
+      one.client.connect()
+      yield* connected(one)
+      assert.notStrictEqual(one.client.id, id)
+      assert.deepStrictEqual(
+        [one.recovered, seen.map(({ rooms }) => rooms)],
+        [
+          [false, false],
+          [[], []]
+        ]
+      )
+      yield* eventually(() => servers[0]!.io.of("/").sockets.size === 0)
+
+      SocketNodes.cut(one)
+      yield* eventually(() => one.client.disconnected)
+      Object.assign(one.client, { _pid: "x.node-7" })
+      one.client.connect()
+      yield* connected(one)
+      assert.deepStrictEqual(one.recovered, [false, false, false])
+    }).pipe(Effect.scoped)
+  )
 
   it.live("is told of in several answers where one is longer than a broker takes", () =>
     Effect.gen(function* () {

@@ -46,6 +46,17 @@ export class KeptEvents {
   private forgotten: KeptEvent | undefined
   private last = 0
 
+  /** With some that were kept elsewhere, when so many had been. Those that are missing were seen. */
+  static restore(events: ReadonlyArray<KeptEvent>, last: number): KeptEvents {
+    const kept = new KeptEvents()
+    for (const event of events) {
+      kept.last = event.number - 1
+      kept.add(event.at, event.wire)
+    }
+    kept.last = last
+    return kept
+  }
+
   /** The number of the next one. */
   get next(): number {
     return this.last + 1

@@ -31,6 +31,7 @@ import {
   SocketClosed,
   Unanswered
 } from "./Socket.ts"
+import type { Moved } from "./SocketMove.ts"
 import type { SocketSession } from "./SocketSession.ts"
 import * as SocketWire from "./SocketWire.ts"
 
@@ -54,6 +55,8 @@ export interface Making extends Bounds {
   readonly place: Audience.Place
   readonly encodings: SocketWire.Encodings
   readonly recovery: Recovery | undefined
+  /** What it was on the node that it comes from, and where its client has stopped. */
+  readonly moved?: (Moved & { readonly offset: string | undefined; readonly now: Position.Position }) | undefined
   /** It can come back from now on, or not any more. */
   readonly away: (socket: LiveSocket, isAway: boolean) => void
   /** It is over. */
@@ -115,6 +118,11 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     this.encoding = making.encodings.use(making.namespace, making.query)
     this.state = { _tag: "Joining", link, early: [] }
     this.listening = new Listening(making, this)
+    const { moved } = making
+    if (moved === undefined) return
+    for (const { at, name, topic } of moved.rooms) this.inside.set(topic, { name, at, since: undefined })
+    // What its program joins now it joins now.
+    this.position = moved.now
   }
 
   get id(): string {
@@ -145,6 +153,10 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     return this.making.recovery?.pid
   }
 
+  get isRecovered(): boolean {
+    return this.making.moved !== undefined
+  }
+
   get wire(): string {
     return "socketio"
   }
@@ -170,6 +182,13 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       this.listening.handler = handler
       if (this.state._tag !== "Joining") return Effect.void
       const { early, link } = this.state
+      const afterwards = Effect.forEach(early, (said) => Effect.ignore(said), { discard: true })
+      const { moved } = this.making
+      if (moved !== undefined) {
+        this.kept = KeptEvents.KeptEvents.restore(moved.events, moved.last)
+        this.state = { _tag: "Away", unsaid: [...moved.unsaid] }
+        return Effect.flatMap(this.resume(link, moved.offset), (is) => (is ? afterwards : this.end("transport")))
+      }
       this.inside.set(place.all, { name: "", at: undefined, since: undefined })
       const admitted = (at: Position.Position | undefined) =>
         Effect.suspend(() => {
@@ -197,10 +216,20 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
               { discard: true }
             )
           ),
-          Effect.andThen(Effect.forEach(early, (said) => Effect.ignore(said), { discard: true })),
+          Effect.andThen(afterwards),
           Effect.andThen(() => this.leaveIfOver())
         )
     })
+  }
+
+  /** What it is to be elsewhere, where its client has come back; `undefined` where it has something to do here. */
+  moving(offset: string | undefined): Moved | undefined {
+    const from = this.missedFrom(offset)
+    if (this.state._tag !== "Away" || this.listening.isBusy || this.questions !== undefined) return undefined
+    if (from === undefined || this.kept === undefined) return undefined
+    const rooms = [...this.inside].map(([topic, { at, name }]) => ({ topic, name, at }))
+    const { unsaid } = this.state
+    return { id: this.id, user: this.user, rooms, events: from.events, last: this.kept.next - 1, unsaid }
   }
 
   /** Whether everything can be said that a client which is there has missed. */

@@ -83,6 +83,8 @@ export interface Socket<out Request = unknown> {
   readonly user: string | undefined
   /** False while the client may come back, and when it is over. */
   readonly isConnected: boolean
+  /** Whether it was let in on another node, and its client has come back to this one: it is in its rooms already. */
+  readonly isRecovered: boolean
   /** Suspends while the client has too much to read. While it is away, the event waits for it. */
   readonly emit: (
     name: string,

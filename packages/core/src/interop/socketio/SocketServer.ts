@@ -28,6 +28,7 @@ import * as RoomTopic from "./RoomTopic.ts"
 import type { Connect, Handler, Refused, Socket } from "./Socket.ts"
 import type * as Protocol from "./SocketProtocol.ts"
 import { type Join, type Settings, SocketSession } from "./SocketSession.ts"
+import * as SocketMove from "./SocketMove.ts"
 import * as SocketNodes from "./SocketNodes.ts"
 import * as SocketWire from "./SocketWire.ts"
 
@@ -200,14 +201,51 @@ export const make = <Request = unknown, R = never>(
       })
     }
 
+    /** Ends a socket whose client has come back to another node. */
+    const letGo = ({
+      namespace,
+      offset,
+      pid,
+      query
+    }: SocketMove.Wanted): Effect.Effect<SocketMove.Moved | undefined> => {
+      const socket = known.get(pid)
+      if (socket === undefined || socket.namespace !== namespace) return Effect.succeed(undefined)
+      return Effect.flatMap(socket.canResume(offset, query), (canResume) => {
+        socket.dropUnsafe()
+        const moved = canResume ? socket.moving(offset) : undefined
+        return Effect.as(socket.end("transport"), moved)
+      })
+    }
+    const moves =
+      options.cluster === undefined || recovery === false
+        ? undefined
+        : yield* SocketMove.make({ cluster: options.cluster, packets: options, letGo, maxSockets })
+
+    const newPid = () => moves?.named(source()) ?? source()
+
+    /** What a socket was on another node, when its client has come back to this one. */
+    const arrival = ({ auth, namespace, query }: Join, { user }: Who<Request>): Effect.Effect<Making["moved"]> => {
+      const pid = textOf(auth?.["pid"])
+      const offset = textOf(auth?.["offset"])
+      if (moves === undefined || pid === undefined) return Effect.succeed(undefined)
+      return Effect.gen(function* () {
+        const moved = yield* moves.fetch({ pid, namespace, query, offset })
+        if (moved === undefined || moved.user !== user) return undefined
+        const now = yield* Effect.option(hub.broker.position)
+        return now._tag === "None" ? undefined : { ...moved, offset, now: now.value }
+      })
+    }
+
     const begin = (
       session: SocketSession,
       { attempt, auth, namespace, query }: Join,
-      { request, user }: Who<Request>
+      { request, user }: Who<Request>,
+      moved: Making["moved"]
     ) => {
       const connect = connectOf(namespace)
       if (connect === undefined) return session.refuse(namespace, attempt, "Invalid namespace", undefined)
-      const id = source()
+      const id = moved?.id ?? source()
+      const pid = moved === undefined ? undefined : textOf(auth?.["pid"])
       if (!sockets.has(namespace)) sockets.set(namespace, new Map())
       const making: Making = {
         id,
@@ -218,7 +256,8 @@ export const make = <Request = unknown, R = never>(
         user,
         place: placeOf(namespace),
         encodings,
-        recovery: recovery === false ? undefined : { pid: source(), maxAway: away, wheel },
+        recovery: recovery === false ? undefined : { pid: pid ?? newPid(), maxAway: away, wheel },
+        moved,
         maxWaiting,
         maxWaitingSize,
         fork,
@@ -257,7 +296,11 @@ export const make = <Request = unknown, R = never>(
       join: (session, wanted) => {
         const who = session.who as Who<Request>
         // Its other words do not wait for it.
-        fork(Effect.flatMap(recover(session, wanted), (is) => (is ? Effect.void : begin(session, wanted, who))))
+        fork(
+          Effect.flatMap(recover(session, wanted), (is) =>
+            is ? Effect.void : Effect.flatMap(arrival(wanted, who), (moved) => begin(session, wanted, who, moved))
+          )
+        )
       },
       over: (session) => void sessions.delete(session)
     }
