@@ -41,6 +41,9 @@ const connectOf =
         note: (args, { isAsked }) => Effect.sync(() => void log.push([...args, isAsked])),
         nothing: () => Effect.void,
         fail: () => Effect.fail("on purpose"),
+        break: () => {
+          throw new Error("on purpose")
+        },
         wait: () => Effect.never,
         leave: () => Effect.andThen(Effect.sleep(1_000), socket.disconnect),
         later: ([time]) => Effect.as(Effect.sleep(Number(time)), ["done"]),
@@ -400,11 +403,11 @@ describe("listeners", () => {
     })
   )
 
-  it.effect("that fail are logged, answer nothing, and end nothing", () =>
+  it.effect("that fail or throw are logged, answer nothing, and end nothing", () =>
     Effect.gen(function* () {
       const { join } = yield* serve()
       const one = yield* join()
-      yield* one.say('20["fail"]', '21["echo"]')
+      yield* one.say('20["fail"]', '20["break"]', '21["echo"]')
       assert.deepStrictEqual([one.took(), one.isOver()], [["31[]"], false])
     })
   )
@@ -687,7 +690,11 @@ describe("rooms", () => {
       yield* turn
       yield* ada.say("30[1]")
       yield* TestClock.adjust(1_000)
-      assert.deepStrictEqual(yield* Fiber.join(asking), { answers: [{ id: ada.sid, args: [1] }], silent: [bob.sid], unheard: [] })
+      assert.deepStrictEqual(yield* Fiber.join(asking), {
+        answers: [{ id: ada.sid, args: [1] }],
+        silent: [bob.sid],
+        unheard: []
+      })
     })
   )
 })
