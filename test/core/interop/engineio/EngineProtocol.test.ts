@@ -274,6 +274,7 @@ describe("the end", () => {
 
   it("by the network is that of the WebSocket", () => {
     expect(lastOfSocket(socketEnded)).toEqual(["end network"])
+    expect(socket(socketEnded).state).toEqual({ _tag: "Closed", reason: "network" })
     expect(lastOf(socketEnded)).toEqual([])
   })
 

@@ -192,6 +192,32 @@ describe("the end", () => {
   })
 })
 
+describe("a client that is not let in yet", () => {
+  const joining = after(receive(connect("/a")))
+
+  it("is told nothing, asked nothing and answered nothing", () => {
+    assert.deepStrictEqual(Socket.emit(joining, "/a", 1, "e", []), [joining, []])
+    assert.deepStrictEqual(Socket.ask(joining, "/a", 1, "q", []), [joining, [], undefined])
+    assert.deepStrictEqual(Socket.answer(joining, "/a", 1, 0, []), [joining, []])
+  })
+
+  it("may go, and is not waited for any more, however its session ends", () => {
+    const leave = { _tag: "Leave", namespace: "/a", attempt: 1 } as const
+    const [gone, left] = Socket.receive(joining, { _tag: "Disconnect", ...at("/a") })
+    assert.deepStrictEqual([gone._tag, left], ["Open", [{ ...leave, reason: "client" }]])
+    assert.deepStrictEqual(Socket.ended(joining)[1], [{ _tag: "ClearDeadline" }, { ...leave, reason: "transport" }])
+    assert.deepStrictEqual(Socket.receive(joining, event("/a", "e"))[1].slice(0, 2), [
+      { _tag: "ClearDeadline" },
+      { ...leave, reason: "violation" }
+    ])
+    assert.deepStrictEqual(Socket.shutdown(joining)[1], [
+      { _tag: "ClearDeadline" },
+      { ...leave, reason: "server" },
+      { _tag: "Close", violation: undefined }
+    ])
+  })
+})
+
 /** Anything that may happen, with names and numbers of which some are meant. */
 type Step = (state: Socket.State) => readonly [Socket.State, ReadonlyArray<Socket.Action>, ...ReadonlyArray<unknown>]
 
