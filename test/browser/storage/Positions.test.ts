@@ -15,6 +15,8 @@ const world = () => {
   const records = new Map<string, unknown>()
   const ends: Array<(failure?: StoreUnavailable) => void> = []
   let noted: string | undefined
+  /** Nothing is even begun. */
+  const gone = { is: false }
   const note = {
     read: () => JSON.parse(noted ?? "null") as unknown,
     write: (value: unknown) => void (noted = JSON.stringify(value)),
@@ -28,7 +30,7 @@ const world = () => {
         put: (value: unknown, key: string) => changes.push(() => records.set(key, value)),
         delete: (key: string) => changes.push(() => records.delete(key))
       }
-      body({ objectStore: () => store } as never)
+      if (!gone.is) body({ objectStore: () => store } as never)
       ends.push((failure) => {
         if (failure === undefined) for (const change of changes) change()
         done(failure)
@@ -52,7 +54,7 @@ const world = () => {
       }
     }
   }
-  return { begin, records, hasNote: () => noted !== undefined, note }
+  return { begin, gone, records, hasNote: () => noted !== undefined, note }
 }
 
 describe("positions", () => {
@@ -88,6 +90,12 @@ describe("positions", () => {
     )
     second.write()
     assert.deepStrictEqual([...records.keys()].sort(), ["cat", "mole"])
+    second.reach("mole", "k:2")
+    second.reach("ape", "k:2")
+    assert.deepStrictEqual(
+      second.all().map(([topic]) => topic),
+      ["mole", "ape"]
+    )
   })
 
   it("of a first time are written at once, and of later times at leisure", () => {
@@ -127,6 +135,21 @@ describe("a position that has no room with what else is written", () => {
     ends.shift()!(full)
     while (ends.length > 0) ends.shift()!()
     assert.deepStrictEqual(records.get("lobby"), { position: "k:1", order: 1 })
+  })
+})
+
+describe("positions whose database is gone", () => {
+  it("are tried again with each that comes, which says so", () => {
+    const { begin, gone, records } = world()
+    const { ends, reach } = begin()
+    gone.is = true
+    reach("lobby", "k:1")
+    while (ends.length > 0) ends.shift()!(full)
+    assert.strictEqual(reach("lobby", "k:2"), "Failure")
+    gone.is = false
+    reach("attic", "k:3")
+    while (ends.length > 0) ends.shift()!()
+    assert.deepStrictEqual([...records.keys()].sort(), ["attic", "lobby"])
   })
 })
 
