@@ -6,6 +6,7 @@ import type { Broker } from "@millrace/core/cluster/Broker"
 import type * as Hub from "@millrace/core/cluster/Hub"
 import type { Access } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
+import type { Presence } from "@millrace/core/cluster/Presence"
 import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
 import * as Channel from "@millrace/core/interop/actioncable/Channel"
 import * as Clock from "effect/Clock"
@@ -30,6 +31,8 @@ export const topicChannel =
       return {
         topics: [topic],
         whispers: publish === undefined ? topic : undefined,
+        // Who is known is nobody else.
+        presence: { topic, id: client.user },
         perform: (action, said) =>
           Effect.gen(function* () {
             if (action !== "publish" || !Object.hasOwn(said, "data")) return
@@ -45,6 +48,7 @@ export const make = (
   hub: Hub.Hub["Service"],
   broker: Broker["Service"],
   access: Access<Guest.Request> | undefined,
+  presence: Presence["Service"],
   { channels, ...options }: Options
 ) =>
   CableServer.make<Guest.Request>({
@@ -52,5 +56,6 @@ export const make = (
     maxDepth: HubMessage.maxDepth,
     ...options,
     broker,
+    presence,
     channels: { TopicChannel: topicChannel(hub, access), ...channels }
   })

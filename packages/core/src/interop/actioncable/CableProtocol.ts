@@ -120,7 +120,7 @@ const without = (state: Open, identifier: string, { early = [] }: Subscription):
   return { ...state, subscriptions, early: state.early - early.length }
 }
 
-const subscribed = (state: Open, { history, identifier }: Packet.Subscribe, config: Config): Transition => {
+const subscribed = (state: Open, { history, identifier, presence }: Packet.Subscribe, config: Config): Transition => {
   const before = state.subscriptions.get(identifier)
   // A client that has heard nothing for half a second asks again.
   if (before !== undefined) return [state, before.early === undefined ? [confirmation(identifier)] : []]
@@ -130,7 +130,10 @@ const subscribed = (state: Open, { history, identifier }: Packet.Subscribe, conf
     return [state, [rejection(identifier)]]
   }
   const attempt = state.attempts + 1
-  const next = withSubscription({ ...state, attempts: attempt }, identifier, { attempt, early: [] })
+  // Who is to be seen is so when it is in, as if it had said so itself.
+  const early: ReadonlyArray<Said> = presence === undefined ? [] : [{ _tag: "Join", identifier, ...presence }]
+  const counted = { ...state, attempts: attempt, early: state.early + early.length }
+  const next = withSubscription(counted, identifier, { attempt, early })
   return [next, [{ _tag: "Subscribe", identifier, attempt, ...identified.success, history }]]
 }
 

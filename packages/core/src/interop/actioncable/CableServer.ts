@@ -20,11 +20,13 @@ import type { BrokerError } from "../../cluster/BrokerError.ts"
 import * as Cast from "../../cluster/Cast.ts"
 import type { Client } from "../../cluster/HubAccess.ts"
 import type * as Hub from "../../cluster/Hub.ts"
+import type { Presence } from "../../cluster/Presence.ts"
 import * as Prepared from "../../connection/Prepared.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import * as Identifier from "../../messaging/Identifier.ts"
 import { CableEncodings } from "./CableMember.ts"
+import { CablePresence } from "./CablePresence.ts"
 import type * as Protocol from "./CableProtocol.ts"
 import * as CableSession from "./CableSession.ts"
 import type { Channels } from "./Channel.ts"
@@ -39,6 +41,8 @@ export interface Options<Request = unknown, R = never> extends Omit<Protocol.Con
   readonly pingInterval?: Duration.Input | undefined
   /** What stands between this node and others, so that `disconnect` reaches all of them. Default: there are no others. */
   readonly broker?: Broker["Service"] | undefined
+  /** Who is present, for clients of AnyCable's protocol and channels that say where. Default: nobody can be. */
+  readonly presence?: Presence["Service"] | undefined
 }
 
 /** Who is connected. */
@@ -90,11 +94,13 @@ export const make = <Request = unknown, R = never>({
   broker,
   channels,
   pingInterval = defaultPingInterval,
+  presence: people,
   ...config
 }: Options<Request, R>): Effect.Effect<CableServer<Request, R>, BrokerError, R | Scope.Scope> =>
   Effect.gen(function* () {
     const source = yield* Identifier.Source
     const sessions = new Map<CableSession.CableSession<Request, R>, string | undefined>()
+    const presence = people && new CablePresence(people)
     const encodings = { plain: new CableEncodings(false), extended: new CableEncodings(true) }
 
     const pings = Effect.gen(function* () {
@@ -138,6 +144,7 @@ export const make = <Request = unknown, R = never>({
         const id = source()
         return CableSession.serve<Request, R>(connection, {
           channels,
+          presence,
           client: { id, name: name ?? id, user, request },
           encodings: extended ? encodings.extended : encodings.plain,
           // Rails' own clients do not know of them.

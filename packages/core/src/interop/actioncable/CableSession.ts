@@ -25,6 +25,7 @@ import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type * as Message from "../../protocol/Message.ts"
 import * as Content from "../Content.ts"
 import { type CableEncodings, CableMember } from "./CableMember.ts"
+import type { CablePresence } from "./CablePresence.ts"
 import * as Protocol from "./CableProtocol.ts"
 import type { Channels, Subscription } from "./Channel.ts"
 import * as Packet from "./Packet.ts"
@@ -48,6 +49,8 @@ export interface Options<Request, R> {
   /** Shared by all sessions of the protocol that this one speaks. */
   readonly encodings: CableEncodings
   readonly config?: Protocol.Config | undefined
+  /** Who is where; shared by all sessions. Default: nobody can be present. */
+  readonly presence?: CablePresence | undefined
 }
 
 export class CableSession<Request, R> {
@@ -239,7 +242,7 @@ export class CableSession<Request, R> {
               Effect.sync(() => fiber.interruptUnsafe())
             )
           })
-    const begun = Effect.andThen(transmitted, hear)
+    const begun = Effect.andThen(Effect.andThen(transmitted, this.watch(live, attempt)), hear)
     if (topics.length === 0) return Effect.andThen(confirm, begun)
     const kicked = () => void this.fork(Effect.ignore(this.rejected(identifier, attempt)))
     const gap = () => void this.fork(Effect.ignore(this.disconnect("gap", true)))
@@ -254,6 +257,59 @@ export class CableSession<Request, R> {
       Effect.andThen(this.hub.enter(topics, member, { admitted: () => confirm })),
       Effect.andThen(begun)
     )
+  }
+
+  /** Tells who comes and goes, from when the client is in. Who does not read that is behind with it for good. */
+  private watch({ identifier, scope, subscription }: Live<R>, attempt: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const { presence } = this.options
+      const topic = subscription?.presence?.topic
+      if (presence === undefined || topic === undefined || this.config.extended !== true) return Effect.void
+      const unwatch = presence.watch(topic, {
+        identifier,
+        tellUnsafe: (prepared) => {
+          const isFull = this.connection.tryWriteUnsafe(prepared) === "Full"
+          if (isFull) this.fork(Effect.ignore(this.disconnect("too_slow", true)))
+        }
+      })
+      return Scope.addFinalizer(
+        scope,
+        Effect.sync(() => {
+          unwatch()
+          presence.leave(topic, this.memberOf(attempt))
+        })
+      )
+    })
+  }
+
+  /** By which presence knows a subscription. */
+  private memberOf(attempt: number): string {
+    return `${this.options.client.id}/${attempt}`
+  }
+
+  private present(
+    { identifier, subscription }: Live<R>,
+    attempt: number,
+    said: Packet.Join | Packet.Leave | Packet.Presence
+  ): Effect.Effect<void, WebSocketError, R> {
+    const { presence } = this.options
+    const { id = undefined, topic = undefined } = subscription?.presence ?? {}
+    const tell = (event: Packet.PresenceEvent["event"]) =>
+      this.take(Protocol.transmit(this.state, attempt, { _tag: "PresenceEvent", identifier, event }))
+    if (presence === undefined || topic === undefined) {
+      return said._tag === "Presence" ? tell({ type: "error" }) : Effect.void
+    }
+    switch (said._tag) {
+      case "Join": {
+        const joined = presence.join(topic, this.memberOf(attempt), { id: id ?? said.id, info: said.info })
+        return joined ? Effect.void : tell({ type: "error" })
+      }
+      case "Leave":
+        presence.leave(topic, this.memberOf(attempt))
+        return Effect.void
+      case "Presence":
+        return tell(presence.info(topic, said.records))
+    }
   }
 
   private forward(live: Live<R>, attempt: number, transmissions: Stream.Stream<unknown, never, R>) {
@@ -305,7 +361,7 @@ export class CableSession<Request, R> {
       case "History":
         return this.history(live, attempt, said.history)
       default:
-        return Effect.void
+        return Effect.suspend(() => this.present(live, attempt, said))
     }
   }
 

@@ -43,6 +43,11 @@ export interface Subscription<out R = never> {
   readonly perform?: ((action: string, data: Packet.Payload) => Effect.Effect<unknown, unknown, R>) | undefined
   /** Where whispers go, one of `topics`; without it they are dropped. Clients of AnyCable's protocol have them. */
   readonly whispers?: string | undefined
+  /**
+   * The topic of the hub in which clients may be present, and are told who is; without it they are told that there is no
+   * such thing. Clients of AnyCable's protocol have it, and say themselves as whom; `id` says it in their place.
+   */
+  readonly presence?: { readonly topic: string; readonly id?: string | undefined } | undefined
 }
 
 /**

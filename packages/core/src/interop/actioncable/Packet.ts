@@ -38,6 +38,8 @@ export interface Subscribe {
   readonly identifier: string
   /** Extended. */
   readonly history: HistoryRequest | undefined
+  /** Wants to be seen by the others as present, as soon as it is in. Extended. */
+  readonly presence?: Present | undefined
 }
 
 export interface Unsubscribe {
@@ -339,13 +341,17 @@ const commandOf = (command: string, identifier: string, value: Payload, options:
   switch (command) {
     case "subscribe": {
       // Who does not speak the extended protocol may have any properties, which nobody reads.
-      if (!extended || value["history"] === undefined) {
-        return Result.succeed({ _tag: "Subscribe", identifier, history: undefined })
+      if (!extended) return Result.succeed({ _tag: "Subscribe", identifier, history: undefined })
+      const presence = presentOf(value["presence"], options)
+      const present = presence === undefined ? {} : { presence }
+      if (value["history"] === undefined) {
+        return Result.succeed({ _tag: "Subscribe", identifier, history: undefined, ...present })
       }
       return Result.map(historyOf(value["history"], options), (history): Subscribe => ({
         _tag: "Subscribe",
         identifier,
-        history
+        history,
+        ...present
       }))
     }
     case "unsubscribe":
@@ -509,7 +515,8 @@ export const encodeCommand = (command: Command): Result.Result<string, Unsendabl
   switch (command._tag) {
     case "Subscribe": {
       const history = command.history === undefined ? undefined : printHistory(command.history)
-      return print({ command: "subscribe", identifier: command.identifier, history })
+      const { identifier, presence } = command
+      return print({ command: "subscribe", identifier, history, presence })
     }
     case "Unsubscribe":
       return print({ command: "unsubscribe", identifier: command.identifier })
