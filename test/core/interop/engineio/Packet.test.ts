@@ -130,6 +130,23 @@ describe("the body of a poll", () => {
 })
 
 describe("batches", () => {
+  it.each([
+    "\ud800",
+    "\ud800a",
+    "\udbff\udfff",
+    "\ud800\udc00",
+    "\udbff\ud800",
+    "\ud800\ud800\udc00",
+    "\udc00\udc00",
+    "\udc00\ud800",
+    "\udfff\udc00",
+    "\ud7ff\udc00",
+    "\ue000\udc00",
+    "a\udc00"
+  ])("foretell the length of %j, where halves of pairs may stand alone", (text) => {
+    expect(Packet.payloadLength(message(text))).toBe(1 + utf8(text).length)
+  })
+
   it("have at most so many bytes, the separators counted, and one packet at least", () => {
     const packets = [message("€"), message(hex("01 02 03 04")), message(hex("")), { _tag: "Noop" } as const]
     expect(packets.map(Packet.payloadLength)).toEqual([4, 9, 1, 1])
@@ -191,6 +208,18 @@ describe("a handshake", () => {
 
   it.each(wrong)("with %j is refused", (part, detail) => {
     expect(refused(JSON.stringify({ ...handshake, ...part }))).toBe(detail)
+  })
+
+  it("may have a name of 256 characters, 16 ways to upgrade, timers of 2^31 - 1 ms and a maxPayload of 1", () => {
+    const most = {
+      sid: "a".repeat(256),
+      upgrades: Array.from({ length: 16 }, () => "a"),
+      pingInterval: 2 ** 31 - 1,
+      pingTimeout: 1,
+      maxPayload: 1
+    }
+    expect(refused(JSON.stringify(most))).toEqual(most)
+    expect(refused(JSON.stringify({ ...most, maxPayload: 0 }))).toBe("a maxPayload that is none")
   })
 
   it.each(["", "null", "[", "1", '"sid"', "{"])("that is %j is refused", (data) => {
