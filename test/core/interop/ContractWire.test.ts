@@ -83,6 +83,15 @@ describe("What is said to a contract", () => {
     })
   )
 
+  it.effect("is answered with null where the contract says undefined", () =>
+    Effect.gen(function* () {
+      const { says } = Contract.make("none", { requests: { get: { success: z.undefined() } } })
+      const handlers = ContractWire.byName({ get: () => Effect.void })
+      const answer = yield* ContractWire.hear({ says: says.client, handlers, hasBytes: false }, "get", [])
+      assert.deepStrictEqual(answer, { ok: null })
+    })
+  )
+
   it.effect("is a defect where the wire cannot say the answer", () =>
     Effect.gen(function* () {
       const bytes = new Uint8Array([1])
@@ -112,12 +121,19 @@ describe("The answer of a client", () => {
     assert.deepInclude(reason, { _tag: "Failed", name: "rename", code: "defect", detail: "d".repeat(1_024) })
   })
 
-  it.each([undefined, null, "ok", [], {}, { ok: 7 }, { fail: "x" }, { error: 1 }, Object.create({ ok: 1 })])(
-    "is none: %j",
-    (answer) => {
-      assert.isTrue(Result.isFailure(read(answer)))
-    }
-  )
+  it.each([
+    undefined,
+    null,
+    "ok",
+    [],
+    {},
+    { ok: 7 },
+    { fail: "x" },
+    { error: 1 },
+    Object.create({ ok: "1970-01-01T00:00:00.000Z" })
+  ])("is none: %j", (answer) => {
+    assert.isTrue(Result.isFailure(read(answer)))
+  })
 })
 
 describe("A contract is refused by its type", () => {

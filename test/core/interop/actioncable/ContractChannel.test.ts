@@ -1,12 +1,15 @@
 import { assert, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import * as Hub from "@millrace/core/cluster/Hub"
 import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
 import * as ContractChannel from "@millrace/core/interop/actioncable/ContractChannel"
 import * as Contract from "@millrace/core/messaging/Contract"
 import { confirmed, connector, I } from "../../../support/cable.ts"
+import { start } from "../../../support/connection.ts"
 import { eventually } from "../../../support/eventually.ts"
 
 const Chat = Contract.make("chat", {
@@ -126,5 +129,19 @@ it.effect("What is said before the client is in comes behind the word that it is
     const all: Array<unknown> = []
     yield* eventually(() => all.push(...heard()) === 201)
     assert.deepStrictEqual(all, [confirmed(chat), ...texts.map((text) => message(["said", text]))])
+  })
+)
+
+it.effect("Nobody waits for a client that cannot be written to", () =>
+  Effect.gen(function* () {
+    const handlers = { upper: Effect.succeed<string>, wait: () => Effect.void }
+    const Channel = ContractChannel.of(Chat, handlers, { maxUnsent: 1, maxWaiting: 1 })
+    const client = { id: "1", name: "ada", user: undefined, request: undefined }
+    const { perform, transmissions } = yield* Channel({ params: {}, client, identifier: chat })
+    const ids = Array.from({ length: 10 }, (_, id) => id)
+    const performing = yield* start(Effect.forEach(ids, (id) => perform!("upper", { id, payload: "a" })))
+    const cut = yield* Effect.flip(Stream.runForEach(transmissions!, (answer) => Effect.fail(answer)))
+    assert.deepStrictEqual(cut, { id: 0, ok: "a" })
+    yield* Fiber.join(performing)
   })
 )
