@@ -258,12 +258,15 @@ describe("the page", () => {
       const wires = page.locator("#members-wires")
       await wires.waitFor()
       expect(await wires.innerText()).toBe("1,002 Action Cable, 1 native, 1 other, 1 Socket.IO, 1 event stream")
+      expect(await here(page)).toEqual([])
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(320)
       hub.say(presentText("lobby", [user("bob"), user("ada")]))
       await page.getByText("2 here", { exact: true }).waitFor()
       expect([await here(page), await wires.isVisible()]).toEqual([["ada", "bob"], true])
+      hub.say(presentText("weir", [user("bob"), user("cy"), user("ada")]))
       await page.locator("#to").selectOption("weir")
-      await wires.waitFor({ state: "hidden" })
+      await page.getByText("3 here", { exact: true }).waitFor()
+      expect(await wires.isHidden()).toBe(true)
     })
 
     it("has 100 names in the document, and says how many more there are", async () => {
