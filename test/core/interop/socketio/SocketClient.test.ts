@@ -316,10 +316,14 @@ describe("what is said", () => {
         [true, true, false, false, false, false]
       )
       yield* Fiber.interrupt(emitting[3]!)
-      gates.isOpen = true
       Deferred.doneUnsafe(gates.waiting[0]!, Exit.void)
-      yield* Fiber.joinAll([emitting[2]!, emitting[4]!, emitting[5]!])
-      for (const i of [0, 1, 2, 3, 5, 6]) assert.strictEqual(yield* told, `42["a",${i}]`)
+      yield* eventually(() => gates.waiting.length === 2)
+      // What had room is on its way, and those who wait are still before who comes now.
+      const last = yield* start(socket.emit("a", 7))
+      gates.isOpen = true
+      Deferred.doneUnsafe(gates.waiting[1]!, Exit.void)
+      yield* Fiber.joinAll([emitting[2]!, emitting[4]!, emitting[5]!, last])
+      for (const i of [0, 1, 2, 3, 5, 6, 7]) assert.strictEqual(yield* told, `42["a",${i}]`)
       yield* eventually(() => Effect.runSync(socket.emitVolatile("volatile")))
       assert.strictEqual(yield* told, '42["volatile"]')
     })
@@ -369,7 +373,7 @@ describe("what is said", () => {
       const socket = yield* SocketClient.make(open, { reconnect: Schedule.spaced("1 second") })
       yield* socket.entered
       gates.isOpen = false
-      yield* socket.emit("a", 0)
+      const asking = yield* start(socket.ask("b", [], { timeout: Infinity }))
       yield* eventually(() => gates.waiting.length === 1)
       yield* network.last.server.send('420["q"]')
       const [question] = yield* Stream.runCollect(Stream.take(socket.events, 1))
@@ -379,7 +383,9 @@ describe("what is said", () => {
       yield* eventually(() => Effect.runSync(state(socket)) === "Waiting")
       gates.isOpen = true
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual([yield* told, yield* told], ['42["a",0]', '42["a",1]'])
+      assert.deepStrictEqual([yield* told, yield* told], ['420["b"]', '42["a",1]'])
+      yield* network.last.server.send('430["tea"]')
+      assert.deepStrictEqual(yield* Fiber.join(asking), ["tea"])
     })
   )
 

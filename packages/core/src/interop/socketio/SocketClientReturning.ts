@@ -412,7 +412,6 @@ export class SocketClientReturning implements SocketClient.SocketClient {
     const say = Effect.uninterruptibleMask((restore) => {
       const { ids, messages } = this.take(session)
       const { outgoing } = this
-      const { pong } = session
       // Before, as an answer may be faster than this fiber.
       this.protocol = Protocol.said(this.protocol, ids)
       this.outgoing = []
@@ -424,7 +423,6 @@ export class SocketClientReturning implements SocketClient.SocketClient {
           if (Exit.isSuccess(exit)) return this.admit()
           // Nothing of it was said.
           for (const id of ids) this.protocol = Protocol.forget(this.protocol, id)
-          session.pong ??= pong
           this.outgoing = [...outgoing.filter(({ question }) => this.isOpen(question)), ...this.outgoing]
         })
       )
