@@ -213,6 +213,8 @@ describe("a hostile server", () => {
       yield* TestClock.adjust("44 seconds")
       yield* say("2")
       assert.strictEqual(yield* told, "3")
+      yield* socket.emit("a")
+      assert.strictEqual(yield* told, '42["a"]')
       // Nothing else is a ping.
       yield* TestClock.adjust("44 seconds")
       yield* say('420["q"]')
