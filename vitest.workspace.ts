@@ -62,7 +62,7 @@ export default defineConfig({
           }
         }
       },
-      project("docs", ["test/docs/**/*.test.ts"], 60_000)
+      project("docs", ["test/docs/**/*.test.ts"], 60_000, { retry })
     ]
   }
 })
