@@ -7,7 +7,8 @@ import * as Tabs from "../support/tabs.ts"
 
 let browser: Browser
 beforeAll(async () => {
-  browser = await launch()
+  // Playwright and the headless shell leave pages out of the back/forward cache unless they are told.
+  browser = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"], args: ["--enable-bfcache"] })
 }, 60_000)
 afterAll(() => browser.close())
 
@@ -187,6 +188,33 @@ describe("tabs that share a leader", () => {
       yield* Effect.promise(() => happen("pageshow"))
       const last = yield* Effect.promise(() => first.call("publish", "lobby", "last"))
       yield* assertAllWhole([first, other], last)
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf([first, other])), ["Follower", "Leader"])
+    })
+  )
+})
+
+describe('a tab that its browser keeps for "back"', () => {
+  it.live.each([
+    ["leads", 0],
+    ["follows", 1]
+  ] as const)("and that %s is one of those that follow when it comes back, with all that it has missed", ([, which]) =>
+    Effect.gen(function* () {
+      const { connections, open } = yield* Tabs.make(browser)
+      const tabs = yield* Effect.promise(async () => [await open(), await open()] as const)
+      const [first, other] = [tabs[which], tabs[1 - which]!]
+      yield* Effect.promise(() => Promise.all(tabs.map((tab) => tab.call("listen", "lobby"))))
+      assert.deepStrictEqual(yield* Effect.promise(() => rolesOf(tabs)), ["Leader", "Follower"])
+      const home = first.page.url()
+      yield* Effect.promise(() => first.page.goto(`${home}page.js`))
+      yield* until(async () => (await other.call("role")) === "Leader")
+      yield* Effect.promise(() => other.call("publish", "lobby", "while it was away"))
+      yield* until(async () => (await connections()) === 1)
+      yield* Effect.promise(() => first.page.goBack({ waitUntil: "commit" }))
+      const isKept = "performance.getEntriesByType('navigation')[0].type === 'navigate' && 'modules' in globalThis"
+      yield* until(() => first.page.evaluate(isKept))
+      const last = yield* Effect.promise(() => first.call("publish", "lobby", "last"))
+      yield* assertAllWhole([first, other], last)
+      assert.deepStrictEqual(yield* Effect.promise(() => first.get("data")), ["while it was away", "last"])
       assert.deepStrictEqual(yield* Effect.promise(() => rolesOf([first, other])), ["Follower", "Leader"])
     })
   )

@@ -129,6 +129,18 @@ describe("PortLink", () => {
     })
   )
 
+  it.live("goes in the very turn, with a word to the other end, and hears no answer", () =>
+    Effect.gen(function* () {
+      const { one, other } = yield* pair()
+      yield* eventually(() => one.link.isOpen)
+      one.link.leave()
+      one.link.leave()
+      assert.isFalse(one.link.isOpen)
+      assert.deepInclude(yield* one.connection.closed, { by: "network", received: undefined })
+      assert.deepInclude(yield* other.connection.closed, { by: "remote", received: { code: 1001, reason: "" } })
+    })
+  )
+
   it.live("has failed when the other end has died, after what it had said", () =>
     Effect.gen(function* () {
       const { one, other } = yield* pair()

@@ -147,6 +147,13 @@ export class PortLink implements Link {
     this.signal({ _tag: "Close", code, reason })
   }
 
+  /** Says that this end goes, and waits for no answer: it would come to a page that is put away, and end its being kept. */
+  leave(): void {
+    if (this.owner === undefined) return
+    if (!this.closing) this.signal({ _tag: "Close", code: 1001, reason: "" })
+    this.end(undefined)
+  }
+
   /** The other end lives no more, so that nothing else will come. */
   died(): void {
     this.end(undefined)

@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as BrowserWebSocket from "../BrowserWebSocket.ts"
 import * as PageLife from "../PageLife.ts"
-import type { Port } from "./PortLink.ts"
+import type { Port, PortLink } from "./PortLink.ts"
 import * as TabLock from "./TabLock.ts"
 import * as TabWire from "./TabWire.ts"
 
@@ -38,6 +38,8 @@ export const isNote = (said: unknown): said is Note => {
 export interface TabHost {
   /** Serves a tab until it goes, or this one does; `life` is the lock that the tab holds as long as it lives. */
   readonly serve: (port: Port, life: string | undefined) => Effect.Effect<void>
+  /** Serves none of them any more, in this very turn. */
+  readonly leave: () => void
   /** Whether the connection has stopped for good. */
   readonly hasStopped: () => boolean
 }
@@ -74,11 +76,16 @@ export const make = (options: Options, life: string | undefined): Effect.Effect<
       // A tab may know of what this one is not told: it was looked at, or its user has had enough of waiting.
       if (said === "Retry" || said === "Check") happenings.set(said)
     }
+    const served = new Set<PortLink>()
     const serve = (port: Port, tab: string | undefined) =>
       Effect.scoped(
         Effect.gen(function* () {
           const { connection, link } = TabWire.over(port, context, { life: { name: life }, onAside })
-          yield* Effect.addFinalizer((exit) => connection.shutdown(exit))
+          served.add(link)
+          yield* Effect.addFinalizer((exit) => {
+            served.delete(link)
+            return connection.shutdown(exit)
+          })
           if (tab !== undefined) yield* TabWire.untilDeath(tab, link)
           const tell = Stream.runForEach(upstream.states, (state) =>
             Effect.sync(() => {
@@ -91,7 +98,10 @@ export const make = (options: Options, life: string | undefined): Effect.Effect<
           yield* HubRelay.serve(upstream, connection)
         })
       )
-    return { serve, hasStopped: () => hasStopped }
+    const leave = () => {
+      for (const link of served) link.leave()
+    }
+    return { serve, leave, hasStopped: () => hasStopped }
   })
 
 /** A name that nobody else has, for a lock that is held now; `undefined` where there are none. */

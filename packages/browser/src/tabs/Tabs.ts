@@ -128,9 +128,11 @@ export class Tabs {
 
   /** Takes no part any more, in this very turn: nobody may be kept waiting by a page that is put away. */
   leave(): void {
-    const { staying } = this
+    const { stay, staying } = this
     this.staying = undefined
     this.stay = new Stay()
+    // Whoever was served would answer otherwise, which ends that a page is kept.
+    stay.host?.leave()
     staying?.interruptUnsafe()
     this.role.set(this.away)
   }
