@@ -21,6 +21,9 @@ const publication = (sequence: number, data: unknown = sequence): HubStore.Unans
   saidAt: undefined
 })
 
+/** A store whose contents have been read, as those of every client are. */
+const loaded = (options: IndexedDbHubStore.Options) => Effect.tap(IndexedDbHubStore.make(options), ({ load }) => load)
+
 /** What the next life gets. */
 const next = (options: IndexedDbHubStore.Options) =>
   Effect.scoped(Effect.flatMap(IndexedDbHubStore.make(options), ({ load }) => load))
@@ -66,8 +69,7 @@ describe("the publications of a store", () => {
       const name = fresh()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const store = yield* IndexedDbHubStore.make({ name })
-          yield* store.load
+          const store = yield* loaded({ name })
           yield* store.keep({ ...publication(0), saidAt: 5 })
           yield* store.keep(publication(1))
           yield* store.keep(publication(2))
@@ -89,8 +91,7 @@ describe("the publications of a store", () => {
       for (const life of [0, 1, 2]) {
         yield* Effect.scoped(
           Effect.gen(function* () {
-            const store = yield* IndexedDbHubStore.make({ name })
-            yield* store.load
+            const store = yield* loaded({ name })
             yield* store.keep(publication(life * 2))
             yield* store.keep(publication(life * 2 + 1))
             yield* store.answered(publication(life * 2).key)
@@ -119,8 +120,7 @@ describe("the publications of a store", () => {
       const name = fresh()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const store = yield* IndexedDbHubStore.make({ name })
-          yield* store.load
+          const store = yield* loaded({ name })
           yield* Effect.forEach(
             Array.from({ length: 500 }, (_, i) => publication(i)),
             store.keep,
@@ -143,8 +143,7 @@ describe("the publications of a store", () => {
   it.live("have no room beyond the capacity, and some again when one was answered", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const store = yield* IndexedDbHubStore.make({ name: fresh(), capacity: 2 })
-        yield* store.load
+        const store = yield* loaded({ name: fresh(), capacity: 2 })
         yield* store.keep(publication(0))
         yield* store.keep(publication(1))
         const error = yield* Effect.flip(store.keep(publication(2)))
@@ -164,8 +163,7 @@ describe("the publications of a store", () => {
       const keep = (sequence: number, length: number) =>
         Effect.scoped(
           Effect.gen(function* () {
-            const store = yield* IndexedDbHubStore.make(options)
-            yield* store.load
+            const store = yield* loaded(options)
             yield* store.keep(publication(sequence, "x".repeat(length)))
           })
         )
@@ -181,8 +179,7 @@ describe("the publications of a store", () => {
       const name = fresh()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const store = yield* IndexedDbHubStore.make({ name, capacity: 3 })
-          yield* store.load
+          const store = yield* loaded({ name, capacity: 3 })
           // The first is being written, the second waits for it.
           const fibers = [
             yield* Effect.forkChild(store.keep(publication(0)), { startImmediately: true }),
@@ -207,8 +204,7 @@ describe("the positions of a store", () => {
       const name = fresh()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const store = yield* IndexedDbHubStore.make({ name })
-          yield* store.load
+          const store = yield* loaded({ name })
           yield* store.reached("lobby", "k:1")
           yield* store.reached("attic", "k:2")
           yield* store.reached("cellar", "k:3")
@@ -233,8 +229,7 @@ describe("the positions of a store", () => {
       const reach = (...topics: ReadonlyArray<string>) =>
         Effect.scoped(
           Effect.gen(function* () {
-            const store = yield* IndexedDbHubStore.make(options)
-            yield* store.load
+            const store = yield* loaded(options)
             yield* Effect.forEach(topics, (topic) => store.reached(topic, "k:1"))
           })
         )
@@ -289,8 +284,7 @@ describe("the positions of a store", () => {
   it.live("are written a few times, not with each of a flood of messages", () =>
     Effect.scoped(
       Effect.gen(function* () {
-        const store = yield* IndexedDbHubStore.make({ name: fresh() })
-        yield* store.load
+        const store = yield* loaded({ name: fresh() })
         let transactions = 0
         const { transaction } = IDBDatabase.prototype
         IDBDatabase.prototype.transaction = function (...args) {
@@ -332,8 +326,7 @@ describe("a store", () => {
       const name = fresh()
       yield* Effect.scoped(
         Effect.gen(function* () {
-          const store = yield* IndexedDbHubStore.make({ name })
-          yield* store.load
+          const store = yield* loaded({ name })
           yield* store.keep(publication(0))
           yield* store.reached("lobby", "k:1")
         })
@@ -390,8 +383,7 @@ describe("a store", () => {
     Effect.scoped(
       Effect.gen(function* () {
         const name = fresh()
-        const store = yield* IndexedDbHubStore.make({ name })
-        yield* store.load
+        const store = yield* loaded({ name })
         yield* store.keep(publication(0))
         yield* request(indexedDB.deleteDatabase(`millrace-hub:${name}`))
         const errors = [
