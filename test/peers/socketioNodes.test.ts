@@ -184,6 +184,35 @@ const behaves = (brokers: Brokers) => {
 describe("socket.io-client at three nodes that share a broker in memory", () => {
   behaves(EngineNodes.sharing(3))
 
+  it.live("hears what is said to it alone after it has gone to another node with nothing to be said", () =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { balancer } = yield* SocketNodes.make(yield* EngineNodes.sharing(2), watching(seen), { recovery: true })
+      balancer.choose = () => seen.length % 2
+      const one = yield* SocketNodes.connect(balancer.url, ["websocket"], { reconnection: false })
+      yield* connected(one)
+      yield* seen[0]!.emit("alone", 1)
+      yield* seen[0]!.emit("alone", 2)
+      yield* eventually(() => one.heard.length === 2)
+      for (const said of [[], [3], []]) {
+        SocketNodes.cut(one)
+        yield* eventually(() => one.client.disconnected)
+        for (const n of said) yield* seen.at(-1)!.emit("alone", n)
+        one.client.connect()
+        yield* connected(one)
+      }
+      yield* seen.at(-1)!.emit("alone", 4)
+      yield* eventually(() => one.heard.length >= 4)
+      assert.deepStrictEqual(
+        [one.heard.map(([, n]) => n), one.recovered],
+        [
+          [1, 2, 3, 4],
+          [false, true, true, true]
+        ]
+      )
+    }).pipe(Effect.scoped)
+  )
+
   it.live("comes back as a new socket where something is at work for it, or its node is none that is there", () =>
     Effect.gen(function* () {
       const seen: Array<Seen> = []
