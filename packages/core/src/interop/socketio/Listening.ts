@@ -31,7 +31,8 @@ export class Listening {
   private running: Fiber.Fiber<unknown> | undefined
   private waiting: Array<{ readonly event: Delivered; readonly size: number }> | undefined
   private waitingSize = 0
-  private hasRoom: (() => void) | undefined
+  /** Those who wait for room: more than one where a client has come back, and its connection from before still waits. */
+  private crowd: Set<() => void> | undefined
 
   constructor(bounds: Bounds, owner: Owner) {
     this.bounds = bounds
@@ -55,17 +56,17 @@ export class Listening {
     if (!this.isFull) return Effect.void
     return Effect.callback<void>((resume) => {
       if (!this.isFull) return resume(Effect.void)
-      this.hasRoom = () => resume(Effect.void)
-      return Effect.sync(() => {
-        this.hasRoom = undefined
-      })
+      const go = () => resume(Effect.void)
+      this.crowd ??= new Set()
+      this.crowd.add(go)
+      return Effect.sync(() => this.crowd?.delete(go))
     })
   }
 
   /** Interrupts what is being dealt with, and forgets what waits. */
   stopUnsafe(): void {
     this.waiting = undefined
-    this.hasRoom?.()
+    this.letGo()
     this.running?.interruptUnsafe()
   }
 
@@ -100,7 +101,13 @@ export class Listening {
       if (this.waiting.length === 0) this.waiting = undefined
       this.run(event)
     }
-    if (!this.isFull) this.hasRoom?.()
+    if (!this.isFull) this.letGo()
+  }
+
+  private letGo(): void {
+    const { crowd } = this
+    this.crowd = undefined
+    for (const go of crowd ?? []) go()
   }
 }
 
