@@ -400,6 +400,27 @@ describe("A server that", () => {
     })
   )
 
+  it.effect("hears a message once who leaves on hearing it, and comes back in the same moment", () =>
+    Effect.gen(function* () {
+      const { client, say } = yield* world()
+      const heard: Array<unknown> = []
+      // Somebody else holds the subscription.
+      yield* client.subscribe("ChatChannel", { room: "lobby" })
+      const next = Effect.scoped(
+        Effect.gen(function* () {
+          const lobby = yield* client.subscribe("ChatChannel", { room: "lobby" })
+          const first = yield* Stream.runHead(lobby.messages)
+          if (first._tag === "Some" && first.value._tag === "Message") heard.push(first.value.data)
+        })
+      )
+      yield* start(Effect.forever(next, { disableYield: true }))
+      yield* turns
+      yield* say("lobby", 1)
+      yield* say("lobby", 2)
+      assert.deepStrictEqual(heard, [1, 2])
+    })
+  )
+
   it.effect("is left while the page is away, and met again when it returns", () =>
     Effect.gen(function* () {
       const { stream, tell } = telling<Happening>()

@@ -301,7 +301,8 @@ export class CableSubscriptions {
   }
 
   private put(held: Held, element: Element, length: number): void {
-    for (const reader of held.readers) reader.put(element, length)
+    // As it is now: some leave as soon as they are told, and come back in the same call, to hear what is next.
+    for (const reader of Array.from(held.readers)) if (held.readers.has(reader)) reader.put(element, length)
   }
 
   // What only AnyCable's protocol has.
