@@ -10,6 +10,8 @@ import * as History from "@millrace/core/cluster/History"
 import * as CablePacket from "@millrace/core/interop/actioncable/Packet"
 import * as CableProtocol from "@millrace/core/interop/actioncable/CableProtocol"
 import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
+import * as CableSession from "@millrace/core/interop/actioncable/CableSession"
+import * as CableSessions from "@millrace/core/interop/actioncable/CableSessions"
 import * as CableToken from "@millrace/core/interop/actioncable/CableToken"
 import * as LayerMessage from "@millrace/core/interop/channels/LayerMessage"
 import * as EnginePacket from "@millrace/core/interop/engineio/Packet"
@@ -355,9 +357,15 @@ describe("docs/limits.md", () => {
     }
     expect(rows(limits, title).map(([option, value]) => [option, value])).toEqual([
       ...Object.entries(options).map(([name, value]) => [`\`${name}\``, count(value)]),
-      ["a token, in UTF-16 units", count(CableToken.maxLength)]
+      ["a token, in UTF-16 units", count(CableToken.maxLength)],
+      ["`resume.maxAway`", count(CableServer.defaultMaxAway)],
+      ["`resume.maxSessions`", count(CableSessions.defaults.maxSessions)],
+      ["`resume.maxLength`", count(CableSessions.defaults.maxLength)],
+      ["the time for channels to let a client in that comes back", count(CableSession.restoreTime)],
+      ["the time for a client that has come back to ask for what it has missed", count(CableSession.askTime)]
     ])
     expect(section(limits, title)).toContain(`at most ${HubMessage.maxTopics} subscriptions`)
+    expect(section(limits, title)).toContain(`a ${1 / CableSessions.share}th of`)
   })
 
   it("has the limits of what is read at Redis", () => {

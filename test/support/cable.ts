@@ -16,7 +16,10 @@ export const rejected = (identifier: string) => ({ identifier, type: "reject_sub
 /** Connects a client of that name, which is its user too, to a server on a hub. */
 export const connector =
   (hub: Hub.Hub["Service"], cable: CableServer.CableServer) =>
-  (name: string, { subprotocol = Packet.subprotocol }: { readonly subprotocol?: string } = {}) =>
+  (
+    name: string,
+    { sid, subprotocol = Packet.subprotocol }: { readonly sid?: string | undefined; readonly subprotocol?: string } = {}
+  ) =>
     Effect.gen(function* () {
       const { client, server } = yield* WebSocket.makePair()
       const agreed: WebSocket.WebSocket = Object.create(server, { subprotocol: { value: subprotocol } })
@@ -27,7 +30,11 @@ export const connector =
         )
       )
       const serving = yield* start(
-        Effect.provideService(Effect.exit(cable.serve(agreed, { name, user: name, request: undefined })), Hub.Hub, hub)
+        Effect.provideService(
+          Effect.exit(cable.serve(agreed, { name, user: name, request: undefined, sid })),
+          Hub.Hub,
+          hub
+        )
       )
       yield* turn
       const say = (command: object | string) =>

@@ -31,6 +31,7 @@ import * as Nodes from "@millrace/core/cluster/Nodes"
 import * as Presence from "@millrace/core/cluster/Presence"
 import * as Questions from "@millrace/core/cluster/Questions"
 import * as CableServer from "@millrace/core/interop/actioncable/CableServer"
+import * as CableSessions from "@millrace/core/interop/actioncable/CableSessions"
 import type * as SocketServer from "@millrace/core/interop/socketio/SocketServer"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Origin from "@millrace/core/codec/Origin"
@@ -312,7 +313,13 @@ export const serve = (
                   limits: options.limits,
                   extensions: options.extensions,
                   subprotocols: CableServer.subprotocols,
-                  handshake: (asked) => Effect.catchTag(welcomed(options, asked, undefined), "Refusal", unauthorized)
+                  handshake: (asked) => {
+                    const sid = CableSessions.sidOf(asked.query, asked.header)
+                    const guest = Effect.map(guestOf(options, asked), (who) =>
+                      NodeWebSocketServer.accept({ ...who, sid })
+                    )
+                    return Effect.catchTag(guest, "Refusal", unauthorized)
+                  }
                 },
                 (connection) => {
                   const { handshake } = connection

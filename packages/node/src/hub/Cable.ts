@@ -14,6 +14,8 @@ import * as Effect from "effect/Effect"
 import type * as Guest from "./Guest.ts"
 
 export interface Options extends Pick<CableServer.Options, "maxSubscriptions" | "pingInterval" | "pongs"> {
+  /** Whether clients of AnyCable's can go on with their sessions. Default true. */
+  readonly resume?: CableServer.Options["resume"]
   /** Beside `TopicChannel`, or in its place. */
   readonly channels?: Channel.Channels<Guest.Request> | undefined
 }
@@ -54,6 +56,7 @@ export const make = (
   CableServer.make<Guest.Request>({
     maxSubscriptions: HubMessage.maxTopics,
     maxDepth: HubMessage.maxDepth,
+    resume: true,
     ...options,
     broker,
     presence,

@@ -4,6 +4,7 @@
  */
 import type * as Effect from "effect/Effect"
 import type { Member } from "../../cluster/Member.ts"
+import type { Position } from "../../cluster/Position.ts"
 import type { Encoding, Publication } from "../../cluster/Publication.ts"
 import * as Prepared from "../../connection/Prepared.ts"
 import type { WebSocket, Written } from "../../connection/WebSocket.ts"
@@ -68,6 +69,13 @@ export interface Fates {
   readonly gap: () => void
 }
 
+/** What a member was not told of one topic. */
+export interface Held {
+  /** Where the first of it begins. */
+  readonly before: Position
+  readonly last: Position
+}
+
 export class CableMember implements Member {
   readonly id: string
   readonly name: string
@@ -76,6 +84,8 @@ export class CableMember implements Member {
   private readonly encoding: Encoding<Prepared.Prepared>
   private readonly fates: Fates
   private hasLeft = false
+  private held: Map<string, Held> | undefined
+  private hasLost = false
 
   constructor(
     connection: WebSocket,
@@ -97,6 +107,10 @@ export class CableMember implements Member {
 
   tryWriteUnsafe(_message: Prepared.Prepared, publication: Publication): Written {
     if (this.hasLeft) return "NotOpen"
+    if (this.held !== undefined) {
+      this.keep(this.held, publication)
+      return "Written"
+    }
     const prepared = publication.encodedBy(this.encoding)
     return prepared === undefined ? "Written" : this.connection.tryWriteUnsafe(prepared)
   }
@@ -114,6 +128,40 @@ export class CableMember implements Member {
 
   close(code: number, reason: string): Effect.Effect<unknown, unknown> {
     return this.connection.close(code, reason)
+  }
+
+  get isHeld(): boolean {
+    return this.held !== undefined
+  }
+
+  /** From now on it is told nothing, and where that stands is kept: of each topic where it begins and ends. */
+  hold(): void {
+    this.held ??= new Map()
+  }
+
+  /** What it was not told since this was asked last: `Lost` when that cannot be looked up. It is still held. */
+  takeHeld(): ReadonlyMap<string, Held> | "Lost" {
+    const { held } = this
+    if (this.hasLost) return "Lost"
+    if (held !== undefined) this.held = new Map()
+    return held ?? new Map<string, Held>()
+  }
+
+  release(): void {
+    this.held = undefined
+  }
+
+  private keep(held: Map<string, Held>, { at, key, topic }: Publication): void {
+    if (at === undefined) {
+      // What was said while the broker was away gets its place later. What has no key never does.
+      if (key !== undefined) this.hasLost = true
+      return
+    }
+    const known = held.get(topic)
+    if (known === undefined) {
+      held.set(topic, { before: { epoch: at.epoch, offset: at.offset - 1 }, last: at })
+    } else if (known.last.epoch === at.epoch) held.set(topic, { before: known.before, last: at })
+    else this.hasLost = true
   }
 
   leave(): void {

@@ -194,6 +194,12 @@ export const accept = (state: State, { restored, sid }: Acceptance = {}, config:
   return [next, actions]
 }
 
+/** The identifiers whose subscriptions are confirmed: what a session has, by which it is gone on with. */
+export const confirmed = (state: State): ReadonlyArray<string> =>
+  state._tag === "Open"
+    ? [...state.subscriptions].flatMap(([identifier, { early }]) => (early === undefined ? [identifier] : []))
+    : []
+
 /** The subscription of an identifier, where it is this attempt's. */
 const current = (state: State, identifier: string, attempt: number): Subscription | undefined => {
   const subscription = state._tag === "Open" ? state.subscriptions.get(identifier) : undefined

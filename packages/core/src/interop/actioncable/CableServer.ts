@@ -29,6 +29,7 @@ import { CableEncodings } from "./CableMember.ts"
 import { CablePresence } from "./CablePresence.ts"
 import type * as Protocol from "./CableProtocol.ts"
 import * as CableSession from "./CableSession.ts"
+import * as CableSessions from "./CableSessions.ts"
 import type { Channels } from "./Channel.ts"
 import * as Packet from "./Packet.ts"
 
@@ -43,10 +44,26 @@ export interface Options<Request = unknown, R = never> extends Omit<Protocol.Con
   readonly broker?: Broker["Service"] | undefined
   /** Who is present, for clients of AnyCable's protocol and channels that say where. Default: nobody can be. */
   readonly presence?: Presence["Service"] | undefined
+  /**
+   * Lets clients of AnyCable's protocol go on with their sessions: whoever comes back with its name, as the same user and
+   * to this node, need not subscribe again, and asks for what it has missed. Channels are asked again. Default: each
+   * connection is a new session.
+   */
+  readonly resume?: Resume | boolean | undefined
+}
+
+/** Sessions that clients of AnyCable's protocol can come back to. */
+export interface Resume extends CableSessions.Options {
+  /** How long one is kept when its connection has ended. Default 2 minutes. */
+  readonly maxAway?: Duration.Input | undefined
 }
 
 /** Who is connected. */
-export type Who<Request> = Partial<Pick<Client<Request>, "name" | "user">> & Pick<Client<Request>, "request">
+export interface Who<Request>
+  extends Partial<Pick<Client<Request>, "name" | "user">>, Pick<Client<Request>, "request"> {
+  /** The name of the session that the client had, which it says: see `CableSessions.sidOf`. */
+  readonly sid?: string | undefined
+}
 
 export interface CableServer<in Request = unknown, out R = never> {
   /** Serves a connection until it ends, as `CableSession.serve` does. */
@@ -64,6 +81,7 @@ export interface CableServer<in Request = unknown, out R = never> {
 }
 
 export const defaultPingInterval = "3 seconds"
+export const defaultMaxAway = "2 minutes"
 
 /** On which nodes tell each other. No topic of a client's is one: the broker keeps them apart. */
 export const channel = "$cable"
@@ -95,16 +113,22 @@ export const make = <Request = unknown, R = never>({
   channels,
   pingInterval = defaultPingInterval,
   presence: people,
+  resume = false,
   ...config
 }: Options<Request, R>): Effect.Effect<CableServer<Request, R>, BrokerError, R | Scope.Scope> =>
   Effect.gen(function* () {
     const source = yield* Identifier.Source
     const sessions = new Map<CableSession.CableSession<Request, R>, string | undefined>()
+    const { maxAway = defaultMaxAway, ...bounds } = typeof resume === "object" ? resume : {}
+    const kept = resume === false ? undefined : new CableSessions.CableSessions(Duration.toMillis(maxAway), bounds)
+    const clock = yield* Clock.Clock
     const presence = people && new CablePresence(people)
     const encodings = { plain: new CableEncodings(false), extended: new CableEncodings(true) }
 
     const pings = Effect.gen(function* () {
-      const time = Math.floor((yield* Clock.currentTimeMillis) / 1_000)
+      const now = yield* Clock.currentTimeMillis
+      kept?.expire(now)
+      const time = Math.floor(now / 1_000)
       const ping = Prepared.make(`{"type":"ping","message":${time}}`)
       let told = 0
       for (const session of sessions.keys()) {
@@ -128,7 +152,12 @@ export const make = <Request = unknown, R = never>({
         return Effect.as(ended, meant.length)
       })
 
-    const disconnect = (user: string, reconnect: boolean) => end("remote", reconnect, (other) => other === user)
+    const disconnect = (user: string, reconnect: boolean) =>
+      Effect.suspend(() => {
+        // Those who are away do not come back to what they had either.
+        kept?.dismiss(user)
+        return end("remote", reconnect, (other) => other === user)
+      })
     if (broker !== undefined) {
       const context = yield* Effect.context<R>()
       yield* broker.hear(channel, (bytes) => {
@@ -139,22 +168,33 @@ export const make = <Request = unknown, R = never>({
     }
 
     return {
-      serve: (connection, { name, request, user }) => {
-        const extended = connection.subprotocol === Packet.extendedSubprotocol
-        const id = source()
-        return CableSession.serve<Request, R>(connection, {
-          channels,
-          presence,
-          client: { id, name: name ?? id, user, request },
-          encodings: extended ? encodings.extended : encodings.plain,
-          // Rails' own clients do not know of them.
-          config: { ...config, extended, pongs: extended && config.pongs === true },
-          watch: (session) => {
-            sessions.set(session, user)
-            return () => void sessions.delete(session)
-          }
-        })
-      },
+      serve: (connection, { name, request, sid: before, user }) =>
+        Effect.suspend(() => {
+          const extended = connection.subprotocol === Packet.extendedSubprotocol
+          const id = source()
+          const resumable = extended ? kept : undefined
+          const restored =
+            before === undefined ? undefined : resumable?.take(before, user, clock.currentTimeMillisUnsafe())
+          // No member is known to others by it, as it may be by `id`.
+          const sid = resumable && source()
+          return CableSession.serve<Request, R>(connection, {
+            channels,
+            presence,
+            client: { id, name: name ?? id, user, request },
+            encodings: extended ? encodings.extended : encodings.plain,
+            // Rails' own clients do not know of them.
+            config: { ...config, extended, pongs: extended && config.pongs === true },
+            acceptance: { sid, restored },
+            watch: (session) => {
+              sessions.set(session, user)
+              if (sid !== undefined) resumable?.connect(sid, user, () => session.leaveUnsafe())
+              return () => {
+                sessions.delete(session)
+                if (sid !== undefined) resumable?.depart(sid, session.identifiers, clock.currentTimeMillisUnsafe())
+              }
+            }
+          })
+        }),
       unauthorized: (connection) =>
         Effect.andThen(
           connection.send('{"type":"disconnect","reason":"unauthorized","reconnect":false}'),

@@ -1,33 +1,33 @@
 /**
  * One client of Action Cable over a WebSocket: `CableProtocol` carried out, with channels and the hub. It lasts as long as
- * its connection, and all its subscriptions end with it.
+ * its connection, and all its subscriptions end with it. One that goes on with another asks the channels of that one again.
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import type { Client } from "../../cluster/HubAccess.ts"
 import * as Hub from "../../cluster/Hub.ts"
 import * as HubMessage from "../../cluster/HubMessage.ts"
 import { toJson } from "../../cluster/JsonText.ts"
-import { Publication } from "../../cluster/Publication.ts"
 import * as Target from "../../cluster/Target.ts"
 import * as Prepared from "../../connection/Prepared.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
 import type { WebSocketError } from "../../connection/WebSocketError.ts"
 import type * as Message from "../../protocol/Message.ts"
-import * as Content from "../Content.ts"
+import * as History from "./CableHistory.ts"
 import { type CableEncodings, CableMember } from "./CableMember.ts"
 import type { CablePresence } from "./CablePresence.ts"
 import * as Protocol from "./CableProtocol.ts"
-import type { Channels, Subscription } from "./Channel.ts"
+import { type Channels, reject, type Subscription } from "./Channel.ts"
 import * as Packet from "./Packet.ts"
 
 type Subscribe = Extract<Protocol.Action, { readonly _tag: "Subscribe" }>
@@ -36,11 +36,17 @@ type Subscribe = Extract<Protocol.Action, { readonly _tag: "Subscribe" }>
 interface Live<R> {
   readonly scope: Scope.Closeable
   readonly identifier: string
+  /** Below zero before a client that comes back is welcomed. */
+  attempt: number
   member: CableMember | undefined
   subscription: Subscription<R> | undefined
   deciding: Fiber.Fiber<unknown, unknown> | undefined
+  /** Whether it is in all its topics. */
+  isIn: boolean
   /** Open when what the client has said before it was in has been heard. */
   gate: Deferred.Deferred<void> | undefined
+  /** One answer about what was missed goes out after the other. */
+  turns: Semaphore.Semaphore | undefined
 }
 
 export interface Options<Request, R> {
@@ -52,6 +58,24 @@ export interface Options<Request, R> {
   /** Who is where; shared by all sessions. Default: nobody can be present. */
   readonly presence?: CablePresence | undefined
 }
+
+const liveOf = <R>(identifier: string, attempt: number): Live<R> => ({
+  scope: Scope.makeUnsafe(),
+  identifier,
+  attempt,
+  member: undefined,
+  subscription: undefined,
+  deciding: undefined,
+  isIn: false,
+  gate: undefined,
+  turns: undefined
+})
+
+/** How long a client that comes back waits for its welcome: channels that take longer it has to subscribe to anew. */
+export const restoreTime = "3 seconds"
+
+/** How long one that has come back has to ask for what it has missed: it gets what was published since then without. */
+export const askTime = "3 seconds"
 
 export class CableSession<Request, R> {
   private readonly connection: WebSocket
@@ -80,9 +104,43 @@ export class CableSession<Request, R> {
     this.config = options.config ?? {}
   }
 
-  /** The client is in. */
-  get welcome(): Effect.Effect<void, WebSocketError, R> {
-    return Effect.suspend(() => this.take(Protocol.accept(this.state, {}, this.config)))
+  /**
+   * The client is in. With `restored`, which is what its last session had, the channels are asked first: those that let
+   * it in are named to it, and to the others it subscribes anew, as it does to all when there are none.
+   */
+  welcome({ restored = [], sid }: Protocol.Acceptance = {}): Effect.Effect<void, WebSocketError, R> {
+    if (restored.length === 0) {
+      return Effect.suspend(() => this.take(Protocol.accept(this.state, { sid }, this.config)))
+    }
+    return Effect.flatMap(this.reenter(restored), (lives) => {
+      const names = lives.length === 0 ? undefined : lives.map(({ identifier }) => identifier)
+      const [state, actions] = Protocol.accept(this.state, { sid, restored: names }, this.config)
+      const byName = new Map(lives.map((live) => [live.identifier, live]))
+      for (const action of actions) {
+        if (action._tag !== "Restore") continue
+        const live = byName.get(action.identifier)!
+        this.live.delete(live.attempt)
+        live.attempt = action.attempt
+        this.live.set(live.attempt, live)
+      }
+      const begun = Effect.forEach(lives, (live) => this.begin(live), { discard: true })
+      return Effect.map(Effect.andThen(this.take([state, actions]), begun), () => {
+        const unasked = Effect.forEach(lives, (live) => this.unasked(live), { discard: true })
+        this.fork(Effect.ignore(Effect.delay(unasked, askTime)))
+      })
+    })
+  }
+
+  /** What it is subscribed to. Nothing once it was disconnected, or has ended. */
+  get identifiers(): ReadonlyArray<string> {
+    return Protocol.confirmed(this.state)
+  }
+
+  /** The client has come back on another connection: what it has here, which ends. */
+  leaveUnsafe(): ReadonlyArray<string> {
+    const { identifiers } = this
+    this.fork(Effect.ignore(this.disconnect("resumed", true)))
+    return identifiers
   }
 
   /**
@@ -116,14 +174,20 @@ export class CableSession<Request, R> {
     return Effect.suspend(() => Effect.ignore(this.finish(Protocol.ended(this.state))))
   }
 
-  /** All subscriptions end at once: what one holds may take its time, or never end. */
+  private endAll(attempts: ReadonlyArray<number>): Effect.Effect<void> {
+    return Effect.forEach(attempts, (attempt) => this.end(attempt), { concurrency: "unbounded", discard: true })
+  }
+
+  /**
+   * All subscriptions end at once, those counted that a client who comes back was not told of yet: what one holds may take
+   * its time, or never end.
+   */
   private finish([state, actions]: Protocol.Transition): Effect.Effect<void, WebSocketError, R> {
     this.state = state
-    const [ends, words] = [actions.filter(isEnd), actions.filter((action) => !isEnd(action))]
-    const together = { concurrency: "unbounded", discard: true } as const
-    const one = (action: Protocol.Action) => this.carryOut(action)
-    const say = Effect.forEach(words, one, { discard: true })
-    return ends.length === 0 ? say : Effect.all([Effect.forEach(ends, one, together), say], together)
+    const words = actions.filter(({ _tag }) => _tag !== "Unsubscribe")
+    const say = Effect.forEach(words, (action) => this.carryOut(action), { discard: true })
+    if (this.live.size === 0) return say
+    return Effect.all([this.endAll([...this.live.keys()]), say], { concurrency: "unbounded", discard: true })
   }
 
   private take([state, actions]: Protocol.Transition): Effect.Effect<void, WebSocketError, R> {
@@ -164,39 +228,71 @@ export class CableSession<Request, R> {
   }
 
   private subscribe({ attempt, channel, history, identifier, params }: Subscribe): void {
-    const { channels, client } = this.options
-    const live: Live<R> = {
-      scope: Scope.makeUnsafe(),
-      identifier,
-      member: undefined,
-      subscription: undefined,
-      deciding: undefined,
-      gate: undefined
-    }
+    const live = liveOf<R>(identifier, attempt)
     this.live.set(attempt, live)
+    const entered = Effect.flatMap(this.decide(live, channel, params), () => this.enter(live, attempt, history))
+    const rejected = Effect.suspend(() => this.rejected(identifier, attempt))
+    live.deciding = this.fork(Effect.ignore(this.orElse(live, entered, rejected)))
+  }
+
+  /** What the channel says. Fails where there is none of that name. */
+  private decide(live: Live<R>, channel: string, params: Packet.Payload) {
+    const { channels, client } = this.options
     const make = Object.hasOwn(channels, channel) ? channels[channel] : undefined
-    // By itself, which is not to be interrupted by the end of what it decides on.
-    const rejected = Effect.suspend(() => {
+    if (make === undefined) return reject
+    return Effect.map(
+      Scope.provide(
+        Effect.suspend(() => make({ params, client, identifier: live.identifier })),
+        live.scope
+      ),
+      (subscription) => void (live.subscription = subscription)
+    )
+  }
+
+  /** `rejected` goes by itself, which is not to be interrupted by the end of what it decides on. */
+  private orElse<A, E>(
+    live: Live<R>,
+    decided: Effect.Effect<A, unknown, R>,
+    rejected: Effect.Effect<void, E, R>
+  ): Effect.Effect<A | void, E, R> {
+    return Effect.catchCause(decided, (cause) => {
       live.deciding = undefined
-      return this.rejected(identifier, attempt)
+      const hasDied = Cause.hasDies(cause)
+      const logged = hasDied ? Effect.logError("Action Cable: a channel has failed", cause) : Effect.void
+      return Effect.andThen(logged, rejected)
     })
-    const decided =
-      make === undefined
-        ? rejected
-        : Scope.provide(
-            Effect.suspend(() => make({ params, client, identifier })),
-            live.scope
-          ).pipe(
-            Effect.flatMap((subscription) => this.enter(live, attempt, subscription)),
-            Effect.andThen(() => (history === undefined ? Effect.void : this.history(live, attempt, history))),
-            Effect.catchCause((cause) =>
-              Effect.andThen(
-                Cause.hasDies(cause) ? Effect.logError("Action Cable: a channel has failed", cause) : Effect.void,
-                rejected
-              )
-            )
-          )
-    live.deciding = this.fork(Effect.ignore(decided))
+  }
+
+  /** Asks the channels of a session again, all at once. Succeeds with those that let the client in, in its order. */
+  private reenter(identifiers: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Live<R>>, never, R> {
+    return Effect.suspend(() => {
+      const lives = identifiers.flatMap((identifier, index) => this.ask(identifier, -1 - index) ?? [])
+      const decided = Effect.forEach(lives, ({ deciding }) => (deciding ? Fiber.await(deciding) : Effect.void), {
+        discard: true
+      })
+      return Effect.map(Effect.timeoutOption(decided, restoreTime), () => {
+        const isThere = (live: Live<R>) => live.isIn && this.live.get(live.attempt) === live
+        const [still, late] = [lives.filter(isThere), lives.filter((live) => !isThere(live))]
+        // Nobody waits for what takes its time to let go.
+        if (late.length > 0) this.fork(this.endAll(late.map(({ attempt }) => attempt)))
+        return still
+      })
+    })
+  }
+
+  private ask(identifier: string, attempt: number): Live<R> | undefined {
+    const identified = Packet.parseIdentifier(identifier, this.config)
+    if (Result.isFailure(identified)) return undefined
+    const live = liveOf<R>(identifier, attempt)
+    this.live.set(attempt, live)
+    const { channel, params } = identified.success
+    const entered = this.decide(live, channel, params).pipe(
+      Effect.flatMap(() => this.join(live, { isHeld: true })),
+      Effect.map(() => void (live.isIn = true))
+    )
+    const rejected = Effect.suspend(() => this.end(live.attempt))
+    live.deciding = this.fork(this.orElse(live, entered, rejected))
+    return live
   }
 
   private rejected(identifier: string, attempt: number): Effect.Effect<void, WebSocketError, R> {
@@ -206,11 +302,8 @@ export class CableSession<Request, R> {
   }
 
   /** In all its topics before the client is told that it is in, which is told nothing of them before. */
-  private enter(live: Live<R>, attempt: number, subscription: Subscription<R>) {
-    const { client, encodings } = this.options
+  private enter(live: Live<R>, attempt: number, history: Packet.HistoryRequest | undefined) {
     const { identifier } = live
-    const { topics = [], transmissions } = subscription
-    live.subscription = subscription
     let early: ReadonlyArray<Protocol.Said> = []
     const confirm = Effect.suspend(() => {
       const [state, actions] = Protocol.confirm(this.state, identifier, attempt)
@@ -232,30 +325,56 @@ export class CableSession<Request, R> {
         })
       )
     })
-    const transmitted =
-      transmissions === undefined
-        ? Effect.void
-        : Effect.suspend(() => {
-            const fiber = this.fork(Scope.provide(this.forward(live, attempt, transmissions), live.scope))
-            return Scope.addFinalizer(
-              live.scope,
-              Effect.sync(() => fiber.interruptUnsafe())
-            )
-          })
-    const begun = Effect.andThen(Effect.andThen(transmitted, this.watch(live, attempt)), hear)
-    if (topics.length === 0) return Effect.andThen(confirm, begun)
-    const kicked = () => void this.fork(Effect.ignore(this.rejected(identifier, attempt)))
-    const gap = () => void this.fork(Effect.ignore(this.disconnect("gap", true)))
-    const member = new CableMember(this.connection, client, encodings.use(identifier), { kicked, gap })
+    return this.join(live, { admitted: confirm, isHeld: history !== undefined }).pipe(
+      Effect.andThen(this.begin(live)),
+      Effect.andThen(history === undefined ? Effect.void : this.history(live, history)),
+      Effect.andThen(hear)
+    )
+  }
+
+  /** Into all topics of a subscription. Held, the client is told nothing of them until it has what it has missed. */
+  private join(
+    live: Live<R>,
+    { admitted = Effect.void, isHeld = false }: { admitted?: Effect.Effect<void, WebSocketError, R>; isHeld?: boolean }
+  ) {
+    const { client, encodings } = this.options
+    const { identifier, subscription } = live
+    const topics = subscription?.topics ?? []
+    if (topics.length === 0) return admitted
+    const kicked = () => void this.fork(Effect.ignore(this.rejected(identifier, live.attempt)))
+    const member = new CableMember(this.connection, client, encodings.use(identifier), {
+      kicked,
+      gap: () => this.gap()
+    })
+    if (isHeld) member.hold()
     live.member = member
     const leave = Effect.sync(() => {
       member.leave()
       encodings.release(identifier)
       for (const topic of topics) this.hub.departUnsafe(topic, member)
     })
-    return Scope.addFinalizer(live.scope, leave).pipe(
-      Effect.andThen(this.hub.enter(topics, member, { admitted: () => confirm })),
-      Effect.andThen(begun)
+    return Effect.andThen(
+      Scope.addFinalizer(live.scope, leave),
+      this.hub.enter(topics, member, { admitted: () => admitted })
+    )
+  }
+
+  /** What else the client is told from when it is in. */
+  private begin(live: Live<R>): Effect.Effect<void, never, R> {
+    const transmissions = live.subscription?.transmissions
+    const transmitted =
+      transmissions === undefined
+        ? Effect.void
+        : Effect.suspend(() => {
+            const fiber = this.fork(Scope.provide(this.forward(live, live.attempt, transmissions), live.scope))
+            return Scope.addFinalizer(
+              live.scope,
+              Effect.sync(() => fiber.interruptUnsafe())
+            )
+          })
+    return Effect.andThen(
+      transmitted,
+      Effect.suspend(() => this.watch(live, live.attempt))
     )
   }
 
@@ -359,7 +478,7 @@ export class CableSession<Request, R> {
       case "Whisper":
         return this.whisper(live, said.data)
       case "History":
-        return this.history(live, attempt, said.history)
+        return this.history(live, said.history)
       default:
         return Effect.suspend(() => this.present(live, attempt, said))
     }
@@ -382,46 +501,50 @@ export class CableSession<Request, R> {
     )
   }
 
-  /**
-   * What was published behind where the client was. What comes meanwhile goes out as well, so that something may come
-   * twice: a client tells by its offset.
-   */
-  private history(
-    { identifier, subscription }: Live<R>,
-    attempt: number,
-    { since, streams }: Packet.HistoryRequest
+  private history(live: Live<R>, request: Packet.HistoryRequest): Effect.Effect<void, WebSocketError, R> {
+    return this.catchUp(live, (reader) => History.answer(reader, request))
+  }
+
+  /** It has not asked for what it has missed: it may be one that does not. */
+  private unasked(live: Live<R>): Effect.Effect<void, WebSocketError, R> {
+    return this.catchUp(live, (reader) =>
+      live.member?.isHeld === true ? History.release(reader) : Effect.succeed("Live")
+    )
+  }
+
+  private catchUp(
+    live: Live<R>,
+    read: (reader: History.Reader<WebSocketError, R>) => Effect.Effect<History.End, WebSocketError, R>
   ): Effect.Effect<void, WebSocketError, R> {
-    const transmit = (transmission: Parameters<typeof Protocol.transmit>[2]) =>
-      Effect.suspend(() => this.take(Protocol.transmit(this.state, attempt, transmission)))
-    return Effect.gen({ self: this }, function* () {
-      const found: Array<Packet.Message> = []
-      for (const topic of subscription?.topics ?? []) {
-        const position = streams.get(topic)
-        if (position === undefined && since === undefined) continue
-        const missed = yield* Effect.option(this.hub.since([topic], position))
-        if (missed._tag === "None" || (position !== undefined && missed.value.gap.length > 0)) {
-          return yield* transmit({ _tag: "RejectHistory", identifier })
-        }
-        for (const { offset, value: parcel } of missed.value.entries) {
-          const at = { epoch: missed.value.to.epoch, offset }
-          const content = Content.of(new Publication(topic, Prepared.make(parcel.message), at))
-          if (content._tag === "Bytes") continue
-          if (position === undefined && content.time !== undefined && content.time < since! * 1_000) continue
-          const message: unknown = JSON.parse(content.data)
-          found.push({ _tag: "Message", identifier, message, position: { stream: topic, ...at } })
-        }
+    return Effect.suspend(() => {
+      const { attempt, identifier, member, subscription } = live
+      const reader: History.Reader<WebSocketError, R> = {
+        hub: this.hub,
+        identifier,
+        topics: subscription?.topics ?? [],
+        member,
+        tell: (transmission) => Effect.suspend(() => this.take(Protocol.transmit(this.state, attempt, transmission)))
       }
-      for (const message of found) yield* transmit(message)
-      yield* transmit({ _tag: "ConfirmHistory", identifier })
+      const turns = (live.turns ??= Semaphore.makeUnsafe(1))
+      const hasLeft = () => this.live.get(attempt) !== live
+      const end = turns.withPermit(Effect.suspend(() => (hasLeft() ? Effect.succeed("Live" as const) : read(reader))))
+      return Effect.map(end, (end) => {
+        if (end === "Gap" && !hasLeft()) this.gap()
+      })
     })
+  }
+
+  /** There is no word for it that something is missing: the client comes back, and asks. */
+  private gap(): void {
+    this.fork(Effect.ignore(this.disconnect("gap", true)))
   }
 }
 
-const isEnd = (action: Protocol.Action): boolean => action._tag === "Unsubscribe"
-
 /** How a connection is served. */
 export interface ServeOptions<Request, R> extends Options<Request, R> {
-  /** Told of the session when the client is in, and that it has ended. */
+  /** How the client is welcomed. Default: as a new one, whose session has no name. */
+  readonly acceptance?: Protocol.Acceptance | undefined
+  /** Told of the session before the client is welcomed, and that its connection has ended. */
   readonly watch?: ((session: CableSession<Request, R>) => () => void) | undefined
 }
 
@@ -431,7 +554,7 @@ export interface ServeOptions<Request, R> extends Options<Request, R> {
  */
 export const serve = <Request, R>(
   connection: WebSocket,
-  { watch, ...options }: ServeOptions<Request, R>
+  { acceptance, watch, ...options }: ServeOptions<Request, R>
 ): Effect.Effect<void, WebSocketError, Hub.Hub | R> =>
   Effect.scoped(
     Effect.gen(function* () {
@@ -439,18 +562,21 @@ export const serve = <Request, R>(
       const clock = yield* Clock.Clock
       const fork = yield* FiberSet.makeRuntime<R>()
       const session = new CableSession<Request, R>(connection, hub, clock, fork, options)
-      yield* session.welcome
       const unwatch = watch?.(session)
-      yield* connection.pull.pipe(
+      const heard = connection.pull.pipe(
         Effect.flatMap((messages) =>
           Effect.forEach(messages, (message) => session.receive(message), { discard: true })
         ),
         Effect.forever({ disableYield: true }),
-        Pull.catchDone(() => Effect.void),
-        Effect.onExit(() => {
-          unwatch?.()
-          return session.ended
-        })
+        Pull.catchDone(() => Effect.void)
       )
+      const welcome = session.welcome(acceptance)
+      // Who comes back waits for the channels: that it has gone is noticed meanwhile.
+      const isBack = (acceptance?.restored?.length ?? 0) > 0
+      const welcomed = isBack ? Effect.raceFirst(welcome, Effect.asVoid(connection.closed)) : welcome
+      yield* Effect.onExit(Effect.andThen(welcomed, heard), () => {
+        unwatch?.()
+        return session.ended
+      })
     })
   )
