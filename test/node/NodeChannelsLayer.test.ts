@@ -1,10 +1,13 @@
 /** Django's own layers, in a process of its own, and ours at one Redis. */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import type * as Scope from "effect/Scope"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { expect, it } from "vitest"
 import * as Hub from "@millrace/core/cluster/Hub"
+import * as LayerMessage from "@millrace/core/interop/channels/LayerMessage"
 import * as Value from "@millrace/core/interop/Value"
 import * as NodeChannelsLayer from "@millrace/node/NodeChannelsLayer"
 import { describeWithChannels, djangoProcess } from "../support/djangoChannels.ts"
@@ -19,6 +22,11 @@ const run = <A, E>(effect: Effect.Effect<A, E, Scope.Scope>): Promise<A> => Effe
 const dataOf = (listener: Listener) => listener.texts.map((text) => (JSON.parse(text) as { data: unknown }).data)
 
 const bytes = { bytes: "00ff" }
+
+const many = (count: number): ReadonlyArray<Buffer> =>
+  Array.from({ length: count }, (_, n) =>
+    Buffer.from(Result.getOrThrow(LayerMessage.encode({ type: "chat.message", n })))
+  )
 
 /** Redis, a layer of ours that is connected, and a process of Django's in the group. */
 const meeting = (kind: "pubsub" | "queue", options: NodeChannelsLayer.Options = {}) =>
@@ -83,6 +91,25 @@ describeWithChannels("The layer of pub/sub", () => {
         // Once they cannot read a message, layers of Django's go on, too.
         yield* django.send("chat_lobby", { type: "chat.end" })
         expect(yield* Fiber.join(first)).toEqual([{ type: "chat.end" }])
+      })
+    ))
+
+  it("reads nothing while a group has as much as may wait, and goes on when that group is not listened to any more", () =>
+    run(
+      Effect.gen(function* () {
+        const redis = yield* redisServer()
+        const layer = yield* NodeChannelsLayer.make({ redis: redis.url, capacity: 10 })
+        const own = yield* Scope.make()
+        yield* Scope.provide(layer.listen("a", { whenFull: "Wait" }), own)
+        const newest = yield* layer.listen("a")
+        const other = yield* layer.listen("b")
+        const client = yield* asker(redis.port)
+        for (const message of many(50)) void client.publish("asgi__group__a", message)
+        // As many have come as may wait.
+        yield* Stream.runDrain(Stream.take(newest, 10))
+        yield* Effect.promise(() => client.publish("asgi__group__b", many(1)[0]!))
+        yield* Scope.close(own, Exit.void)
+        expect(yield* Stream.runCollect(Stream.take(other, 1))).toEqual([{ type: "chat.message", n: 0 }])
       })
     ))
 
@@ -186,6 +213,23 @@ describeWithChannels("A bridge", () => {
           { text: "from the hub" },
           { type: "chat.end" }
         ])
+      })
+    ))
+
+  it("loses nothing of what comes at once, however much it is", () =>
+    run(
+      Effect.gen(function* () {
+        const redis = yield* redisServer()
+        const layer = yield* NodeChannelsLayer.make({ redis: redis.url, capacity: 10 })
+        const hub = yield* Hub.make()
+        yield* NodeChannelsLayer.bridge(layer, { hub, groups: { chat_lobby: "chat/lobby" } })
+        const listener = new Listener()
+        yield* hub.join("chat/lobby", listener)
+        const client = yield* asker(redis.port)
+        const count = 2_000
+        for (const message of many(count)) void client.publish("asgi__group__chat_lobby", message)
+        yield* eventually(() => listener.texts.length === count)
+        expect(dataOf(listener)).toEqual(Array.from({ length: count }, (_, n) => ({ type: "chat.message", n })))
       })
     ))
 

@@ -103,6 +103,20 @@ describeWith("redis-server")("Emitters of Socket.IO", () => {
       })
     ))
 
+  it("say times, which are text as from Socket.IO's own servers", () =>
+    run(
+      Effect.gen(function* () {
+        const { ears, emitter } = yield* meeting({ ann: ["lobby"] })
+        const times = ["1970-01-01T00:00:00.000Z", "2026-11-24T04:22:03.017Z", "1969-07-20T20:17:40.250Z"]
+        emitter
+          .to("lobby")
+          .emit("at", ...times.map((time) => ({ time: new Date(time) })), new Date("9999-12-31T23:59:59.999Z"))
+        yield* eventually(() => ears["ann"]!.heard.length > 0)
+        const more = "9999-12-31T23:59:59.999Z"
+        expect(ears["ann"]!.heard).toEqual([["at", ...times.map((time) => ({ time })), more]])
+      })
+    ))
+
   it("have rooms of their own in each namespace", () =>
     run(
       Effect.gen(function* () {
@@ -155,12 +169,24 @@ describeWith("redis-server")("Emitters of Socket.IO", () => {
       Effect.gen(function* () {
         const { client, ears, emitter } = yield* meeting({ ann: ["lobby"] })
         yield* Effect.promise(() => client.publish("socket.io#/#lobby#", "nonsense"))
-        emitter.to("lobby").emit("at", new Date(0))
+        emitter.to("lobby").emit("more than is safe", 2 ** 60)
         emitter.to("$hub").emit("to a topic of the hub's own")
         emitter.to(["$hub", "lobby"]).emit("1")
         emitter.to("lobby").emit("end")
         yield* eventually(() => ears["ann"]!.heard.length === 2)
         expect(ears["ann"]!.heard.flat()).toEqual(["1", "end"])
+      })
+    ))
+
+  it("lose nothing by saying more at once than waits to be published", () =>
+    run(
+      Effect.gen(function* () {
+        const { client, ears, emitter } = yield* meeting({ ann: ["lobby"] }, { capacity: 10 })
+        const count = 2_000
+        for (let i = 0; i < count; i++) emitter.to("lobby").emit("said", i)
+        yield* Effect.promise(() => client.ping())
+        yield* eventually(() => ears["ann"]!.heard.length === count)
+        expect(ears["ann"]!.heard).toEqual(Array.from({ length: count }, (_, i) => ["said", i]))
       })
     ))
 

@@ -31,8 +31,18 @@ export interface Options extends LayerMessage.Options {
   readonly redis?: RedisPubSub.Where | undefined
   /** The layer's `prefix`. Default `asgi`. */
   readonly prefix?: string | undefined
-  /** Messages of a group that wait to be pulled, at most: the oldest are dropped then. Default 1,024. */
+  /** Messages of a group that wait to be pulled, at most: see `whenFull`. Default 1,024. */
   readonly capacity?: number | undefined
+}
+
+/** Nothing of it is required. */
+export interface ListenOptions {
+  /**
+   * What is done where so much waits. `DropOldest`: the group has its newest messages. `Wait`: nothing more is read from
+   * Redis, for none of the layer's groups, until half is pulled. Redis keeps it, and cuts us off where that is more than
+   * its `client-output-buffer-limit` for `pubsub`. Default `DropOldest`.
+   */
+  readonly whenFull?: "DropOldest" | "Wait" | undefined
 }
 
 /** Of the layer of queues, as its own options are called. */
@@ -73,7 +83,10 @@ export interface ChannelsLayer {
    */
   readonly receive: (group: string) => Stream.Stream<LayerMessage.Message, BrokerError>
   /** The same, from when this comes back, as long as the scope is open. */
-  readonly listen: (group: string) => Effect.Effect<Stream.Stream<LayerMessage.Message>, BrokerError, Scope.Scope>
+  readonly listen: (
+    group: string,
+    options?: ListenOptions
+  ) => Effect.Effect<Stream.Stream<LayerMessage.Message>, BrokerError, Scope.Scope>
   /** For layers of queues: `group_send` in the same steps as its own. */
   readonly groupSendQueued: (
     group: string,
@@ -113,13 +126,32 @@ export const make = (options: Options = {}): Effect.Effect<ChannelsLayer, never,
     const prefix = options.prefix ?? LayerMessage.defaultPrefix
     const capacity = options.capacity ?? defaults.capacity
 
-    const listen: ChannelsLayer["listen"] = (group) =>
+    /** Those that are full, and wait. */
+    const full = new Set<Queue.Queue<Uint8Array>>()
+    const release = (waiting: Queue.Queue<Uint8Array>): void => {
+      if (full.delete(waiting) && full.size === 0) redis.resumeUnsafe()
+    }
+
+    const listen: ChannelsLayer["listen"] = (group, { whenFull = "DropOldest" } = {}) =>
       Effect.gen(function* () {
         if (!LayerMessage.isName(group)) return yield* Effect.die(new TypeError(unnamed(group).detail))
-        const waiting = yield* Effect.acquireRelease(Queue.sliding<Uint8Array>(capacity), Queue.shutdown)
+        // What was read together when it was full is taken where it waits.
+        const queue = whenFull === "Wait" ? Queue.unbounded<Uint8Array>() : Queue.sliding<Uint8Array>(capacity)
+        const waiting = yield* Effect.acquireRelease(queue, (waiting) =>
+          Effect.andThen(
+            Queue.shutdown(waiting),
+            Effect.sync(() => release(waiting))
+          )
+        )
         const channel = LayerMessage.groupChannel(prefix, group)
-        yield* redis.listen({ _tag: "Channel", name: channel }, (_, bytes) => void Queue.offerUnsafe(waiting, bytes))
+        yield* redis.listen({ _tag: "Channel", name: channel }, (_, bytes) => {
+          Queue.offerUnsafe(waiting, bytes)
+          if (whenFull !== "Wait" || Queue.sizeUnsafe(waiting) < capacity) return
+          full.add(waiting)
+          redis.pauseUnsafe()
+        })
         return Stream.flatMap(Stream.fromQueue(waiting), (bytes) => {
+          if (Queue.sizeUnsafe(waiting) <= capacity / 2) release(waiting)
           const decoded = LayerMessage.decode(bytes, options)
           if (Result.isSuccess(decoded)) return Stream.succeed(decoded.success)
           const warned = Effect.logWarning(`Django Channels: not taken from ${channel}`, decoded.failure)
@@ -294,7 +326,7 @@ export const bridge = (
       yield* Effect.forkScoped(follow(group, topic, ready))
       yield* Deferred.await(ready)
       if (by === "Queue") continue
-      const fromDjango = yield* layer.listen(group)
+      const fromDjango = yield* layer.listen(group, { whenFull: "Wait" })
       yield* Effect.forkScoped(Stream.runForEach(fromDjango, (message) => publish(group, topic, message)))
     }
   })

@@ -30,7 +30,11 @@ export interface Options extends Emission.Options {
    * The topic of a room, or whom else it stands for; and of no room, that is all of the namespace. Default: `targetOf`.
    */
   readonly target?: ((namespace: string, room: string | undefined) => Target.Target | string) | undefined
-  /** Events that wait to be published, at most: the newest are dropped then. Default 1,024. */
+  /**
+   * Events that wait to be published, about: with so many no more are read from Redis until half of them are. Redis keeps
+   * them, and cuts us off where they are more than its `client-output-buffer-limit` for `pubsub`; what it kept is lost
+   * then. Default 1,024.
+   */
   readonly capacity?: number | undefined
 }
 
@@ -71,8 +75,9 @@ export const listen = (options: Options, hub: Hub["Service"]): Effect.Effect<voi
   Effect.gen(function* () {
     const { capacity = defaults.capacity, key = Emission.defaultKey, target = targetOf } = options
     const redis = yield* RedisPubSub.make(options.redis)
-    const waiting = yield* Effect.acquireRelease(Queue.dropping<Uint8Array>(capacity), Queue.shutdown)
-    let dropped = 0
+    // As long as what was read together when it was full.
+    const waiting = yield* Effect.acquireRelease(Queue.unbounded<Uint8Array>(), Queue.shutdown)
+    let isFull = false
 
     const publish = (bytes: Uint8Array) =>
       Effect.gen(function* () {
@@ -89,13 +94,15 @@ export const listen = (options: Options, hub: Hub["Service"]): Effect.Effect<voi
 
     const one = Effect.gen(function* () {
       yield* publish(yield* Queue.take(waiting))
-      if (dropped === 0) return
-      const count = dropped
-      dropped = 0
-      yield* Effect.logWarning(`Socket.IO's emitters: ${count} events were too many at once, and are dropped`)
+      if (!isFull || Queue.sizeUnsafe(waiting) > capacity / 2) return
+      isFull = false
+      redis.resumeUnsafe()
     })
     yield* Effect.forkScoped(Effect.forever(one))
     yield* redis.listen(RedisPubSub.beginningWith(Emission.channels(key)), (_, bytes) => {
-      if (!Queue.offerUnsafe(waiting, bytes)) dropped++
+      Queue.offerUnsafe(waiting, bytes)
+      if (Queue.sizeUnsafe(waiting) < capacity) return
+      isFull = true
+      redis.pauseUnsafe()
     })
   })

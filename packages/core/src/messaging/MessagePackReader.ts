@@ -1,6 +1,6 @@
 /**
  * Reads MessagePack of a peer: https://github.com/msgpack/msgpack/blob/master/spec.md, the part of it that stands for a
- * value of JSON with bytes in it. Extensions, timestamps among them, are refused.
+ * value of JSON with bytes in it. Extensions, timestamps among them, are refused, but for those that a reader says it knows.
  *
  * It looks before it makes anything: a message that says it has four milliards of elements costs what its few bytes
  * cost, and recursion ends where the nesting allowed does. That check visits every value of a message, which is
@@ -29,13 +29,20 @@ const finite = (value: number): number => {
   return value
 }
 
+/** The value that an extension stands for, `undefined` for one that is refused. Its type is -128 to 127. */
+export type Extension = (type: number, bytes: Uint8Array) => unknown
+
+const none: Extension = () => undefined
+
 class Reader {
   private at = 0
   private readonly bytes: Uint8Array
+  private readonly extension: Extension
   private readonly view: DataView
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, extension: Extension) {
     this.bytes = bytes
+    this.extension = extension
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
@@ -63,6 +70,12 @@ class Reader {
         return this.take(this.uint16())
       case 0xc6:
         return this.take(this.uint32())
+      case 0xc7:
+        return this.extended(this.uint8())
+      case 0xc8:
+        return this.extended(this.uint16())
+      case 0xc9:
+        return this.extended(this.uint32())
       case 0xca:
         return finite(this.view.getFloat32(this.skip(4)))
       case 0xcb:
@@ -83,6 +96,12 @@ class Reader {
         return this.view.getInt32(this.skip(4))
       case 0xd3:
         return safe(this.view.getInt32(this.skip(4)), this.uint32())
+      case 0xd4:
+      case 0xd5:
+      case 0xd6:
+      case 0xd7:
+      case 0xd8:
+        return this.extended(2 ** (format - 0xd4))
       case 0xd9:
         return this.string(this.uint8())
       case 0xda:
@@ -97,11 +116,16 @@ class Reader {
         return this.map(this.uint16(), maxDepth)
       case 0xdf:
         return this.map(this.uint32(), maxDepth)
-      case 0xc1:
-        throw malformed("the format c1, which is none")
       default:
-        throw malformed("an extension type")
+        throw malformed("the format c1, which is none")
     }
+  }
+
+  private extended(length: number): unknown {
+    const type = this.view.getInt8(this.skip(1))
+    const value = this.extension(type, this.take(length))
+    if (value === undefined) throw malformed("an extension type")
+    return value
   }
 
   private skip(count: number): number {
@@ -201,8 +225,8 @@ class Reader {
 }
 
 /** The value that bytes stand for. Bytes in it are views of them, and no `Buffer`s. Throws nothing but a `MalformedMessage`. */
-export const read = (bytes: Uint8Array, maxDepth: number): unknown => {
-  const reader = new Reader(bytes)
+export const read = (bytes: Uint8Array, maxDepth: number, extension: Extension = none): unknown => {
+  const reader = new Reader(bytes, extension)
   let value: unknown
   try {
     value = reader.value(maxDepth)

@@ -39,6 +39,12 @@ export interface RedisPubSub {
    * back when it is listened to: where Redis is away it waits. Fails when Redis refuses.
    */
   readonly listen: (to: Listened, heard: Heard) => Effect.Effect<void, BrokerError, Scope.Scope>
+  /**
+   * Nothing more is read of what is published, until `resumeUnsafe`; what was read already is still told. Redis keeps it
+   * meanwhile, and cuts us off where that is more than its `client-output-buffer-limit`.
+   */
+  readonly pauseUnsafe: () => void
+  readonly resumeUnsafe: () => void
 }
 
 export interface Listened {
@@ -101,12 +107,15 @@ export const make = (where: Where = {}): Effect.Effect<RedisPubSub, never, Scope
 
     let wasReady = false
     let isOver = false
+    /** As far as the connection goes that there is. */
+    let isPaused = false
     for (const client of [commands, subscribed]) client.on("error", () => {})
     subscribed.on("ready", () => {
       wasReady = true
       for (const one of wanted.values()) ask(one)
     })
     subscribed.on("close", () => {
+      isPaused = false
       if (!wasReady || isOver) return
       wasReady = false
       void fork(Effect.logWarning("the connection to Redis is lost, and what others publish until it is back"))
@@ -128,7 +137,7 @@ export const make = (where: Where = {}): Effect.Effect<RedisPubSub, never, Scope
     yield* Effect.sleep(patience).pipe(
       Effect.andThen(
         Effect.suspend(() => {
-          if (subscribed.status !== "ready") return Effect.void
+          if (subscribed.status !== "ready" || isPaused) return Effect.void
           const answered = Effect.callback<boolean>((resume) => {
             subscribed.ping().then(
               () => resume(Effect.succeed(true)),
@@ -136,7 +145,7 @@ export const make = (where: Where = {}): Effect.Effect<RedisPubSub, never, Scope
             )
           })
           const silent = Effect.sync(() => {
-            subscribed.stream.destroy()
+            if (!isPaused) subscribed.stream.destroy()
             return false
           })
           return Effect.timeoutOrElse(answered, { duration: patience, orElse: () => silent })
@@ -185,6 +194,14 @@ export const make = (where: Where = {}): Effect.Effect<RedisPubSub, never, Scope
             asked.catch(() => {})
           })
         return Effect.flatMap(Effect.acquireRelease(enter, leave), ({ live }) => Deferred.await(live))
+      },
+      pauseUnsafe: () => {
+        isPaused = true
+        subscribed.stream.pause()
+      },
+      resumeUnsafe: () => {
+        isPaused = false
+        subscribed.stream.resume()
       }
     }
   })

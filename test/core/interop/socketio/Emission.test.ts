@@ -83,6 +83,24 @@ describe("What an emitter says", () => {
     expect(failure(Emission.decode(bytes))).toMatchObject({ _tag: "EmissionViolation", reason })
   })
 
+  it.each([
+    ["in seconds", "d6ff 6a127ab0", "2026-05-24T04:12:32.000Z"],
+    ["in seconds above 2^32 and nanoseconds", "d7ff 7fffffff 00000001", "2378-04-22T19:24:49.536Z"],
+    ["before 1970", "c70cff 0ee6b280 ffffffffffffffff", "1969-12-31T23:59:59.250Z"],
+    ["that no `Date` is", "c70cff 00000000 7fffffffffffffff", null]
+  ])("may hold a time %s, which is what JSON has for it", (_, bytes, text) => {
+    const whole = hex(`92a16582a47479706502a46461746192a161${bytes.replaceAll(" ", "")}`)
+    expect(Result.map(Emission.decode(whole), ({ args }) => args)).toEqual(Result.succeed([text]))
+  })
+
+  it.each(["d4ff00", "d5ff0000", "c700ff", "c703ff000000", "d60000000000", "d60100000000", "c70cff0000"])(
+    "is not with the extension %s",
+    (bytes) => {
+      const whole = hex(`92a16582a47479706502a46461746192a161${bytes}`)
+      expect(failure(Emission.decode(whole))).toMatchObject({ reason: "syntax" })
+    }
+  )
+
   it("has limits that it may just reach", () => {
     const limits = { maxBytes: written.length, maxRooms: 2, maxNamespaceLength: 6 }
     expect(Result.isSuccess(Emission.decode(written, limits))).toBe(true)

@@ -87,17 +87,51 @@ const namesOf = (value: unknown): ReadonlyArray<string> | undefined => {
   return all.every((name) => typeof name === "string" || typeof name === "number") ? all.map(String) : undefined
 }
 
+const nanosecondsOf = (view: DataView): number | undefined => {
+  switch (view.byteLength) {
+    case 4:
+      return 0
+    case 8:
+      return view.getUint32(0) >>> 2
+    case 12:
+      return view.getUint32(0)
+    default:
+      return undefined
+  }
+}
+
+const secondsOf = (view: DataView): number => {
+  switch (view.byteLength) {
+    case 4:
+      return view.getUint32(0)
+    case 8:
+      return (view.getUint32(0) & 3) * 0x1_0000_0000 + view.getUint32(4)
+    default:
+      return Number(view.getBigInt64(4))
+  }
+}
+
+/** A `Date` in an emitter's arguments, as JSON has it: clients of Socket.IO's own servers get it so. */
+const timestamp: MessagePackReader.Extension = (type, bytes) => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const nanoseconds = type === -1 ? nanosecondsOf(view) : undefined
+  if (nanoseconds === undefined) return undefined
+  const date = new Date(secondsOf(view) * 1_000 + Math.floor(nanoseconds / 1_000_000))
+  // One that no `Date` is, is `null` in JSON.
+  return date.toJSON()
+}
+
 /** Those of an event, and of one with bytes in it. */
 const isEventType = (type: unknown): boolean => type === 2 || type === 5
 
-/** Of any bytes. Bytes in the arguments are views of them. */
+/** Of any bytes. Bytes in the arguments are views of them, and a time is text: `2026-11-24T04:22:03.000Z`. */
 export const decode = (bytes: Uint8Array, options: Options = {}): Result.Result<Emission, EmissionViolation> => {
   const { maxBytes = defaults.maxBytes, maxDepth = defaults.maxDepth } = options
   const { maxNamespaceLength = defaults.maxNamespaceLength, maxRooms = defaults.maxRooms } = options
   if (bytes.length > maxBytes) return violates("limit", `more than ${maxBytes} bytes`)
   let message: unknown
   try {
-    message = MessagePackReader.read(bytes, maxDepth)
+    message = MessagePackReader.read(bytes, maxDepth, timestamp)
   } catch (cause) {
     return violates("syntax", (cause as MalformedMessage).detail)
   }
