@@ -250,6 +250,31 @@ describe("socket.io-client at three nodes that share a broker in memory", () => 
     }).pipe(Effect.scoped)
   )
 
+  it.live("stays where it is when another user comes to another node with what its client was told", () =>
+    Effect.gen(function* () {
+      const seen: Array<Seen> = []
+      const { servers } = yield* SocketNodes.make(yield* EngineNodes.sharing(2), watching(seen), {
+        recovery: true,
+        identify: (request) => Effect.succeed({ request, user: request.query.get("user") ?? undefined })
+      })
+      const ada = yield* SocketNodes.connect(servers[0]!.url, ["polling"], { query: { user: "ada" } })
+      yield* connected(ada)
+      const eve = yield* SocketNodes.connect(servers[1]!.url, ["polling"], {
+        query: { user: "eve" },
+        reconnection: false
+      })
+      yield* connected(eve)
+      SocketNodes.cut(eve)
+      yield* eventually(() => eve.client.disconnected)
+      const { _pid } = ada.client as unknown as { readonly _pid: string }
+      Object.assign(eve.client, { _pid, _lastOffset: undefined })
+      eve.client.connect()
+      yield* connected(eve)
+      assert.deepStrictEqual([eve.recovered, ada.recovered], [[false, false], [false]])
+      assert.strictEqual(servers[0]!.io.of("/").sockets.get(ada.client.id!)!.isConnected, true)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("is told of in several answers where one is longer than a broker takes", () =>
     Effect.gen(function* () {
       const { servers } = yield* SocketNodes.make(yield* EngineNodes.sharing(2), connectOf)

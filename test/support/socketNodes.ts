@@ -17,7 +17,7 @@ export type Connect = Socket.Connect<NodeSocketIoServer.Asking>
 export const make = (
   brokers: ReadonlyArray<Broker["Service"]>,
   connectOf: (node: number) => Connect,
-  options: Pick<SocketServer.Options, "recovery"> = {}
+  { identify, ...options }: Pick<SocketServer.Options, "recovery"> & Pick<NodeSocketIoServer.Options, "identify"> = {}
 ) =>
   Effect.gen(function* () {
     const servers = yield* Effect.forEach(brokers, (broker, index) =>
@@ -30,7 +30,7 @@ export const make = (
           Hub.Hub,
           hub
         )
-        const { url } = yield* NodeSocketIoServer.serve({ origin: Origin.any }, io)
+        const { url } = yield* NodeSocketIoServer.serve({ origin: Origin.any, identify }, io)
         return { cluster, hub, io, url: url.replace("ws:", "http:") }
       })
     )

@@ -1,5 +1,6 @@
 /** Engine.IO's own client, unmodified, at nodes of which each gets some of its requests. */
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
@@ -14,6 +15,8 @@ import * as Bus from "../../support/nodes.ts"
 import { redisServer } from "../../support/redisServer.ts"
 
 const textOf = (data: unknown) => (typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer).join(" "))
+
+const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString("latin1")
 
 const connect = (url: string, transports: ReadonlyArray<"polling" | "websocket">) =>
   Effect.acquireRelease(
@@ -196,6 +199,46 @@ describe("a session of another node", () => {
       session!.send("lost")
       assert.deepStrictEqual(yield* Fiber.join(waiting), unknown)
       yield* eventually(() => servers[0]!.nodes.list().length === 1)
+      assert.deepStrictEqual(yield* get(servers[0]!.url, sid), [200, "1"])
+      assert.deepStrictEqual(session!.reasons, ["server"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("ends when what it has said comes to a poll that was given up, and it has not heard of that yet", () =>
+    Effect.gen(function* () {
+      const [one, other] = yield* EngineNodes.sharing(2)
+      const gate = yield* Deferred.make<void>()
+      const [held, answers] = [new Array<string>(), new Array<string>()]
+      let isHeld = false
+      const cast: Broker["Service"]["cast"] = (channel, bytes) => {
+        if (!isHeld || !latin1(bytes).includes("engine.io /")) return other!.cast(channel, bytes)
+        held.push(channel)
+        return Effect.andThen(Deferred.await(gate), other!.cast(channel, bytes))
+      }
+      const watched: Broker["Service"]["cast"] = (channel, bytes) =>
+        Effect.tap(one!.cast(channel, bytes), () =>
+          Effect.sync(() => void (latin1(bytes).includes("4said") && answers.push(channel)))
+        )
+      const { servers } = yield* EngineNodes.make(
+        [
+          { ...one!, cast: watched },
+          { ...other!, cast }
+        ],
+        echo
+      )
+      const sid = yield* open(servers[0]!.url)
+      const [session] = servers[0]!.sessions
+      const controller = new AbortController()
+      const url = `${servers[1]!.url}/engine.io/?EIO=4&transport=polling&sid=${sid}`
+      const given = fetch(url, { signal: controller.signal }).catch(() => "given up")
+      yield* eventually(() => session!.isPolled)
+      isHeld = true
+      controller.abort()
+      assert.strictEqual(yield* Effect.promise(() => given), "given up")
+      yield* eventually(() => held.length > 0)
+      session!.send("said")
+      yield* eventually(() => answers.length > 0)
+      yield* Deferred.succeed(gate, undefined)
       assert.deepStrictEqual(yield* get(servers[0]!.url, sid), [200, "1"])
       assert.deepStrictEqual(session!.reasons, ["server"])
     }).pipe(Effect.scoped)

@@ -228,9 +228,11 @@ export const make = (options: Options): Effect.Effect<Relay, never, Scope.Scope>
         if (flows.size >= maxFlows) return resume(Effect.succeed({ status: 503, body: "" }))
         const flow = open(node, kind, sid)
         let text = ""
+        let isGivenUp = false
         flow.start({
           message: (data) => void (text += typeof data === "string" ? data : ""),
-          room: Effect.void,
+          // What is answered meanwhile has nobody to come to: it is not acknowledged, so that the session ends.
+          room: Effect.suspend(() => (isGivenUp ? Effect.never : Effect.void)),
           ended: (_by: "lost" | "them" | "us", end: End | undefined) =>
             resume(
               Effect.succeed(
@@ -239,7 +241,10 @@ export const make = (options: Options): Effect.Effect<Relay, never, Scope.Scope>
             )
         })
         if (body !== undefined) flow.send(body)
-        return Effect.sync(() => flow.finish(0, ""))
+        return Effect.sync(() => {
+          isGivenUp = true
+          flow.finish(0, "")
+        })
       })
 
     const attach = (node: string, sid: string, socket: WebSocket): Effect.Effect<void> =>

@@ -8,6 +8,7 @@ import * as TestClock from "effect/testing/TestClock"
 import * as WebSocket from "@millrace/core/connection/WebSocket"
 import * as EngineServer from "@millrace/core/interop/engineio/EngineServer"
 import type * as Protocol from "@millrace/core/interop/engineio/EngineProtocol"
+import type * as Message from "@millrace/core/protocol/Message"
 import { start, turn } from "../../../support/connection.ts"
 import { utf8 } from "../../../support/wire.ts"
 
@@ -103,6 +104,35 @@ describe("a client that", () => {
     })
   )
 
+  it.effect("has more to hear than waits for a poll hears it all when it goes over to a WebSocket, and in order", () =>
+    Effect.gen(function* () {
+      const { session } = yield* serve({ protocol: { maxQueuedPackets: 2 } })
+      const sending = yield* start(Effect.forEach(["a", "b", "c", "d"], (text) => session.send([text])))
+      const { client, server } = yield* WebSocket.makePair()
+      yield* start(session.attach(server))
+      yield* client.send("2probe")
+      yield* client.send("5")
+      yield* Fiber.join(sending)
+      const heard: Array<string> = []
+      while (heard.length < 5) heard.push(((yield* client.receive) as Message.Text).text)
+      assert.deepStrictEqual(heard, ["3probe", "4a", "4b", "4c", "4d"])
+    })
+  )
+
+  it.effect("has more to hear than waits for a poll is not said it when the server has ended the session", () =>
+    Effect.gen(function* () {
+      const { session } = yield* serve({ protocol: { maxQueuedPackets: 2 } })
+      const sending = yield* start(Effect.exit(Effect.forEach(["a", "b", "c"], (text) => session.send([text]))))
+      session.shutdownUnsafe()
+      assert.strictEqual((yield* Fiber.join(sending))._tag, "Failure")
+      const packets = yield* session.poll
+      assert.deepStrictEqual(
+        packets.map(({ _tag }) => _tag),
+        ["Message", "Message", "Close"]
+      )
+    })
+  )
+
   it.effect("polls twice at once loses the session, and so does one that posts twice at once", () =>
     Effect.gen(function* () {
       const polls = yield* serve()
@@ -134,6 +164,49 @@ describe("a client that", () => {
       // The wheel turns once in 400 ms.
       yield* TestClock.adjust("2 seconds")
       assert.deepStrictEqual([polled, ends, engine.size], [["Ping", "Close"], ["pingTimeout"], 0])
+    })
+  )
+
+  it.effect("waits for what it has posted is not given up meanwhile as long as it polls", () =>
+    Effect.gen(function* () {
+      const { ends, gates, post, session, slow } = yield* serve()
+      slow()
+      const posting = yield* start(post("4a"))
+      const polling = yield* start(Effect.ignore(Effect.forever(session.poll)))
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual(ends, [])
+      yield* Deferred.succeed(gates[0]!, undefined)
+      assert.strictEqual((yield* Fiber.join(posting))._tag, "Success")
+      // From here on it could have said its pong.
+      yield* TestClock.adjust("46 seconds")
+      assert.deepStrictEqual(ends, ["pingTimeout"])
+      yield* Fiber.interrupt(polling)
+
+      const gone = yield* serve()
+      gone.slow()
+      yield* start(gone.post("4a"))
+      yield* TestClock.adjust("46 seconds")
+      assert.deepStrictEqual(gone.ends, ["pingTimeout"])
+    })
+  )
+
+  it.effect("is not read is not given up meanwhile as long as its WebSocket is there", () =>
+    Effect.gen(function* () {
+      const { ends, gates, session, slow } = yield* serve()
+      const { client, server } = yield* WebSocket.makePair()
+      yield* start(session.attach(server))
+      yield* client.send("2probe")
+      yield* client.send("5")
+      slow()
+      yield* client.send("4a")
+      yield* client.send("3")
+      const heard = yield* start(Effect.ignore(Effect.forever(client.receive)))
+      yield* TestClock.adjust("5 minutes")
+      assert.deepStrictEqual([gates.length, ends], [1, []])
+      yield* Fiber.interrupt(heard)
+      yield* start(Effect.ignore(client.close()))
+      yield* TestClock.adjust("46 seconds")
+      assert.strictEqual(ends.length, 1)
     })
   )
 

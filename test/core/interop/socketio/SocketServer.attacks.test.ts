@@ -41,7 +41,7 @@ const serve = (options: Partial<SocketServer.Options<undefined>> = {}) =>
       hub
     )
     const engine = yield* EngineServer.make()
-    const open = Effect.gen(function* () {
+    const openAs = Effect.fnUntraced(function* (user: string | undefined) {
       const { client, server } = yield* WebSocket.makePair()
       const heard: Array<string> = []
       const listen = Stream.runForEach(client.messages, (message) =>
@@ -51,7 +51,7 @@ const serve = (options: Partial<SocketServer.Options<undefined>> = {}) =>
       let session: EngineSession | undefined
       yield* start(
         Effect.suspend(() => {
-          session = engine.openUnsafe(io.open({ request: undefined }), server)
+          session = engine.openUnsafe(io.open({ user, request: undefined }), server)
           return session.read(server)
         })
       )
@@ -68,8 +68,10 @@ const serve = (options: Partial<SocketServer.Options<undefined>> = {}) =>
         )
       return { say, took: () => heard.splice(0), session: session!, close: Effect.andThen(client.close(), turn) }
     })
-    return { hub, io, engine, open, told, released: () => released }
+    return { hub, io, engine, open: openAs(undefined), openAs, told, released: () => released }
   })
+
+const placeOf = (heard: ReadonlyArray<string>) => JSON.parse(heard.at(-1)!.slice(2)) as Record<"pid" | "sid", string>
 
 const messagesOf = (one: Packet.Packet): ReadonlyArray<string | Uint8Array> => {
   const encoded = Packet.encode(one)
@@ -184,13 +186,33 @@ describe("a name", () => {
       const { io, open } = yield* serve({ recovery: true })
       const ada = yield* open
       yield* ada.say("0")
-      const { pid, sid } = JSON.parse(ada.took().at(-1)!.slice(2)) as Record<"pid" | "sid", string>
+      const { pid, sid } = placeOf(ada.took())
       // The socket's id, which others may know, is not what it comes back by; and a namespace is no other.
       const eve = yield* open
       yield* eve.say(`0${JSON.stringify({ pid: sid })}`, `0/admin,${JSON.stringify({ pid })}`)
       for (const said of eve.took().slice(1)) assert.notInclude(said, sid)
       assert.isFalse(ada.session.isOver)
       assert.strictEqual(io.of("/").sockets.size, 2)
+    })
+  )
+
+  it.effect("of a place is no use to another user, and who was told it is not disturbed", () =>
+    Effect.gen(function* () {
+      const { io, openAs } = yield* serve({ recovery: true })
+      const ada = yield* openAs("ada")
+      yield* ada.say("0")
+      const { pid, sid } = placeOf(ada.took())
+      for (const user of ["eve", undefined]) {
+        const other = yield* openAs(user)
+        yield* other.say(`0${JSON.stringify({ pid })}`)
+        const its = placeOf(other.took())
+        assert.deepStrictEqual([its.sid === sid, its.pid === pid, ada.session.isOver], [false, false, false])
+        assert.strictEqual(io.of("/").sockets.get(its.sid)!.user, user)
+      }
+      yield* ada.close
+      const again = yield* openAs("ada")
+      yield* again.say(`0${JSON.stringify({ pid })}`)
+      assert.strictEqual(placeOf(again.took()).sid, sid)
     })
   )
 })

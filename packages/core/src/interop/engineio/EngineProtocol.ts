@@ -383,6 +383,10 @@ export const send = (
   }
 }
 
+/** Whether a ping waits for a poll: none has come since it was said. */
+export const isPinged = (state: State): boolean =>
+  state._tag === "Polling" && packetsOf(state.queue).some(({ _tag }) => _tag === "Ping")
+
 /** A timer that was set has come. */
 export const expire = (state: State, timer: Timer): Transition => {
   if (state._tag === "Closed") return [state, []]

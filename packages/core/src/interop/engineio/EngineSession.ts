@@ -2,6 +2,7 @@
  * A session of Engine.IO with a clock: `EngineProtocol` carried out. Polls, posts and WebSockets are brought to it by
  * whoever has them; what the client says is handed on, and whoever takes it lets the client wait.
  */
+import type * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -67,8 +68,17 @@ type Polled = Exit.Exit<ReadonlyArray<Packet.Packet>, RequestRefused>
 
 const refused = Exit.fail(new RequestRefused())
 
+/** Clients take no notice of it. */
+const noop: Packet.Packet = { _tag: "Noop" }
+
 const dataOf = (message: Message.Message): string | Uint8Array =>
   message._tag === "Text" ? message.text : message.bytes
+
+/** What a WebSocket has ended with is told by the transition; what a program has thrown is its own. */
+const ended = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  const defect = cause.reasons.find((reason) => reason._tag === "Die")
+  return defect === undefined ? Effect.void : Effect.die(defect.defect)
+}
 
 export class EngineSession implements Timed {
   /** Of the ping or the pong that is waited for: always one of them, and anything else seldom. */
@@ -82,6 +92,8 @@ export class EngineSession implements Timed {
   /** What answers the first poll. */
   private opening: ReadonlyArray<Packet.Packet> | undefined
   private heartbeat: Protocol.Timer = "ping"
+  /** Whether something that the client has said is dealt with, and nothing more is read. */
+  private isDealing = false
   private others: Map<Protocol.Timer, Deadline> | undefined
   /** Those who wait for room in the queue of polls. */
   private waiting: Array<() => void> | undefined
@@ -164,7 +176,9 @@ export class EngineSession implements Timed {
           }
           // It is on its way until it is answered: another one, or an upgrade, would go ahead of it.
           this.take(Protocol.post(this.state))
-          return Effect.onExit(dealt, () => Effect.sync(() => this.take(Protocol.postAborted(this.state))))
+          return Effect.onExit(this.dealing(dealt), () =>
+            Effect.sync(() => this.take(Protocol.postAborted(this.state)))
+          )
         })
       )
     })
@@ -184,8 +198,15 @@ export class EngineSession implements Timed {
 
   /** Reads the WebSocket of the session to its end. */
   read(socket: WebSocket): Effect.Effect<void> {
-    // What a fiber that waits has on its stack is memory of each client: here these two.
-    return Effect.onExit(this.receiveAll(socket), () =>
+    // What a fiber that waits has on its stack is memory of each client: here these two, and what they share.
+    const next: Effect.Effect<void> = Effect.matchCauseEffect(socket.pull, {
+      onFailure: ended,
+      onSuccess: (messages) => {
+        const received = this.receiveFrom(socket, messages, 0)
+        return Exit.isExit(received) ? next : Effect.andThen(received, next)
+      }
+    })
+    return Effect.onExit(next, () =>
       Effect.sync(() => {
         if (this.socket !== socket) return
         this.socket = undefined
@@ -194,25 +215,13 @@ export class EngineSession implements Timed {
     )
   }
 
-  private receiveAll(socket: WebSocket): Effect.Effect<void> {
-    const next: Effect.Effect<void> = Effect.matchCauseEffect(socket.pull, {
-      onFailure: (cause) => {
-        const defect = cause.reasons.find((reason) => reason._tag === "Die")
-        return defect === undefined ? Effect.void : Effect.die(defect.defect)
-      },
-      onSuccess: (messages) => {
-        const received = this.receiveFrom(socket, messages, 0)
-        return Exit.isExit(received) ? next : Effect.andThen(received, next)
-      }
-    })
-    return next
-  }
-
   /** Deals with messages in order; an `Exit` where none of them takes a moment. */
   private receiveFrom(socket: WebSocket, messages: ReadonlyArray<Message.Message>, from: number): Effect.Effect<void> {
     for (let at = from; at < messages.length && this.socket === socket; at++) {
       const received = this.received(dataOf(messages[at]!))
-      if (!Exit.isExit(received)) return Effect.andThen(received, () => this.receiveFrom(socket, messages, at + 1))
+      if (!Exit.isExit(received)) {
+        return Effect.andThen(this.dealing(received), () => this.receiveFrom(socket, messages, at + 1))
+      }
     }
     return Exit.void
   }
@@ -300,7 +309,31 @@ export class EngineSession implements Timed {
   }
 
   expired(): void {
-    this.expire(this.heartbeat)
+    if (this.heartbeat === "pong" && this.isDealing && this.isThere) this.take(Protocol.expire(this.state, "ping"))
+    else this.expire(this.heartbeat)
+  }
+
+  /**
+   * Whether the client is there as far as can be told without what it says: its pong may stand behind what is still dealt
+   * with, and that is not its fault.
+   */
+  private get isThere(): boolean {
+    const { socket, state } = this
+    return state._tag === "Upgraded"
+      ? socket?.tryWriteUnsafe(Prepared.make(Packet.encode(noop))) === "Written"
+      : !Protocol.isPinged(state)
+  }
+
+  /** The same, during which nothing more that the client says is read. */
+  private dealing<E>(dealt: Effect.Effect<void, E>): Effect.Effect<void, E> {
+    return Effect.suspend(() => {
+      this.isDealing = true
+      return Effect.onExit(dealt, () =>
+        Effect.sync(() => {
+          this.isDealing = false
+        })
+      )
+    })
   }
 
   expire(timer: Protocol.Timer): void {
@@ -372,6 +405,8 @@ export class EngineSession implements Timed {
           break
       }
     }
+    // No poll will make room any more: over a WebSocket there is some, behind what was queued, or nothing is sent.
+    if (this.state._tag !== "Polling") this.stir()
   }
 
   private write(packets: ReadonlyArray<Packet.Packet>): void {
@@ -421,7 +456,6 @@ export class EngineSession implements Timed {
     const { answerPoll } = this
     this.answerPoll = undefined
     answerPoll?.(refused)
-    this.stir()
     this.settings.over(this)
     this.owner.ended(reason)
   }

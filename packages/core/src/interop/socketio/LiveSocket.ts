@@ -19,6 +19,7 @@ import type { Timed, TimerWheel } from "../../connection/TimerWheel.ts"
 import type { Prepared } from "../../connection/Prepared.ts"
 import type { Written } from "../../connection/WebSocket.ts"
 import * as Audience from "./Audience.ts"
+import { type Joined, JoinedRooms } from "./JoinedRooms.ts"
 import * as KeptEvents from "./KeptEvents.ts"
 import { type Bounds, type Delivered, Listening } from "./Listening.ts"
 import type * as Packet from "./Packet.ts"
@@ -44,8 +45,17 @@ export interface Recovery {
   readonly wheel: TimerWheel
 }
 
+/** What all sockets of a server have in common. */
+export interface Settings extends Bounds {
+  readonly encodings: SocketWire.Encodings
+  /** It can come back from now on, or not any more. */
+  readonly away: (socket: LiveSocket, isAway: boolean) => void
+  /** It is over. */
+  readonly over: (socket: LiveSocket) => void
+}
+
 /** What a socket is made of. */
-export interface Making extends Bounds {
+export interface Making {
   readonly id: string
   readonly namespace: string
   readonly query: string | undefined
@@ -53,14 +63,9 @@ export interface Making extends Bounds {
   readonly request: unknown
   readonly user: string | undefined
   readonly place: Audience.Place
-  readonly encodings: SocketWire.Encodings
   readonly recovery: Recovery | undefined
   /** What it was on the node that it comes from, and where its client has stopped. */
   readonly moved?: (Moved & { readonly offset: string | undefined; readonly now: Position.Position }) | undefined
-  /** It can come back from now on, or not any more. */
-  readonly away: (socket: LiveSocket, isAway: boolean) => void
-  /** It is over. */
-  readonly over: (socket: LiveSocket) => void
 }
 
 interface Link {
@@ -75,19 +80,14 @@ type State =
   | { readonly _tag: "Away"; readonly unsaid: Array<{ readonly id: number; readonly args: ReadonlyArray<unknown> }> }
   | { readonly _tag: "Over"; readonly reason: Reason }
 
-interface Room {
-  readonly name: string
-  /** Where it was joined: nothing before is its. */
-  at: Position.Position | undefined
-  readonly since: Position.Position | undefined
-}
-
 interface Question {
   readonly name: string
   readonly args: ReadonlyArray<unknown>
   id: number | undefined
   settle: (exit: Exit.Exit<ReadonlyArray<unknown>, Packet.UnsendablePacket | Unanswered>) => void
 }
+
+const nothing: ReadonlyArray<KeptEvents.KeptEvent> = []
 
 /** Most answers that are kept for a client that is away. */
 const maxUnsaid = 64
@@ -98,11 +98,11 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   slot: Set<Timed> | undefined
   readonly scope: Scope.Closeable = Scope.makeUnsafe()
   readonly name: string
+  private readonly settings: Settings
   private readonly making: Making
   private readonly encoding: Encoding<SocketWire.Wire>
   private readonly over = Deferred.makeUnsafe<Reason>()
-  /** By their topics. */
-  private readonly inside = new Map<string, Room>()
+  private readonly inside = new JoinedRooms()
   private state: State
   private readonly listening: Listening
   private questions: Set<Question> | undefined
@@ -110,17 +110,18 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   private position: Position.Position | undefined
   private kept: KeptEvents.KeptEvents | undefined
   /** What is to be said again before what was published after it. */
-  private again: Array<KeptEvents.KeptEvent> = []
+  private again = nothing
 
-  constructor(making: Making, link: Link) {
+  constructor(settings: Settings, making: Making, link: Link) {
+    this.settings = settings
     this.making = making
     this.name = making.user ?? making.id
-    this.encoding = making.encodings.use(making.namespace, making.query)
+    this.encoding = settings.encodings.use(making.namespace, making.query)
     this.state = { _tag: "Joining", link, early: [] }
-    this.listening = new Listening(making, this)
+    this.listening = new Listening(settings, this)
     const { moved } = making
     if (moved === undefined) return
-    for (const { at, name, topic } of moved.rooms) this.inside.set(topic, { name, at, since: undefined })
+    for (const { at, name, topic } of moved.rooms) this.inside.add({ topic, name, at, since: undefined })
     // What its program joins now it joins now.
     this.position = moved.now
   }
@@ -189,30 +190,30 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
         this.state = { _tag: "Away", unsaid: [...moved.unsaid] }
         return Effect.flatMap(this.resume(link, moved.offset), (is) => (is ? afterwards : this.end("transport")))
       }
-      this.inside.set(place.all, { name: "", at: undefined, since: undefined })
+      this.inside.add({ topic: place.all, name: "", at: undefined, since: undefined })
       const admitted = (at: Position.Position | undefined) =>
         Effect.suspend(() => {
           if (this.state._tag !== "Joining") return Effect.void
           this.position = at
-          for (const room of this.inside.values()) room.at = at
+          for (const room of this.inside.all) room.at = at
           // Without a position nobody can tell what a client has missed.
           if (recovery !== undefined && at !== undefined) this.kept = new KeptEvents.KeptEvents()
           this.state = { _tag: "Joined", link }
           const pid = this.kept === undefined ? undefined : recovery?.pid
           return link.session.accept(namespace, link.attempt, { sid: this.id, pid })
         })
-      const now = [...this.inside].filter(([, { since }]) => since === undefined)
+      const now = this.inside.all.filter(({ since }) => since === undefined)
       return place.hub
         .enter(
-          now.map(([topic]) => topic),
+          now.map(({ topic }) => topic),
           this,
           { admitted }
         )
         .pipe(
           Effect.andThen(
             Effect.forEach(
-              [...this.inside].filter(([, { since }]) => since !== undefined),
-              ([topic, { since }]) => place.hub.enter([topic], this, { since }),
+              this.inside.all.filter(({ since }) => since !== undefined),
+              ({ since, topic }) => place.hub.enter([topic], this, { since }),
               { discard: true }
             )
           ),
@@ -227,7 +228,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     const from = this.missedFrom(offset)
     if (this.state._tag !== "Away" || this.listening.isBusy || this.questions !== undefined) return undefined
     if (from === undefined || this.kept === undefined) return undefined
-    const rooms = [...this.inside].map(([topic, { at, name }]) => ({ topic, name, at }))
+    const rooms = this.inside.all.map(({ at, name, topic }) => ({ topic, name, at }))
     const { unsaid } = this.state
     return { id: this.id, user: this.user, rooms, events: from.events, last: this.kept.next - 1, unsaid }
   }
@@ -237,7 +238,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     return Effect.suspend(() => {
       const from = this.missedFrom(offset)
       if (from === undefined || query !== this.query) return Effect.succeed(false)
-      const missed = this.making.place.hub.since([...this.inside.keys()], from.at)
+      const missed = this.making.place.hub.since(this.inside.topics, from.at)
       return Effect.match(missed, { onFailure: () => false, onSuccess: ({ gap }) => gap.length === 0 })
     })
   }
@@ -260,15 +261,15 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       if (this.state._tag !== "Away" || from === undefined || recovery === undefined) return Effect.succeed(false)
       const { unsaid } = this.state
       this.state = { _tag: "Joined", link }
-      this.making.away(this, false)
+      this.settings.away(this, false)
       recovery.wheel.cancel(this)
-      this.again = [...from.events]
+      this.again = from.events
       const admitted = () => link.session.accept(namespace, link.attempt, { sid: this.id, pid: recovery.pid })
       const filter = ({ at, topic }: Publication): boolean => {
         const joined = this.inside.get(topic)?.at
         return at === undefined || joined === undefined || Position.isBehind(at, joined)
       }
-      return place.hub.enter([...this.inside.keys()], this, { since: from.at, filter, admitted }).pipe(
+      return place.hub.enter(this.inside.topics, this, { since: from.at, filter, admitted }).pipe(
         Effect.andThen(() => this.sayAgain()),
         Effect.andThen(() =>
           Effect.forEach(unsaid, ({ args, id }) => link.session.answer(namespace, link.attempt, id, args), {
@@ -291,7 +292,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       if (before !== undefined && !Position.isBehind(before, at)) break
       const written = this.writeUnsafe(wire)
       if (written !== "Written") return written
-      this.again.shift()
+      this.again = this.again.slice(1)
     }
     return "Written"
   }
@@ -309,7 +310,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   }
 
   private departUnsafe(): void {
-    for (const topic of this.inside.keys()) this.making.place.hub.departUnsafe(topic, this)
+    for (const topic of this.inside.topics) this.making.place.hub.departUnsafe(topic, this)
   }
 
   /** That session has it no more. */
@@ -321,33 +322,33 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       const mayReturn = reason === "transport" && state._tag === "Joined" && this.kept !== undefined
       if (!mayReturn || recovery === undefined) return this.end(reason)
       this.state = { _tag: "Away", unsaid: [] }
-      this.again = []
+      this.again = nothing
       for (const question of this.questions ?? []) question.id = undefined
       this.departUnsafe()
       recovery.wheel.schedule(this, recovery.maxAway)
-      this.making.away(this, true)
+      this.settings.away(this, true)
       return Effect.void
     })
   }
 
   /** It has not come back in time. */
   expired(): void {
-    this.making.fork(this.end("transport"))
+    this.settings.fork(this.end("transport"))
   }
 
   end(reason: Reason): Effect.Effect<void> {
     // A listener that ends its own socket is interrupted, and all is released nevertheless.
     const ending = Effect.suspend(() => {
       if (this.state._tag === "Over") return Effect.void
-      const { encodings, namespace, query, recovery } = this.making
-      if (this.state._tag === "Away") this.making.away(this, false)
+      const { namespace, query, recovery } = this.making
+      if (this.state._tag === "Away") this.settings.away(this, false)
       this.state = { _tag: "Over", reason }
       recovery?.wheel.cancel(this)
       this.departUnsafe()
-      encodings.release(namespace, query)
+      this.settings.encodings.release(namespace, query)
       for (const question of this.questions ?? []) question.settle(unanswered("Gone"))
       this.listening.stopUnsafe()
-      this.making.over(this)
+      this.settings.over(this)
       Deferred.doneUnsafe(this.over, Effect.succeed(reason))
       return Scope.close(this.scope, Exit.void)
     })
@@ -369,7 +370,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
     const { state } = this
     this.kept = undefined
     if (state._tag === "Joined") state.link.session.cutUnsafe()
-    else this.making.fork(this.end("transport"))
+    else this.settings.fork(this.end("transport"))
   }
 
   /** Its connection is not needed any more, as its client has another. */
@@ -409,7 +410,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
         this.inside.delete(notice.from)
         const prefix = `${this.namespace}#`
         const name = notice.to.startsWith(prefix) ? notice.to.slice(prefix.length) : notice.to
-        this.inside.set(notice.to, { name, at: notice.position, since: undefined })
+        this.inside.add({ topic: notice.to, name, at: notice.position, since: undefined })
       }
     }
     return "Written"
@@ -533,7 +534,7 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
   // Rooms.
 
   get rooms(): ReadonlyArray<string> {
-    return [...this.inside.values()].flatMap(({ name }) => (name === "" ? [] : [name]))
+    return this.inside.all.flatMap(({ name }) => (name === "" ? [] : [name]))
   }
 
   join(room: string, since?: Position.Position): Effect.Effect<void, BrokerError> {
@@ -542,8 +543,8 @@ export class LiveSocket implements Member, Socket, Audience.Asked, Timed {
       const topic = place.topicOf(room)
       if (room === "" || !HubMessage.isTopic(topic)) throw new TypeError("a room with no proper name")
       if (this.inside.has(topic) || this.state._tag === "Over") return Effect.void
-      const joined: Room = { name: room, at: undefined, since }
-      this.inside.set(topic, joined)
+      const joined: Joined = { topic, name: room, at: undefined, since }
+      this.inside.add(joined)
       if (this.state._tag !== "Joined") {
         joined.at = this.position
         return Effect.void

@@ -47,6 +47,7 @@ export interface Wanted {
   readonly namespace: string
   readonly query: string | undefined
   readonly offset: string | undefined
+  readonly user: string | undefined
 }
 
 interface Options {
@@ -145,11 +146,11 @@ export const make = ({ cluster, letGo, maxSockets, packets }: Options): Effect.E
     const gone = new Map<string, string>()
 
     yield* questions.answer(question, (payload) => {
-      const [to, pid, namespace, query, offset] = Array.isArray(payload) ? (payload as ReadonlyArray<Json>) : []
+      const [to, pid, namespace, query, offset, user] = Array.isArray(payload) ? (payload as ReadonlyArray<Json>) : []
       if (typeof to !== "string" || typeof pid !== "string" || typeof namespace !== "string") {
         return Effect.fail("no socket")
       }
-      const wanted = { pid, namespace, query: textOf(query), offset: textOf(offset) }
+      const wanted = { pid, namespace, query: textOf(query), offset: textOf(offset), user: textOf(user) }
       return Effect.flatMap(letGo(wanted), (moved): Effect.Effect<Json, Json> => {
         const json = moved === undefined ? undefined : print(moved, packets)
         if (json === undefined) return Effect.succeed(gone.get(pid) ?? null)
@@ -162,7 +163,7 @@ export const make = ({ cluster, letGo, maxSockets, packets }: Options): Effect.E
 
     return {
       named: (secret) => `${secret}.${self}`,
-      fetch: ({ namespace, offset, pid, query }) =>
+      fetch: ({ namespace, offset, pid, query, user }) =>
         Effect.gen(function* () {
           let node = pid.slice(pid.indexOf(".") + 1)
           for (let hop = 0; hop < maxHops; hop++) {
@@ -172,7 +173,7 @@ export const make = ({ cluster, letGo, maxSockets, packets }: Options): Effect.E
               node = next
               continue
             }
-            const wanted = [self, pid, namespace, query ?? null, offset ?? null]
+            const wanted = [self, pid, namespace, query ?? null, offset ?? null, user ?? null]
             const answer = Result.getOrUndefined(
               yield* Effect.result(questions.askNode(node, question, wanted, { timeout }))
             )

@@ -184,11 +184,23 @@ export const make = <Request = unknown, R = never>(
       if (waiting.size > maxSockets) for (const oldest of waiting) return oldest.expired()
     }
 
+    const ofAll = { maxWaiting, maxWaitingSize, fork, encodings, away: setAway, over: forget }
+
+    /** Whose place it is: what a client was told is no use to who is somebody else by now. */
+    const placed = ({ namespace, pid, user }: Pick<SocketMove.Wanted, "namespace" | "pid" | "user">) => {
+      const socket = known.get(pid)
+      return socket?.namespace === namespace && socket.user === user ? socket : undefined
+    }
+
     /** Whether it was a client that has come back, and is where it was. */
-    const recover = (session: SocketSession, { attempt, auth, namespace, query }: Join): Effect.Effect<boolean> => {
+    const recover = (
+      session: SocketSession,
+      { attempt, auth, namespace, query }: Join,
+      { user }: Who<Request>
+    ): Effect.Effect<boolean> => {
       const pid = textOf(auth?.["pid"])
-      const socket = pid === undefined ? undefined : known.get(pid)
-      if (socket === undefined || socket.namespace !== namespace) return Effect.succeed(false)
+      const socket = pid === undefined ? undefined : placed({ pid, namespace, user })
+      if (socket === undefined) return Effect.succeed(false)
       const offset = textOf(auth?.["offset"])
       return Effect.flatMap(socket.canResume(offset, query), (canResume) => {
         // Its client has no use for the connection that it had, which may not have been missed yet.
@@ -202,14 +214,9 @@ export const make = <Request = unknown, R = never>(
     }
 
     /** Ends a socket whose client has come back to another node. */
-    const letGo = ({
-      namespace,
-      offset,
-      pid,
-      query
-    }: SocketMove.Wanted): Effect.Effect<SocketMove.Moved | undefined> => {
-      const socket = known.get(pid)
-      if (socket === undefined || socket.namespace !== namespace) return Effect.succeed(undefined)
+    const letGo = ({ offset, query, ...wanted }: SocketMove.Wanted): Effect.Effect<SocketMove.Moved | undefined> => {
+      const socket = placed(wanted)
+      if (socket === undefined) return Effect.succeed(undefined)
       return Effect.flatMap(socket.canResume(offset, query), (canResume) => {
         socket.dropUnsafe()
         const moved = canResume ? socket.moving(offset) : undefined
@@ -229,7 +236,7 @@ export const make = <Request = unknown, R = never>(
       const offset = textOf(auth?.["offset"])
       if (moves === undefined || pid === undefined) return Effect.succeed(undefined)
       return Effect.gen(function* () {
-        const moved = yield* moves.fetch({ pid, namespace, query, offset })
+        const moved = yield* moves.fetch({ pid, namespace, query, offset, user })
         if (moved === undefined || moved.user !== user) return undefined
         const now = yield* Effect.option(hub.broker.position)
         return now._tag === "None" ? undefined : { ...moved, offset, now: now.value }
@@ -255,16 +262,10 @@ export const make = <Request = unknown, R = never>(
         request,
         user,
         place: placeOf(namespace),
-        encodings,
         recovery: recovery === false ? undefined : { pid: pid ?? newPid(), maxAway: away, wheel },
-        moved,
-        maxWaiting,
-        maxWaitingSize,
-        fork,
-        away: setAway,
-        over: forget
+        moved
       }
-      const socket = new LiveSocket(making, { session, attempt })
+      const socket = new LiveSocket(ofAll, making, { session, attempt })
       remember(socket)
       if (!session.seat(namespace, attempt, socket)) return socket.end("transport")
       const refused = (message: string, data: unknown) =>
@@ -297,7 +298,7 @@ export const make = <Request = unknown, R = never>(
         const who = session.who as Who<Request>
         // Its other words do not wait for it.
         fork(
-          Effect.flatMap(recover(session, wanted), (is) =>
+          Effect.flatMap(recover(session, wanted, who), (is) =>
             is ? Effect.void : Effect.flatMap(arrival(wanted, who), (moved) => begin(session, wanted, who, moved))
           )
         )

@@ -33,9 +33,13 @@ export interface Settings {
 interface Seat {
   readonly attempt: number
   readonly socket: LiveSocket
+  readonly next: Seat | undefined
 }
 
-const nobody: ReadonlyArray<Seat> = []
+const without = (seat: Seat | undefined, attempt: number): Seat | undefined => {
+  if (seat === undefined) return undefined
+  return seat.attempt === attempt ? seat.next : { ...seat, next: without(seat.next, attempt) }
+}
 
 export class SocketSession implements Owner, Timed {
   slot: Set<Timed> | undefined
@@ -44,8 +48,8 @@ export class SocketSession implements Owner, Timed {
   /** It is not there yet when this is made. */
   private link: EngineSession | (() => EngineSession)
   private readonly decoder: Packet.Decoder
-  /** One, mostly: a table would be larger than all the rest. */
-  private seats = nobody
+  /** The first; mostly there is no other. A table, or an array, would be larger than all the rest. */
+  private seats: Seat | undefined
   private state: Protocol.State
   /** How long the packet that is being taken was, in UTF-16 units and bytes. */
   private size = 0
@@ -92,11 +96,7 @@ export class SocketSession implements Owner, Timed {
   /** Says whose the attempt is; `false` where it is over already. */
   seat(namespace: string, attempt: number, socket: LiveSocket): boolean {
     const isThere = this.state._tag === "Open" && this.state.namespaces.get(namespace)?.attempt === attempt
-    if (isThere) {
-      const others = this.seats.filter((seat) => seat.attempt !== attempt)
-      // A literal of one has room for one and no more.
-      this.seats = others.length === 0 ? [{ attempt, socket }] : [...others, { attempt, socket }]
-    }
+    if (isThere) this.seats = { attempt, socket, next: without(this.seats, attempt) }
     return isThere
   }
 
@@ -177,8 +177,9 @@ export class SocketSession implements Owner, Timed {
   // Carrying out.
 
   private socketOf(attempt: number): LiveSocket | undefined {
-    for (const seat of this.seats) if (seat.attempt === attempt) return seat.socket
-    return undefined
+    let seat = this.seats
+    while (seat !== undefined && seat.attempt !== attempt) seat = seat.next
+    return seat?.socket
   }
 
   private take([state, actions]: Protocol.Transition): Effect.Effect<void> {
@@ -201,8 +202,7 @@ export class SocketSession implements Owner, Timed {
       case "Leave":
         return Effect.suspend(() => {
           const socket = this.socketOf(action.attempt)
-          const others = this.seats.filter(({ attempt }) => attempt !== action.attempt)
-          this.seats = others.length === 0 ? nobody : others
+          this.seats = without(this.seats, action.attempt)
           return socket?.left(this, action.reason) ?? Effect.void
         })
       case "Deliver":
