@@ -29,7 +29,11 @@ const run = (command: string, flags: ReadonlyArray<string>, cwd: string): string
 
 /** The packages, and the libraries that they need and the system lacks, unpacked under `root`. */
 const unpackFrom = (lists: ReadonlyArray<string>, packages: ReadonlyArray<string>, root: string, folder: string) => {
-  const apt = (...flags: ReadonlyArray<string>) => run("apt-get", ["-q", "-y", ...patience, ...lists, ...flags], folder)
+  // What the system has downloaded before is left out of what is printed, and so would be missing here.
+  const archives = join(folder, "archives")
+  mkdirSync(join(archives, "partial"), { recursive: true })
+  const options = [...patience, ...lists, "-o", `Dir::Cache::archives=${archives}`]
+  const apt = (...flags: ReadonlyArray<string>) => run("apt-get", ["-q", "-y", ...options, ...flags], folder)
   const plan = ["--print-uris", "--no-install-recommends", "--reinstall", "install", ...packages]
   const files = apt("-o", "Debug::NoLocking=1", ...plan).matchAll(/^'\S+' (?<name>[^_\s]+)_\S+\.deb /gm)
   const planned = Array.from(files, ({ groups }) => groups!["name"]!)
