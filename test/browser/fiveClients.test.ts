@@ -75,7 +75,12 @@ const visit = (port: number) =>
     ): Effect.Effect<A> => promise(async () => page.evaluate<A>(`(${program})(modules, ...${JSON.stringify(args)})`))
     const until = (holds: (columns: ReturnType<typeof Modules.look>, more: number) => boolean, more = 0) =>
       promise(() =>
-        page.waitForFunction(`(${holds})(modules.look(), ${more})`, undefined, { polling: 20, timeout: 60_000 })
+        page
+          .waitForFunction(`(${holds})(modules.look(), ${more})`, undefined, { polling: 20, timeout: 60_000 })
+          .catch(async (cause) => {
+            const columns = await page.evaluate("modules.look()")
+            throw new Error(`${holds} did not come about: ${JSON.stringify(columns)}`, { cause })
+          })
       )
     yield* run((modules, hub, topic) => modules.start(hub, topic), origin, topic)
     yield* until((columns) => columns.every(({ isIn }) => isIn))

@@ -147,6 +147,8 @@ const anyCable = (column: Column, url: URL, topic: string): void => {
   const channel = cable.subscribeTo("TopicChannel", { topic }) as Channel
   channel.on("connect", column.enter)
   channel.on("disconnect", column.leave)
+  // While it hopes to come back to its session, the channel says nothing: it is connecting.
+  cable.on("disconnect", column.leave)
   channel.on("message", column.hear)
   channel.on("info", ({ type }) => void column.told.push(type))
   column.publish = (data) => void channel.perform("publish", { data })
