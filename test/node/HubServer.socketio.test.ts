@@ -8,6 +8,7 @@ import type { io as connectClient, Socket as Client } from "socket.io-client"
 import { Rejection } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as Origin from "@millrace/core/codec/Origin"
+import * as Socket from "@millrace/core/interop/socketio/Socket"
 import * as HubServer from "@millrace/node/HubServer"
 import * as NodeEventSource from "@millrace/node/NodeEventSource"
 import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
@@ -259,6 +260,43 @@ describe("a client of Socket.IO", () => {
         const anonymous = yield* connect(at(running), { transports, query: { token: "@http" } })
         yield* eventually(() => anonymous.refused.length > 0)
         assert.isFalse(nobody.client.connected || anonymous.client.connected)
+      }
+    })
+  )
+
+  it.live("may do what the hub says, as it was known by its auth, and hears why it is not", () =>
+    Effect.gen(function* () {
+      const running = yield* HubServer.serve({
+        authorize: {
+          publish: ({ name, request, user }) =>
+            user === "u:ada" && name === "ada" && request.query.get("q") === "1"
+              ? Effect.void
+              : Effect.fail(new Rejection({ message: `not ${user}, ${name}` }))
+        },
+        socketio: {
+          authenticate: ({ token }, { query }) =>
+            typeof token !== "string"
+              ? Socket.refuse("who are you?", { code: 7 })
+              : token === "long" || query.get("q") !== "1"
+                ? Effect.succeed({ name: "x".repeat(1_000) })
+                : Effect.succeed({ user: `u:${token}`, name: token === "cy" ? undefined : token })
+        }
+      })
+      for (const transports of [["polling"], ["websocket"]]) {
+        const as = (auth: object) => connect(at(running), { transports, query: { name: "called", q: "1" }, auth })
+        const [ada, cy, nobody, long] = [
+          yield* as({ token: "ada" }),
+          yield* as({ token: "cy" }),
+          yield* as({}),
+          yield* as({ token: "long" })
+        ]
+        assert.strictEqual((yield* ada.ask("publish", "lobby", "said")).topic, "lobby")
+        assert.deepStrictEqual(yield* cy.ask("publish", "lobby", "said"), forbidden("not u:cy, called"))
+        yield* eventually(() => nobody.refused.length > 0 && long.refused.length > 0)
+        assert.deepStrictEqual(
+          [nobody.refused[0], long.refused[0]!.startsWith("a name has 1 to")],
+          ["who are you?", true]
+        )
       }
     })
   )

@@ -46,7 +46,7 @@ import * as EventFront from "./EventFront.ts"
 import * as Answer from "./hub/Answer.ts"
 import * as Cable from "./hub/Cable.ts"
 import * as FrameViews from "./hub/FrameViews.ts"
-import type * as Guest from "./hub/Guest.ts"
+import * as Guest from "./hub/Guest.ts"
 import * as LookingOn from "./hub/LookingOn.ts"
 import * as NodeOrigins from "./hub/NodeOrigins.ts"
 import * as Publishing from "./hub/Publishing.ts"
@@ -369,13 +369,13 @@ const guestOf = ({ authorize, cable, identify, socketio }: Options, asked: NodeS
     if (!HubMessage.isClientName(name)) {
       return yield* NodeWebSocketServer.refuse(400, {
         headers: [["Content-Type", "application/json"]],
-        body: `${JSON.stringify({ error: { code: "bad-name", message: badName } })}\n`
+        body: `${JSON.stringify({ error: { code: "bad-name", message: Guest.badName } })}\n`
       })
     }
     const isAsked =
       authorize !== undefined ||
       (cable !== false && cable?.channels !== undefined) ||
-      (socketio !== false && socketio?.namespaces !== undefined)
+      (socketio !== false && (socketio?.authenticate ?? socketio?.namespaces) !== undefined)
     return { name, user, request: isAsked ? request : nothing }
   })
 
@@ -420,5 +420,3 @@ function cut(this: http.ServerResponse): void {
 
 /** Not to be guessed, though nothing is secured by it: 72 random bits. */
 const randomName = (): string => randomBytes(9).toString("base64url")
-
-const badName = `a name has 1 to ${HubMessage.maxNameLength} characters, no control characters, and no "@" in front`

@@ -58,3 +58,5 @@ export const clientOf = (identify: Identify | undefined, request: Request): Effe
     const { name = HubMessage.httpClient, user } = identify === undefined ? {} : yield* identify(request)
     return { id: yield* Identifier.next, name, user, request }
   })
+
+export const badName = `a name has 1 to ${HubMessage.maxNameLength} characters, no control characters, and no "@" in front`

@@ -15,13 +15,14 @@ import type * as Hub from "@millrace/core/cluster/Hub"
 import type { Access, Client } from "@millrace/core/cluster/HubAccess"
 import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as Position from "@millrace/core/cluster/Position"
-import type { Connect } from "@millrace/core/interop/socketio/Socket"
+import type * as Packet from "@millrace/core/interop/socketio/Packet"
+import * as Socket from "@millrace/core/interop/socketio/Socket"
 import * as SocketServer from "@millrace/core/interop/socketio/SocketServer"
 import * as SocketWire from "@millrace/core/interop/socketio/SocketWire"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import type * as Guest from "./Guest.ts"
+import * as Guest from "./Guest.ts"
 
 export const path = "/socket.io/"
 
@@ -33,8 +34,15 @@ export interface Caller {
 }
 
 export interface Options extends Pick<SocketServer.Options<Caller>, "connectTimeout" | "recovery"> {
+  /**
+   * Who a client is by its `auth`, in place of what `identify` has found by its first request; what is not said stays as
+   * it was. Or `Socket.refuse`, with what the client is to hear. Asked for each namespace that it wants to be in.
+   */
+  readonly authenticate?:
+    | ((auth: Packet.Payload, request: Guest.Request) => Effect.Effect<Guest.Identity, Socket.Refused>)
+    | undefined
   /** Beside `/`, or in its place: only what the object has itself counts. */
-  readonly namespaces?: { readonly [name: string]: Connect<Caller> } | undefined
+  readonly namespaces?: { readonly [name: string]: Socket.Connect<Caller> } | undefined
   /** Sessions at a time. Default 100,000. */
   readonly maxSessions?: number | undefined
 }
@@ -68,7 +76,7 @@ type Answer = Effect.Effect<object, HubMessage.Refusal>
 
 /** What every client finds in `/`. */
 export const topics =
-  (hub: Hub.Hub["Service"], { join, publish }: Access<Guest.Request> = {}): Connect<Caller> =>
+  (hub: Hub.Hub["Service"], { join, publish }: Access<Guest.Request> = {}): Socket.Connect<Caller> =>
   (socket) => {
     const { id, user } = socket
     const { name, request } = socket.request
@@ -129,14 +137,26 @@ const sinceOf = (options: unknown): Effect.Effect<Position.Position | undefined,
     : Effect.succeed(position)
 }
 
+const identified = (
+  authenticate: NonNullable<Options["authenticate"]>,
+  { auth, request: caller, user }: SocketServer.Applicant<Caller>
+) =>
+  Effect.gen(function* () {
+    const known = yield* authenticate(auth, caller.request)
+    const { name = caller.name } = known
+    if (!HubMessage.isClientName(name)) return yield* Socket.refuse(Guest.badName, { code: "bad-name" })
+    return { user: known.user ?? user, request: { ...caller, name } }
+  })
+
 export const make = (
   hub: Hub.Hub["Service"],
   cluster: Cluster["Service"],
   access: Access<Guest.Request> | undefined,
   maxMessageBytes: number,
-  { connectTimeout, namespaces, recovery }: Options
+  { authenticate, connectTimeout, namespaces, recovery }: Options
 ) =>
   SocketServer.make<Caller>({
+    authenticate: authenticate && ((applicant) => identified(authenticate, applicant)),
     connectTimeout,
     recovery,
     // A poll may come to any of the nodes.

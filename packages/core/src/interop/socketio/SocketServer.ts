@@ -11,10 +11,12 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import type { BrokerError } from "../../cluster/BrokerError.ts"
 import type { Cluster } from "../../cluster/Cluster.ts"
 import * as Hub from "../../cluster/Hub.ts"
 import type { Target } from "../../cluster/Target.ts"
@@ -27,7 +29,7 @@ import type * as Packet from "./Packet.ts"
 import * as RoomTopic from "./RoomTopic.ts"
 import type { Connect, Handler, Refused, Socket } from "./Socket.ts"
 import type * as Protocol from "./SocketProtocol.ts"
-import { type Join, type Settings, SocketSession } from "./SocketSession.ts"
+import { type Join, type Seated, type Settings, SocketSession } from "./SocketSession.ts"
 import * as SocketMove from "./SocketMove.ts"
 import * as SocketNodes from "./SocketNodes.ts"
 import * as SocketWire from "./SocketWire.ts"
@@ -40,7 +42,7 @@ export interface Recovery {
   readonly maxSockets?: number | undefined
 }
 
-export interface Options<in Request = unknown, out R = never> extends Packet.Options, Protocol.Config {
+export interface Options<in out Request = unknown, out R = never> extends Packet.Options, Protocol.Config {
   /**
    * The namespaces that there are, by their names: only what the object has itself counts. Or a function of the name, for
    * those that nobody can list. To any other a client is not let in: `Invalid namespace`.
@@ -48,6 +50,12 @@ export interface Options<in Request = unknown, out R = never> extends Packet.Opt
   readonly namespaces:
     | { readonly [name: string]: Connect<Request, R> }
     | ((namespace: string) => Connect<Request, R> | undefined)
+  /**
+   * Finds out who wants into a namespace, by what it says of itself, or fails with `Socket.refuse`. Its answer takes the
+   * place of what `open` was told, also where a client comes back: only who it was finds the socket that it had. Nobody
+   * waits for it who has gone, or longer than `connectTimeout`. Default: it is who opened the session.
+   */
+  readonly authenticate?: ((applicant: Applicant<Request>) => Effect.Effect<Who<Request>, Refused, R>) | undefined
   /**
    * The topic of a room. Default: of the main namespace the room's own name; of another, `/admin#lobby`. Nobody else may
    * choose the names of rooms of the main namespace freely, where other topics are not for everybody.
@@ -79,6 +87,9 @@ export interface Who<out Request = unknown> {
   readonly request: Request
 }
 
+/** Who wants into a namespace. */
+export type Applicant<Request = unknown> = Pick<Socket<Request>, "auth" | "namespace" | "query" | "request" | "user">
+
 /** A namespace, for those who are in none. */
 export interface Namespace<out Request = unknown> extends Audience.Audience {
   readonly name: string
@@ -103,12 +114,23 @@ const textOf = (value: unknown): string | undefined => (typeof value === "string
 const nobody: Packet.Payload = {}
 const none: ReadonlyMap<string, LiveSocket> = new Map()
 
+/** Says why a client is not let in. */
+const turnAway = (session: SocketSession, { attempt, namespace }: Join, cause: Cause.Cause<BrokerError | Refused>) => {
+  if (Cause.hasInterruptsOnly(cause)) return Effect.void
+  const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
+  if (error?._tag === "Refused") return session.refuse(namespace, attempt, error.message, error.data)
+  return Effect.andThen(
+    Effect.logError("Socket.IO: a client was not let in", cause),
+    session.refuse(namespace, attempt, "Internal server error", undefined)
+  )
+}
+
 /** As long as the scope is open; at its end all sockets are over. */
 export const make = <Request = unknown, R = never>(
   options: Options<Request, R>
 ): Effect.Effect<SocketServer<Request>, never, Hub.Hub | Scope.Scope | R> =>
   Effect.gen(function* () {
-    const { namespaces, recovery = false, topic = RoomTopic.of } = options
+    const { authenticate, namespaces, recovery = false, topic = RoomTopic.of } = options
     const { maxWaiting = defaults.maxWaiting, maxWaitingSize = defaults.maxWaitingSize } = options
     const { maxAway = defaults.maxAway, maxSockets = defaults.maxSockets } =
       typeof recovery === "object" ? recovery : {}
@@ -186,6 +208,21 @@ export const make = <Request = unknown, R = never>(
 
     const ofAll = { maxWaiting, maxWaitingSize, fork, encodings, away: setAway, over: forget }
 
+    /** Who it is. Nobody is asked any more about a client that has gone. */
+    const identified = (
+      session: SocketSession,
+      wanted: Join,
+      who: Who<Request>
+    ): Effect.Effect<Who<Request>, Refused> => {
+      if (authenticate === undefined) return Effect.succeed(who)
+      const { attempt, auth = nobody, namespace, query } = wanted
+      const gone = Deferred.makeUnsafe<never>()
+      const seated: Seated = { left: () => Deferred.interrupt(gone), deliver: () => Effect.void, answered: () => {} }
+      if (!session.seat(namespace, attempt, seated)) return Effect.interrupt
+      const found = Effect.suspend(() => authenticate({ auth, namespace, query, ...who, user: who.user }))
+      return Effect.raceFirst(found as Effect.Effect<Who<Request>, Refused>, Deferred.await(gone))
+    }
+
     /** Whose place it is: what a client was told is no use to who is somebody else by now. */
     const placed = ({ namespace, pid, user }: Pick<SocketMove.Wanted, "namespace" | "pid" | "user">) => {
       const socket = known.get(pid)
@@ -243,12 +280,8 @@ export const make = <Request = unknown, R = never>(
       })
     }
 
-    const begin = (
-      session: SocketSession,
-      { attempt, auth, namespace, query }: Join,
-      { request, user }: Who<Request>,
-      moved: Making["moved"]
-    ) => {
+    const begin = (session: SocketSession, wanted: Join, { request, user }: Who<Request>, moved: Making["moved"]) => {
+      const { attempt, auth, namespace, query } = wanted
       const connect = connectOf(namespace)
       if (connect === undefined) return session.refuse(namespace, attempt, "Invalid namespace", undefined)
       const id = moved?.id ?? source()
@@ -268,25 +301,24 @@ export const make = <Request = unknown, R = never>(
       const socket = new LiveSocket(ofAll, making, { session, attempt })
       remember(socket)
       if (!session.seat(namespace, attempt, socket)) return socket.end("transport")
-      const refused = (message: string, data: unknown) =>
-        Effect.andThen(session.refuse(namespace, attempt, message, data), socket.end("server"))
       // Who decides is of the program, and all that it needs is in the context that it is run in.
       const decide = Effect.suspend(() => connect(socket)) as Effect.Effect<Handler | void, Refused, Scope.Scope>
       // Who has gone is not decided on any more.
       const gone = Effect.andThen(socket.closed, Effect.interrupt)
       return Effect.raceFirst(Scope.provide(decide, socket.scope), gone).pipe(
         Effect.flatMap((handler) => socket.enter(handler ?? undefined)),
-        Effect.catchCause((cause) => {
-          if (Cause.hasInterruptsOnly(cause)) return socket.end("server")
-          const error = cause.reasons.find((reason) => reason._tag === "Fail")?.error
-          if (error?._tag === "Refused") return refused(error.message, error.data)
-          return Effect.andThen(
-            Effect.logError("Socket.IO: a client was not let in", cause),
-            refused("Internal server error", undefined)
-          )
-        })
+        Effect.catchCause((cause) => Effect.andThen(turnAway(session, wanted, cause), socket.end("server")))
       )
     }
+
+    const admit = (session: SocketSession, wanted: Join): Effect.Effect<void> =>
+      Effect.matchCauseEffect(identified(session, wanted, session.who as Who<Request>), {
+        onFailure: (cause) => turnAway(session, wanted, cause),
+        onSuccess: (who) =>
+          Effect.flatMap(recover(session, wanted, who), (is) =>
+            is ? Effect.void : Effect.flatMap(arrival(wanted, who), (moved) => begin(session, wanted, who, moved))
+          )
+      })
 
     const settings: Settings = {
       protocol: options,
@@ -294,15 +326,8 @@ export const make = <Request = unknown, R = never>(
       connectTimeout,
       wheel,
       run: (effect) => void fork(effect),
-      join: (session, wanted) => {
-        const who = session.who as Who<Request>
-        // Its other words do not wait for it.
-        fork(
-          Effect.flatMap(recover(session, wanted, who), (is) =>
-            is ? Effect.void : Effect.flatMap(arrival(wanted, who), (moved) => begin(session, wanted, who, moved))
-          )
-        )
-      },
+      // Its other words do not wait for it.
+      join: (session, wanted) => void fork(admit(session, wanted)),
       over: (session) => void sessions.delete(session)
     }
 

@@ -29,10 +29,13 @@ export interface Settings {
   readonly over: (session: SocketSession) => void
 }
 
+/** A socket; or, until it is known whose that would be, what is to be given up when its client has gone. */
+export type Seated = Pick<LiveSocket, "answered" | "deliver" | "left">
+
 /** The socket of an attempt. */
 interface Seat {
   readonly attempt: number
-  readonly socket: LiveSocket
+  readonly socket: Seated
   readonly next: Seat | undefined
 }
 
@@ -94,7 +97,7 @@ export class SocketSession implements Owner, Timed {
   // Its sockets.
 
   /** Says whose the attempt is; `false` where it is over already. */
-  seat(namespace: string, attempt: number, socket: LiveSocket): boolean {
+  seat(namespace: string, attempt: number, socket: Seated): boolean {
     const isThere = this.state._tag === "Open" && this.state.namespaces.get(namespace)?.attempt === attempt
     if (isThere) this.seats = { attempt, socket, next: without(this.seats, attempt) }
     return isThere
@@ -176,7 +179,7 @@ export class SocketSession implements Owner, Timed {
 
   // Carrying out.
 
-  private socketOf(attempt: number): LiveSocket | undefined {
+  private socketOf(attempt: number): Seated | undefined {
     let seat = this.seats
     while (seat !== undefined && seat.attempt !== attempt) seat = seat.next
     return seat?.socket
