@@ -10,6 +10,7 @@ import * as HubMessage from "@millrace/core/cluster/HubMessage"
 import * as Origin from "@millrace/core/codec/Origin"
 import * as Socket from "@millrace/core/interop/socketio/Socket"
 import * as HubServer from "@millrace/node/HubServer"
+import * as NodeDeflate from "@millrace/node/NodeDeflate"
 import * as NodeEventSource from "@millrace/node/NodeEventSource"
 import * as NodeWebSocket from "@millrace/node/NodeWebSocket"
 import * as NodeWebSocketServer from "@millrace/node/NodeWebSocketServer"
@@ -297,6 +298,29 @@ describe("a client of Socket.IO", () => {
           [nobody.refused[0], long.refused[0]!.startsWith("a name has 1 to")],
           ["who are you?", true]
         )
+      }
+    })
+  )
+
+  it.live("has its messages compressed where it offers that, and the hub does", () =>
+    Effect.gen(function* () {
+      const extensions = [NodeDeflate.compression({ threshold: 64 })]
+      const running = yield* HubServer.serve({ extensions })
+      const long = "all the same ".repeat(1_000)
+      // From polling to a WebSocket, and with none beneath.
+      for (const transports of [["websocket"], ["polling", "websocket"]]) {
+        const ada = yield* connect(at(running), { transports, perMessageDeflate: true })
+        const bob = yield* connect(at(running), { transports, perMessageDeflate: false })
+        yield* eventually(() => [ada, bob].every(({ client }) => client.io.engine?.transport.name === "websocket"))
+        const agreedBy = ({ client }: typeof ada) =>
+          (client.io.engine.transport as unknown as { readonly ws: { readonly extensions: string } }).ws.extensions
+        for (const one of [ada, bob]) yield* one.ask("subscribe", "lobby")
+        assert.deepStrictEqual([agreedBy(ada), agreedBy(bob)], ["permessage-deflate", ""])
+        const bytes = new Uint8Array(1_000).fill(7)
+        yield* ada.ask("publish", "lobby", "long", long, bytes)
+        yield* bob.ask("publish", "lobby", "long", long, bytes)
+        const event = ["long", long, [...bytes]]
+        for (const one of [ada, bob]) assert.deepStrictEqual(yield* one.next(2), [event, event])
       }
     })
   )

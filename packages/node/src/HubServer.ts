@@ -336,6 +336,7 @@ export const serve = (
       engine = yield* NodeSocketIoServer.attach(server, socketio, {
         path: SocketIo.path,
         origin,
+        extensions: options.extensions,
         drain: options.drain,
         outboxBytes: options.limits?.outboxBytes,
         maxPayload: maxBody,

@@ -12,6 +12,7 @@
 import type { Cluster } from "@millrace/core/cluster/Cluster"
 import type { Refusal } from "@millrace/core/codec/HandshakeError"
 import * as Origin from "@millrace/core/codec/Origin"
+import type { Extension } from "@millrace/core/connection/Extension"
 import * as EngineRequest from "@millrace/core/interop/engineio/EngineRequest"
 import * as EngineProtocol from "@millrace/core/interop/engineio/EngineProtocol"
 import * as EngineServer from "@millrace/core/interop/engineio/EngineServer"
@@ -35,6 +36,8 @@ export interface Options extends Omit<EngineServer.Options, "node">, NodeWebSock
   readonly origin?: Origin.Policy | undefined
   /** How much may wait to be written to a WebSocket until who sends has to wait, in bytes. Default 1 MiB. */
   readonly outboxBytes?: number | undefined
+  /** Spoken over WebSockets where a client offers them. Default: none, so nothing is compressed. */
+  readonly extensions?: ReadonlyArray<Extension> | undefined
   /**
    * The cluster, where several nodes serve the same path: then it does not matter to which of them a request comes, or a
    * WebSocket. Each path once in a cluster's node.
@@ -70,7 +73,7 @@ const refuse = ({ json, status }: EngineRequest.EngineRefusal) =>
 /** Adds sessions to a server of `node:http`, `node:https` or `node:http2`, as long as the scope is open. */
 export const attach = <R>(
   server: Claims.Server,
-  { cluster, drain, origin = Origin.sameOrigin, outboxBytes, path = "/engine.io/", ...options }: Options,
+  { cluster, drain, extensions, origin = Origin.sameOrigin, outboxBytes, path = "/engine.io/", ...options }: Options,
   accept: Accept<R>
 ): Effect.Effect<Attached, never, R | Scope.Scope> =>
   Effect.gen(function* () {
@@ -110,6 +113,7 @@ export const attach = <R>(
       {
         path,
         origin,
+        extensions,
         // The sessions ping themselves.
         limits: {
           maxMessageBytes,
