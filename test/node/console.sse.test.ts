@@ -259,6 +259,44 @@ describe("the page, by SSE", () => {
     expect(await shown(page, 3)).toEqual(["one", "two", "three"])
   })
 
+  it("does not get again by WebSocket what it has read in a history before the event stream has told it", async () => {
+    const page = await visit("?topic=lobby&name=ada")
+    await page.locator("#topics li:not(.asking)").waitFor()
+    await publish("lobby", "one")
+    await shown(page, 1)
+    // Of the event stream comes its beginning, and the history when it may.
+    await page.evaluate(() => {
+      const { fetch } = globalThis
+      const may = new Promise((resolve) => addEventListener("may", resolve))
+      globalThis.fetch = async (input, init) => {
+        const { pathname } = new URL(input instanceof Request ? input.url : input)
+        if (pathname.endsWith("/history")) await may
+        const response = await fetch(input, init)
+        if (pathname !== "/events" || response.body === null) return response
+        const body = response.body.getReader()
+        let came = ""
+        const beginning = new ReadableStream({
+          pull: async (controller) => {
+            if (/^id:.*\n\n/m.test(came)) return new Promise<void>(() => {})
+            const { value } = await body.read()
+            came += new TextDecoder().decode(value)
+            controller.enqueue(value)
+          }
+        })
+        return new Response(beginning, response)
+      }
+    })
+    await page.locator("#by-sse").check({ force: true })
+    await page.getByText("Receiving by SSE", { exact: true }).waitFor()
+    await publish("lobby", "two")
+    await page.evaluate(() => dispatchEvent(new Event("may")))
+    await shown(page, 2)
+    await page.locator("#by-websocket").check({ force: true })
+    await page.getByText("Connected as ada").waitFor()
+    await publish("lobby", "three")
+    expect(await shown(page, 3)).toEqual(["one", "two", "three"])
+  })
+
   it("changes from one wire to the other under load, with nothing lost, nothing twice, and in order", async () => {
     const page = await visit("?topic=lobby&topic=weir&topic=mill&name=ada")
     await page.waitForFunction(() => document.querySelectorAll("#topics li:not(.asking)").length === 3)

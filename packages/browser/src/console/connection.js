@@ -71,8 +71,6 @@ let base = reconnect.base
 let openedAt = 0
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer
-/** What was read from histories, and may come by the stream again. @type {Set<string>} */
-let known = new Set()
 
 /** @param {Owner} by */
 export const begin = (by) => {
@@ -202,17 +200,14 @@ const openSocket = () => {
 }
 
 /**
- * An event. What was read from a history does not count again.
+ * An event.
  *
  * @param {string} text
  * @param {string} id
  */
 const take = (text, id) => {
   const message = parse(text)
-  if (message?.type === "message") {
-    if (known.delete(id)) return
-    message.position = id
-  }
+  if (message?.type === "message") message.position = id
   deliver(message)
 }
 
@@ -230,7 +225,6 @@ const openStream = (topics) => {
     for (const topic of behind) {
       const gap = (/** @type {string} */ to) => owner?.received({ type: "gap", topics: [topic], to })
       const entry = (/** @type {any} */ message) => {
-        known.add(message.position)
         Places.reach(topic, message.position)
         if (message.type === "message") owner?.received(message)
       }
@@ -295,7 +289,6 @@ export const choose = (next) => {
   if (next === via) return
   via = next
   base = reconnect.base
-  known = new Set()
   keep("localStorage", "via", next)
   if (next === "websocket") Places.spread(owner?.topics() ?? [])
   reopen(`You chose ${next === "sse" ? "Server-Sent Events" : "WebSocket"}.`)

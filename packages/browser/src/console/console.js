@@ -167,6 +167,7 @@ const receive = (message) => {
     }
     case "message": {
       reach(message.topic, message.position)
+      if (!Places.isNew(message.topic, message.position)) break
       if (Topics.has(message.topic)) Rates.add(message.topic)
       Messages.add(message, Topics.hueOf(message.topic), message.from === Connection.client())
       break

@@ -24,6 +24,27 @@ export const reach = (topic, position) => {
 /** @param {string} topic */
 export const forget = (topic) => positions.delete(topic)
 
+/** How many messages are known by where they stand. Twice comes only what is new. */
+const maxKnown = 10_000
+/** @type {Set<string>} */
+const known = new Set()
+
+/**
+ * Notes that a message was seen, and tells whether it was not before. A history has what an event stream is about to say,
+ * and whoever goes on by another wire in between is told it once more.
+ *
+ * @param {string} topic
+ * @param {string | undefined} position Without one it is told only once.
+ */
+export const isNew = (topic, position) => {
+  if (position === undefined) return true
+  const key = `${position} ${topic}`
+  if (known.has(key)) return false
+  known.add(key)
+  if (known.size > maxKnown) for (const oldest of known) return known.delete(oldest)
+  return true
+}
+
 /** The ID of the last event, or "". */
 export const event = () => last
 
