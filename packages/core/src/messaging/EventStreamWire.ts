@@ -18,13 +18,13 @@ import * as EventStream from "../codec/EventStream.ts"
 import * as Messages from "../codec/EventStreamMessages.ts"
 import * as HttpHeaders from "../codec/HttpHeaders.ts"
 import * as EventSourceRequest from "../connection/EventSourceRequest.ts"
-import type { InvalidRequest, NetworkError } from "../connection/EventSourceError.ts"
 import type { Fetch, Request, Response } from "../connection/Fetch.ts"
 import { defaults } from "../connection/Limits.ts"
 import { LinkConnection } from "../connection/LinkConnection.ts"
-import { HandshakeTimeout, InvalidOptions, InvalidUrl, OpenError } from "../connection/OpenError.ts"
+import * as OpenByFetch from "../connection/OpenByFetch.ts"
+import type { Reason } from "../connection/OpenByFetch.ts"
+import { HandshakeTimeout, OpenError } from "../connection/OpenError.ts"
 import { type Begun, PostLink } from "../connection/PostLink.ts"
-import { Refused } from "../connection/Refused.ts"
 import type { WebSocket } from "../connection/WebSocket.ts"
 import { TransportError } from "../connection/WebSocketError.ts"
 
@@ -58,63 +58,14 @@ export interface Opened {
   readonly url: string
 }
 
-type Reason = OpenError["reason"]
-
-/** Both names of each scheme. */
-const schemes: ReadonlyArray<readonly [RegExp, string]> = [
-  [/^ws:/i, "http:"],
-  [/^wss:/i, "https:"]
-]
-
-/** The request that opens, for which a page's relative address is against the page's own. */
-const requestOf = (input: string, { headers, subprotocols = [] }: Options): Result.Result<Request, Reason> => {
-  const { document, location } = globalThis as {
-    readonly document?: { readonly baseURI?: string }
-    readonly location?: { readonly href?: string }
-  }
-  const base = document?.baseURI ?? location?.href
-  if (!URL.canParse(input, base)) return Result.fail(new InvalidUrl({ url: input, detail: "it is no URL" }))
-  let { href } = new URL(input, base)
-  for (const [scheme, plain] of schemes) href = href.replace(scheme, plain)
-  return EventSourceRequest.make(href, { method: "POST", headers }).pipe(
-    Result.mapError((error) =>
-      error.part === "URL" ? new InvalidUrl({ url: input, detail: error.detail }) : new InvalidOptions({ cause: error })
-    ),
-    Result.map((request) =>
-      EventSourceRequest.withFields(request, [
-        ["Accept", EventStream.mediaType],
-        ...(subprotocols.length === 0 ? [] : [[Messages.Field.protocol, subprotocols.join(", ")] as const])
-      ])
-    )
+/** The request that opens. */
+const requestOf = (input: string, { headers, subprotocols = [] }: Options): Result.Result<Request, Reason> =>
+  Result.map(OpenByFetch.requestOf(input, { method: "POST", headers }), (request) =>
+    EventSourceRequest.withFields(request, [
+      ["Accept", EventStream.mediaType],
+      ...(subprotocols.length === 0 ? [] : [[Messages.Field.protocol, subprotocols.join(", ")] as const])
+    ])
   )
-}
-
-const unsent = (error: InvalidRequest | NetworkError): Reason =>
-  error._tag === "InvalidRequest" ? new InvalidOptions({ cause: error }) : new TransportError({ cause: error.cause })
-
-/** The most of the body of a refusal that is kept, in bytes. */
-const maxRefusalBytes = 65_536
-
-/** Reads what the server says instead. */
-const refuse = ({ body, headers, status, url }: Response, detail: string | undefined): Effect.Effect<never, Reason> => {
-  let text = new Uint8Array(0)
-  let whole = true
-  const reading = Stream.runForEachWhile(body, (chunk) =>
-    Effect.sync(() => {
-      const taken = chunk.subarray(0, maxRefusalBytes - text.length)
-      const longer = new Uint8Array(text.length + taken.length)
-      longer.set(text)
-      longer.set(taken, text.length)
-      text = longer
-      whole = taken.length === chunk.length
-      return whole
-    })
-  )
-  return Effect.flatMap(Effect.exit(reading), (exit) => {
-    const truncated = Exit.isFailure(exit) || !whole
-    return Effect.fail(new Refused({ status, headers, url, body: text, truncated, detail }))
-  })
-}
 
 const typeOf = (response: Response): string =>
   (HttpHeaders.combined(response.headers, "Content-Type") ?? "").split(";")[0]!.trim().toLowerCase()
@@ -122,21 +73,22 @@ const typeOf = (response: Response): string =>
 /** Asks, and waits for the first event. */
 const begin = (fetch: Fetch, request: Request, maxMessageBytes: number): Effect.Effect<Begun, Reason, Scope.Scope> =>
   Effect.gen(function* () {
-    const response = yield* Effect.mapError(fetch(request), unsent)
-    if (response.status !== 200) return yield* refuse(response, response.detail)
+    const response = yield* Effect.mapError(fetch(request), OpenByFetch.unsent)
+    if (response.status !== 200) return yield* OpenByFetch.refuse(response, response.detail)
     const type = typeOf(response)
-    if (type !== EventStream.mediaType) return yield* refuse(response, `its type is ${type === "" ? "not said" : type}`)
+    if (type !== EventStream.mediaType)
+      return yield* OpenByFetch.refuse(response, `its type is ${type === "" ? "not said" : type}`)
     const pull = yield* Stream.toPull(response.body)
     const limit = Messages.eventBytes(maxMessageBytes)
     const parser = EventStream.makeParser({ maxEventBytes: limit, maxLineBytes: limit + 64 })
     for (;;) {
-      const chunks = yield* Effect.mapError(pull, (error) => (error._tag === "Done" ? cut : unsent(error)))
+      const chunks = yield* Effect.mapError(pull, (error) => (error._tag === "Done" ? cut : OpenByFetch.unsent(error)))
       const events = chunks.flatMap((chunk) => parser.push(chunk).events)
       const [first, ...early] = events
       if (first === undefined) continue
       const opening = Messages.read(first)
       if (opening?._tag !== "Open")
-        return yield* refuse({ ...response, body: Stream.empty }, "it is another event stream")
+        return yield* OpenByFetch.refuse({ ...response, body: Stream.empty }, "it is another event stream")
       return { opening, url: response.url, early, parser, pull }
     }
   })

@@ -1,5 +1,5 @@
 /**
- * A session of Engine.IO as a state machine, as a client sees it, over a WebSocket that it begins with. Protocol
+ * A session of Engine.IO as a state machine, as a client sees it, over a WebSocket or what has the face of one. Protocol
  * revision 4.
  *
  * No network and no clock. A transition takes a state and what happened, and gives the next state with the actions it
@@ -8,7 +8,7 @@
  *     opening            the server's `0`            `1`, silence, a violation, the network
  *    ---------> Opening ------------------> Open ------------------------------------------> Closed
  *
- * It is the server that pings. Not in here: long-polling, and the way from there to a WebSocket.
+ * It is the server that pings. Long-polling, and the way from there to a WebSocket, are in `EnginePolling`.
  */
 import * as Result from "effect/Result"
 import * as Packet from "./Packet.ts"

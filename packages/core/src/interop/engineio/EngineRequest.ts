@@ -15,6 +15,19 @@ export interface EngineRequest {
   readonly sid: string | undefined
 }
 
+/**
+ * Where a client asks for a session: the address of the server with what the protocol wants in the query. `url` is
+ * absolute; where it has no path, that is `/socket.io/`. What cannot be parsed is left as it is, for whoever opens it to
+ * refuse.
+ */
+export const address = (url: string | URL, transport: TransportName): string => {
+  const given = typeof url === "string" ? url : url.href
+  if (!URL.canParse(given)) return given
+  const [, origin = "", path = "", query = ""] = /^([^/]*\/\/[^/?#]*)([^?#]*)(\?[^#]*)?/.exec(new URL(given).href) ?? []
+  const more = query.length > 1 ? `${query.slice(1)}&` : ""
+  return `${origin}${path === "" || path === "/" ? "/socket.io/" : path}?${more}EIO=${revision}&transport=${transport}`
+}
+
 /** By the codes of the protocol. */
 const messages = [
   "Transport unknown",

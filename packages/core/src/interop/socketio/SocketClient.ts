@@ -7,8 +7,8 @@
  *     const [answer] = yield* socket.ask("upper", ["tea"], { timeout: "1 second" })
  *     yield* socket.on("said").pipe(Stream.runForEach(({ args }) => Console.log(args)))
  *
- * It needs nothing but a way to open a WebSocket, so it runs wherever there is one. Not in here: long-polling, and several
- * namespaces over one connection.
+ * It needs nothing but a way to open a WebSocket, so it runs wherever there is one; `EngineWire` opens what polls, and goes
+ * on over a WebSocket. Not in here: several namespaces over one connection.
  */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import type * as Stream from "effect/Stream"
 import type * as Comeback from "../../connection/Comeback.ts"
 import type { Happening } from "../../connection/Surroundings.ts"
 import type { WebSocket } from "../../connection/WebSocket.ts"
-import * as EnginePacket from "../engineio/Packet.ts"
+import * as EngineRequest from "../engineio/EngineRequest.ts"
 import type * as Packet from "./Packet.ts"
 import type { Decision } from "./SocketClientAgain.ts"
 import type { Cause, SocketClientError } from "./SocketClientError.ts"
@@ -149,17 +149,8 @@ export interface SocketClient {
   readonly dropped: () => number
 }
 
-/**
- * Where to open the WebSocket: the address of the server with what Engine.IO wants in the query. `url` is absolute; where
- * it has no path, that is `/socket.io/`. What cannot be parsed is left as it is, for whoever opens it to refuse.
- */
-export const address = (url: string | URL): string => {
-  const given = typeof url === "string" ? url : url.href
-  if (!URL.canParse(given)) return given
-  const [, origin = "", path = "", query = ""] = /^([^/]*\/\/[^/?#]*)([^?#]*)(\?[^#]*)?/.exec(new URL(given).href) ?? []
-  const more = query.length > 1 ? `${query.slice(1)}&` : ""
-  return `${origin}${path === "" || path === "/" ? "/socket.io/" : path}?${more}EIO=${EnginePacket.revision}&transport=websocket`
-}
+/** Where to open the WebSocket of a client that begins with one: `EngineRequest.address`. */
+export const address = (url: string | URL): string => EngineRequest.address(url, "websocket")
 
 /**
  * A client that lives as long as the scope. It begins to connect at once, and never fails by itself: what is asked of it
