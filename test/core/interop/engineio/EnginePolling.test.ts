@@ -110,12 +110,13 @@ describe("a session that polls", () => {
       []
     ])
     expect(play(false, Polling.failed, Polling.failed).slice(1)).toEqual([["End, failed"], []])
-    expect(play(false, say("4one"), say("4two"), Polling.leave, say("4no"), said, said).slice(1)).toEqual([
+    expect(play(false, say("4one"), say("4two"), Polling.leave, say("4no"), said, said, said).slice(1)).toEqual([
       ["Post 4one"],
       [],
       [],
       [],
-      ["Post 4two 1"],
+      ["Post 4two"],
+      ["Post 1"],
       ["End"]
     ])
   })

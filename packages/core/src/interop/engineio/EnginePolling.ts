@@ -32,8 +32,8 @@ export interface Open {
   readonly isSaying: boolean
   /** Whether who reads has enough: then there is no other poll. */
   readonly isHeld: boolean
-  /** Whether the end is behind what waits. */
-  readonly isLeaving: boolean
+  /** Whether the end is behind what waits, and was said where that has to be. */
+  readonly leaving: "asked" | "no" | "said"
   readonly queue: Queue
   /** Most bytes of a post. */
   readonly maxBytes: number
@@ -85,14 +85,14 @@ const ended = (actions: ReadonlyArray<Action>, isOrderly: boolean): Transition =
 
 /** Begins what may be begun. */
 const settled = (state: Open, actions: ReadonlyArray<Action> = []): Transition => {
-  const { isHeld, isLeaving, isPolled, isSaying, maxBytes, probe, queue } = state
+  const { isHeld, isPolled, isSaying, leaving, maxBytes, probe, queue } = state
   const next: Array<Action> = [...actions]
   if (state.over === "socket") {
     if (isSaying) return [state, actions]
     if (queue.last !== undefined) {
       return [{ ...state, queue: empty, isSaying: true }, [...actions, { _tag: "Write", packets: packetsOf(queue) }]]
     }
-    return isLeaving ? ended([...actions, { _tag: "CloseSocket" }], true) : [state, actions]
+    return leaving === "no" ? [state, actions] : ended([...actions, { _tag: "CloseSocket" }], true)
   }
   if (probe === "answered") {
     if (isPolled || isSaying) return [state, actions]
@@ -103,22 +103,29 @@ const settled = (state: Open, actions: ReadonlyArray<Action> = []): Transition =
     ]
   }
   let after = state
-  if (!isPolled && !isHeld && !isLeaving) {
+  if (!isPolled && !isHeld && leaving === "no") {
     after = { ...after, isPolled: true }
     next.push({ _tag: "Poll" })
   }
-  if (!isSaying && queue.last !== undefined) {
+  if (isSaying) return [after, next]
+  if (queue.last !== undefined) {
     const packets = packetsOf(queue)
     const count = Packet.countWithin(packets, maxBytes)
     after = { ...after, isSaying: true, queue: packets.slice(count).reduce(pushed, empty) }
     next.push({ _tag: "Post", packets: packets.slice(0, count) })
-  } else if (!isSaying && isLeaving) return ended(next, true)
+  } else if (leaving === "asked") {
+    // By itself: the reference forgets what has come in one post with it.
+    after = { ...after, isSaying: true, leaving: "said" }
+    next.push({ _tag: "Post", packets: [close] })
+  } else if (leaving === "said") return ended(next, true)
   return [after, next]
 }
 
 /** Something is to be said. */
 export const say = (state: State, packet: Packet.Packet): Transition =>
-  state._tag === "Over" || state.isLeaving ? [state, []] : settled({ ...state, queue: pushed(state.queue, packet) })
+  state._tag === "Over" || state.leaving !== "no"
+    ? [state, []]
+    : settled({ ...state, queue: pushed(state.queue, packet) })
 
 /** What was on its way is there. */
 export const said = (state: State): Transition =>
@@ -152,7 +159,7 @@ export const open = (
     isPolled: true,
     isSaying: false,
     isHeld: false,
-    isLeaving: false,
+    leaving: "no",
     queue: empty,
     maxBytes: maxPayload
   }
@@ -194,12 +201,9 @@ export const socketEnded = (state: State, isOrderly = false): Transition => {
 
 /** The client has enough: the session ends behind what was said. */
 export const leave = (state: State): Transition => {
-  if (state._tag === "Over" || state.isLeaving) return [state, []]
-  const leaving: Open = { ...state, isLeaving: true }
+  if (state._tag === "Over" || state.leaving !== "no") return [state, []]
+  const leaving: Open = { ...state, leaving: "asked" }
   // The end of a WebSocket is word enough.
   if (state.over === "socket") return settled(leaving)
-  return settled(
-    { ...leaving, probe: "none", queue: pushed(state.queue, close) },
-    state.probe === "none" ? [] : [{ _tag: "CloseSocket" }]
-  )
+  return settled({ ...leaving, probe: "none" }, state.probe === "none" ? [] : [{ _tag: "CloseSocket" }])
 }
