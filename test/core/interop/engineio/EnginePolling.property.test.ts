@@ -92,6 +92,9 @@ class World {
             this.heardByClient.push(numberOf(action.data))
           }
           break
+        case "Settle":
+          this.ofClient(Polling.settle(this.client))
+          break
         case "End":
           expect(this.ended).toBeUndefined()
           this.ended = action.isOrderly
@@ -209,7 +212,7 @@ class World {
 
   /** What nobody has to do. */
   readonly whims: ReadonlyArray<() => void> = [
-    () => this.ofClient(Polling.say(this.client, { _tag: "Message", data: numbered(this.saidByClient++) })),
+    () => this.ofClient(Polling.say(this.client, [{ _tag: "Message", data: numbered(this.saidByClient++) }])),
     () => this.ofServer(Result.getOrThrow(Server.send(this.server, [numbered(this.saidByServer++)]))),
     () => this.ofClient(Polling.hold(this.client, true)),
     () => {

@@ -38,7 +38,7 @@ const said = Polling.said
 const say =
   (text: string): Step =>
   (state) =>
-    Polling.say(state, packets(text)[0]!)
+    Polling.say(state, packets(text))
 const polled =
   (...texts: ReadonlyArray<string>): Step =>
   (state) =>
@@ -55,13 +55,14 @@ const ended: Step = (state) => Polling.socketEnded(state)
 
 /** What each step calls for, from the opening on. */
 const play = (canUpgrade: boolean, ...steps: ReadonlyArray<Step>) => {
-  let [state, actions] = Polling.open(handshake, packets(opening), canUpgrade)
-  const all = [shown(actions)]
-  for (const step of steps) {
-    ;[state, actions] = step(state)
-    all.push(shown(actions))
-  }
-  return all
+  let state: Polling.State = Polling.over
+  const begin: Step = () => Polling.open(handshake, packets(opening), canUpgrade)
+  return [begin, ...steps].map((step) => {
+    const [next, actions] = step(state)
+    const [settled, more] = actions.at(-1)?._tag === "Settle" ? Polling.settle(next) : [next, []]
+    state = settled
+    return shown([...actions.filter(({ _tag }) => _tag !== "Settle"), ...more])
+  })
 }
 
 describe("a session that polls", () => {
@@ -123,7 +124,7 @@ describe("a session that polls", () => {
 
   it("asks for no WebSocket where the server has none, and where it is over at once", () => {
     const none = { ...handshake, upgrades: [] }
-    expect(shown(Polling.open(none, [], true)[1])).toEqual(["Poll"])
+    expect(shown(Polling.open(none, [], true)[1])).toEqual(["Settle"])
     expect(shown(Polling.open(handshake, packets("1"), true)[1])).toEqual(["heard 1", "End"])
   })
 })
@@ -135,7 +136,7 @@ describe("a WebSocket", () => {
     expect(
       play(true, say("4one"), ...answered, say("4two"), polled("4hi"), said, heard("4there"), say("4three"), said, said)
     ).toEqual([
-      ["heard opening", "Poll", "OpenSocket"],
+      ["OpenSocket", "heard opening", "Poll"],
       ["Post 4one"],
       ["Probe"],
       [],
@@ -158,7 +159,7 @@ describe("a WebSocket", () => {
 
   it("that fails before it has taken over changes nothing, at whichever moment", () => {
     expect(play(true, ended, polled("4hi"))).toEqual([
-      ["heard opening", "Poll", "OpenSocket"],
+      ["OpenSocket", "heard opening", "Poll"],
       [],
       ["heard 4hi", "Poll"]
     ])

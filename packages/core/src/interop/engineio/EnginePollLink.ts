@@ -61,6 +61,7 @@ export class EnginePollLink implements Link {
   private socket: Socket | undefined
   /** Done when the WebSocket is to be closed. */
   private readonly enough = Deferred.makeUnsafe<void>()
+  private outgoing: Array<Packet.Packet> = []
   private isPaused = false
   private goOn: (() => void) | undefined
   private failure: TransportError | undefined
@@ -104,10 +105,25 @@ export class EnginePollLink implements Link {
       return this.fail(new Packet.UnsendableMessage())
     }
     this.buffered += data.length
-    this.take(Polling.say(this.state, packet.success))
+    this.outgoing.push(packet.success)
+    // What is said in the same turn goes together.
+    if (this.outgoing.length === 1)
+      this.options.run(
+        Effect.andThen(
+          Effect.yieldNow,
+          Effect.sync(() => this.flush())
+        )
+      )
+  }
+
+  private flush(): void {
+    const { outgoing } = this
+    this.outgoing = []
+    if (outgoing.length > 0) this.take(Polling.say(this.state, outgoing))
   }
 
   close(_status: CloseStatus): void {
+    this.flush()
     this.isOpen = false
     this.take(Polling.leave(this.state))
   }
@@ -148,6 +164,9 @@ export class EnginePollLink implements Link {
           break
         case "Deliver":
           this.owner.message(action.data)
+          break
+        case "Settle":
+          this.take(Polling.settle(this.state))
           break
         case "End":
           this.isOpen = false

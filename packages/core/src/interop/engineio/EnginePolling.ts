@@ -60,6 +60,8 @@ export type Action =
   | { readonly _tag: "CloseSocket" }
   /** What has come, as it is over a WebSocket. */
   | { readonly _tag: "Deliver"; readonly data: string | Uint8Array }
+  /** Calls `settle`, behind what whoever was told has made of it. */
+  | { readonly _tag: "Settle" }
   /** It is over, once: polls and the WebSocket are given up. `isOrderly`: one of both ends has said so. */
   | { readonly _tag: "End"; readonly isOrderly: boolean }
 
@@ -121,11 +123,14 @@ const settled = (state: Open, actions: ReadonlyArray<Action> = []): Transition =
   return [after, next]
 }
 
-/** Something is to be said. */
-export const say = (state: State, packet: Packet.Packet): Transition =>
+/** Begins what may be begun by now. */
+export const settle = (state: State): Transition => (state._tag === "Over" ? [state, []] : settled(state))
+
+/** Packets are to be said. */
+export const say = (state: State, packets: ReadonlyArray<Packet.Packet>): Transition =>
   state._tag === "Over" || state.leaving !== "no"
     ? [state, []]
-    : settled({ ...state, queue: pushed(state.queue, packet) })
+    : settled({ ...state, queue: packets.reduce(pushed, state.queue) })
 
 /** What was on its way is there. */
 export const said = (state: State): Transition =>
@@ -139,7 +144,7 @@ export const polled = (state: State, packets: ReadonlyArray<Packet.Packet>): Tra
   if (state._tag === "Over") return [state, []]
   const actions = delivered(packets)
   if (packets.some(({ _tag }) => _tag === "Close")) return ended(actions, true)
-  return settled({ ...state, isPolled: false }, actions)
+  return [{ ...state, isPolled: false }, [...actions, { _tag: "Settle" }]]
 }
 
 /**
@@ -164,7 +169,7 @@ export const open = (
     maxBytes: maxPayload
   }
   const [next, actions] = polled(state, packets)
-  return [next, isUpgraded && next._tag === "Open" ? [...actions, { _tag: "OpenSocket" }] : actions]
+  return [next, isUpgraded && next._tag === "Open" ? [{ _tag: "OpenSocket" }, ...actions] : actions]
 }
 
 /** A request has failed, or was refused: the session is no more, or nobody knows what of it has come. */
