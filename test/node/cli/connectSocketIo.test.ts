@@ -64,6 +64,22 @@ describe.concurrent("connect --as socketio", () => {
     })
   )
 
+  it.live.each(["polling", "polling,websocket", "websocket,polling"])(
+    "goes over %s where it is told to",
+    (transports) =>
+      Effect.gen(function* () {
+        const { io, url } = yield* serve
+        const ways: Array<string> = []
+        io.engine.on("connection", ({ transport }: { transport: { name: string } }) => void ways.push(transport.name))
+        io.on("connection", (socket) => {
+          socket.on("upper", (text: string, reply: (text: string) => void) => reply(text.toUpperCase()))
+        })
+        const flags = ["--as", "socketio", "--transports", transports]
+        const { code, stdout } = yield* run(["connect", url, ...flags], "?upper tea\n")
+        expect([code, stdout, ways]).toEqual([0, '{"to":"upper","answer":["TEA"]}\n', [transports.split(",")[0]]])
+      })
+  )
+
   it.live("says in a sentence that it is not let in, with what the server adds, and exits with 1", () =>
     Effect.gen(function* () {
       const { io, url } = yield* serve

@@ -40,7 +40,23 @@ export const flags = {
       () => 'a JSON object, such as {"token":"123"}'
     ),
     Flag.optional
+  ),
+  transports: Flag.String("transports").pipe(
+    Flag.withMetavar("names"),
+    Flag.withDescription("What to go over, such as polling,websocket. Default websocket. With --as socketio."),
+    Flag.filterMap(
+      (text) => Option.fromUndefinedOr(transportsOf(text)),
+      () => "polling or websocket, or both with a comma between them"
+    ),
+    Flag.optional
   )
+}
+
+function transportsOf(text: string): NodeSocketIoClient.Transports | undefined {
+  const names = text.split(",")
+  const isOnce = new Set(names).size === names.length
+  const isKnown = names.every((name) => name === "polling" || name === "websocket")
+  return isOnce && isKnown ? (names as unknown as NodeSocketIoClient.Transports) : undefined
 }
 
 function isNamespace(namespace: string): boolean {
@@ -62,11 +78,14 @@ function objectOf(text: string): Payload | undefined {
 export interface Values {
   readonly namespace: Option.Option<string>
   readonly auth: Option.Option<Payload>
+  readonly transports: Option.Option<NodeSocketIoClient.Transports>
 }
 
 /** The flag of these that was given; `undefined` for none. */
-export const given = ({ auth, namespace }: Values): string | undefined =>
-  Option.isSome(namespace) ? "--namespace" : Option.isSome(auth) ? "--auth" : undefined
+export const given = (values: Values): string | undefined => {
+  const found = (["namespace", "auth", "transports"] as const).find((name) => Option.isSome<unknown>(values[name]))
+  return found === undefined ? undefined : `--${found}`
+}
 
 /** Why there is no connection, or not any more, as a sentence. */
 const sentenceOf = (url: string, namespace: string, cause: Errors.Cause): string => {
@@ -163,6 +182,7 @@ export const talk = (
       namespace,
       auth: Option.getOrUndefined(values.auth),
       again: () => "Stop",
+      transports: Option.getOrUndefined(values.transports),
       webSocket: options
     })
     const questions: Array<SocketClient.Event> = []
