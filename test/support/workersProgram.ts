@@ -30,11 +30,9 @@ const program: Effect.Effect<never, unknown, Scope.Scope> =
 
 const fiber = Effect.runFork(Effect.scoped(program))
 let interrupted = false
-for (const signal of ["SIGINT", "SIGTERM"]) {
-  process.on(signal, () => {
-    if (interrupted) process.exit(130)
-    interrupted = true
-    fiber.interruptUnsafe()
-  })
-}
+workers.onEnd(() => {
+  if (interrupted) process.exit(130)
+  interrupted = true
+  fiber.interruptUnsafe()
+})
 fiber.addObserver(() => process.exit(interrupted ? 0 : 1))

@@ -23,6 +23,7 @@ import { publish } from "./publish.ts"
 import { replay } from "./replay.ts"
 import { serve } from "./serve.ts"
 import * as words from "./words.ts"
+import * as workers from "./workers.ts"
 
 const millrace = Command.make("millrace").pipe(
   Command.withDescription("WebSockets and Server-Sent Events from the command line: a hub, an echo server, clients."),
@@ -72,8 +73,7 @@ const interrupt = () => {
   interrupted = true
   fiber.interruptUnsafe()
 }
-process.on("SIGINT", interrupt)
-process.on("SIGTERM", interrupt)
+workers.onEnd(interrupt)
 
 /** A pipe whose reader has gone, as in `millrace connect ... | head -1`, is the end of the command and no mistake. */
 const unwritten = (error: Error & { readonly code?: string }) => {

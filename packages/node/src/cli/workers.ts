@@ -45,11 +45,16 @@ const variable = "MILLRACE_WORKER"
 export const mine = (): Worker | undefined => {
   const text = process.env[variable]
   if (text === undefined) return undefined
-  const worker = JSON.parse(text) as Worker
-  // Ctrl-C is for the first process, which tells the others, once: a second one would be the end at once.
-  // In a while, as who would listen to it does so when the program has begun.
-  if (!worker.reusePort) setImmediate(() => process.removeAllListeners("SIGINT").on("SIGINT", () => {}))
-  return worker
+  return JSON.parse(text) as Worker
+}
+
+/**
+ * Calls for each signal that asks this process to end. Ctrl-C, which a terminal sends to all of its processes, is for the
+ * first: it tells the others, once, and a second one would be the end at once. A worker with a terminal does not hear it.
+ */
+export const onEnd = (end: () => void): void => {
+  const worker = mine()
+  process.on("SIGTERM", end).on("SIGINT", worker === undefined || worker.reusePort ? end : () => {})
 }
 
 /** The broker of a worker. Says so when the worker has the log, which is when the first process was killed. */
